@@ -1,0 +1,26 @@
+#!/usr/bin/env node
+// Bundles the program into dist/: start-up costs a fraction of what loading the packages one by one does
+// (the API client alone is 700 ms and 80 MB unbundled). Splitting keeps lazy imports lazy.
+import { rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+rmSync(join(root, 'dist'), { recursive: true, force: true });
+await build({
+  absWorkingDir: root,
+  entryPoints: ['src/main.ts', 'src/lab/process.ts'],
+  outdir: 'dist',
+  bundle: true,
+  splitting: true,
+  platform: 'node',
+  format: 'esm',
+  target: 'node20',
+  sourcemap: 'linked',
+  logLevel: 'warning',
+  // CommonJS packages inside an ES module call require() for node's own modules
+  banner: {
+    js: "import { createRequire as __require } from 'node:module'; const require = __require(import.meta.url);",
+  },
+});

@@ -1,0 +1,85 @@
+/**
+ * The contract between the engine and a backend.
+ *
+ * A backend is a pure compiler from one resolved service port to kernel objects, plus a driver that reads and writes
+ * them. The engine does the rest by `diff(have, want)`: start-up, events, audits, clean-up and dumps are the same call
+ * with other arguments, so a backend has no delete, start-up or clean-up logic of its own.
+ */
+import type { NodeContext } from '../model/node.ts';
+import type { ServiceEndpoints } from '../model/topology.ts';
+
+export interface KernelObject {
+  /** The backend's own closed union: `chain`, `element`, `virtual-server` … */
+  readonly kind: string;
+  /** Identity in the kernel. */
+  readonly id: string;
+  /** Everything else, in the form in which the kernel lists it: equal text means equal object. */
+  readonly content: string;
+}
+
+/** The kernel objects that one owner wants. */
+export interface Fragment<O> {
+  readonly owner: string;
+  readonly objects: readonly O[];
+  /** When the owner came to be, milliseconds since 1970: of two wishes for one object the older owner's is granted. */
+  readonly since: number;
+}
+
+export type Change<O> =
+  | { readonly op: 'add'; readonly object: O }
+  | { readonly op: 'replace'; readonly object: O; readonly previous: O }
+  | { readonly op: 'remove'; readonly object: O };
+
+/** One kernel transaction: what the driver writes, and the ids of the objects that it changes. */
+export interface Batch<B> {
+  readonly payload: B;
+  readonly ids: readonly string[];
+}
+
+/**
+ * A second stage for objects whose kernel form depends on many owners at once, such as a dispatch tree of chains.
+ * Takes changes of what owners want, gives changes of kernel objects. Its state is a function of the set of objects put
+ * in, whatever their order, and a change costs what it changes.
+ */
+export interface Arranger<O> {
+  arrange(changes: readonly Change<O>[]): readonly Change<O>[];
+  /** Ids of the wanted objects that went into an arranged kernel object; empty for one that was passed through. */
+  sources(id: string): readonly string[];
+}
+
+export interface Backend<O extends KernelObject, B> {
+  readonly mode: string;
+  /** What the node needs whatever its Services. Pure. */
+  base(node: NodeContext): Fragment<O>;
+  /** What one service port needs. Pure, and a function of its arguments alone. */
+  compile(service: ServiceEndpoints, node: NodeContext): Fragment<O>;
+  /** A fresh arranger, where the backend needs one. */
+  arranger?(): Arranger<O>;
+  /** Order and bounds: additions before removals, referenced objects before those that refer to them. Pure. */
+  plan(changes: readonly Change<O>[]): readonly Batch<B>[];
+  /** The object in the tool's own language. Pure. */
+  format(object: O): string;
+  /** What the kernel holds of ours, in listing form. Throws KernelError. */
+  read(signal: AbortSignal): Promise<ReadonlyMap<string, O>>;
+  /** Writes one batch, atomically where the kernel is. Idempotent. Throws KernelError. */
+  apply(batch: Batch<B>, signal: AbortSignal): Promise<void>;
+}
+
+/**
+ * A read or write that the kernel (or the tool in front of it) refused.
+ *
+ * `content`: the kernel does not like what it was given, so trying less of it may help. `environment`: nothing could have
+ * been written just now (no tool, no permission, a lock held by others), so the same is worth trying again later.
+ */
+export class KernelError extends Error {
+  override readonly name = 'KernelError';
+  readonly scope: 'content' | 'environment';
+  /** Ids of the objects that the kernel named, if it did. */
+  readonly suspects: readonly string[];
+
+  constructor(scope: 'content' | 'environment', message: string, suspects: readonly string[] = []) {
+    super(message);
+    this.scope = scope;
+    this.suspects = suspects;
+  }
+}

@@ -1,0 +1,79 @@
+/**
+ * IP addresses and CIDRs as text, in one canonical spelling.
+ *
+ * Kubernetes objects may carry addresses that the API server accepted years ago (`010.0.0.1`, read as decimal), and two
+ * spellings of one address must give one kernel object. Owns spelling and containment; knows nothing of Services.
+ */
+import { isIPv4 } from 'node:net';
+import ipaddr from 'ipaddr.js';
+
+export type IPFamily = 'IPv4' | 'IPv6';
+
+export const IP_FAMILIES: readonly IPFamily[] = ['IPv4', 'IPv6'];
+
+/** A network: `text` is canonical (host bits cleared), `prefix` its length in bits. */
+export interface Cidr {
+  readonly text: string;
+  readonly family: IPFamily;
+  readonly prefix: number;
+  readonly bytes: readonly number[];
+}
+
+/** IPv4 octets with leading zeros are decimal for Kubernetes (k/k#108074), octal for most libraries. */
+const withoutLeadingZeros = (text: string): string => text.replace(/(^|\.)0+(?=\d)/g, '$1');
+
+const parse = (text: string): ipaddr.IPv4 | ipaddr.IPv6 | undefined => {
+  const cleaned = text.includes(':') ? text : withoutLeadingZeros(text);
+  if (cleaned.includes('%')) return undefined;
+  if (!cleaned.includes(':') && !ipaddr.IPv4.isValidFourPartDecimal(cleaned)) return undefined;
+  return ipaddr.isValid(cleaned) ? ipaddr.process(cleaned) : undefined;
+};
+
+/** The canonical spelling of an address, or undefined when it is none. IPv4-mapped IPv6 addresses become IPv4, as in Go. */
+export const parseIP = (text: string): string | undefined => {
+  if (isIPv4(text)) return text; // node refuses leading zeros, so what it accepts is canonical
+  const parsed = parse(text);
+  if (parsed === undefined) return undefined;
+  return parsed.kind() === 'ipv4' ? parsed.toString() : (parsed as ipaddr.IPv6).toRFC5952String();
+};
+
+/** The family of a canonical address. */
+export const familyOf = (ip: string): IPFamily => (ip.includes(':') ? 'IPv6' : 'IPv4');
+
+/** The network in canonical spelling, or undefined. A plain address is no CIDR. */
+export const parseCIDR = (text: string): Cidr | undefined => {
+  const [address, length, ...rest] = text.trim().split('/');
+  if (address === undefined || length === undefined || rest.length > 0 || !/^\d+$/.test(length)) return undefined;
+  const prefix = Number(length);
+  const parsed = parse(address);
+  if (parsed === undefined) return undefined;
+  const bytes = maskBytes(parsed.toByteArray(), prefix);
+  if (prefix > bytes.length * 8) return undefined;
+  const family: IPFamily = bytes.length === 4 ? 'IPv4' : 'IPv6';
+  return { text: `${formatBytes(bytes)}/${prefix}`, family, prefix, bytes };
+};
+
+/** The 4 or 16 bytes of a canonical address, most significant first. */
+export const ipBytes = (ip: string): readonly number[] => ipaddr.parse(ip).toByteArray();
+
+/** The canonical spelling of 4 or 16 address bytes. */
+export const formatBytes = (bytes: readonly number[]): string => {
+  const parsed = ipaddr.fromByteArray([...bytes]);
+  return parsed.kind() === 'ipv4' ? parsed.toString() : (parsed as ipaddr.IPv6).toRFC5952String();
+};
+
+/** The same bytes with all but the first `prefix` bits cleared. */
+export const maskBytes = (bytes: readonly number[], prefix: number): readonly number[] =>
+  bytes.map((byte, i) => byte & (0xff << Math.max(0, 8 - Math.max(0, prefix - i * 8))) & 0xff);
+
+export const cidrContains = (cidr: Cidr, ip: string): boolean => {
+  const bytes = ipBytes(ip);
+  return bytes.length === cidr.bytes.length && maskBytes(bytes, cidr.prefix).every((byte, i) => byte === cidr.bytes[i]);
+};
+
+/** 127.0.0.0/8 and ::1. */
+export const isLoopback = (ip: string): boolean => ip === '::1' || ip.startsWith('127.');
+
+/** `ip:port`, with brackets around an IPv6 address. */
+export const joinHostPort = (ip: string, port: number): string =>
+  ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`;

@@ -1,0 +1,83 @@
+/**
+ * Reading untyped Kubernetes objects: the few checks that keep a malformed one from doing harm.
+ *
+ * Objects come from an API server that validated them, or from a folder of files that nobody validated. Readers take
+ * what a proxy needs and throw Malformed with the field's path; the object is then skipped and counted.
+ */
+import type { Protocol } from './service.ts';
+
+export type ObjectKind = 'Service' | 'EndpointSlice' | 'Node' | 'ServiceCIDR';
+
+export const OBJECT_KINDS: readonly ObjectKind[] = ['Service', 'EndpointSlice', 'Node', 'ServiceCIDR'];
+
+/** Where objects go. `replace` is the whole contents of a kind: the first one of each kind also says "synced". */
+export interface ObjectSink {
+  replace(kind: ObjectKind, objects: readonly unknown[]): void;
+  put(kind: ObjectKind, object: unknown): void;
+  remove(kind: ObjectKind, object: unknown): void;
+}
+
+export interface ObjectMeta {
+  /** Empty for a cluster-scoped object. */
+  readonly namespace: string;
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+  /** Milliseconds since 1970; 0 when the object does not say. */
+  readonly createdAt: number;
+}
+
+/** An object that cannot be what it says it is. The message names the field and what was found there. */
+export class Malformed extends Error {
+  override readonly name = 'Malformed';
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const NAMESPACED: ReadonlySet<ObjectKind> = new Set(['Service', 'EndpointSlice']);
+
+export const readMeta = (raw: unknown, kind: ObjectKind): ObjectMeta => {
+  if (!isRecord(raw)) throw new Malformed(`a ${kind} must be an object, not ${JSON.stringify(raw) ?? 'undefined'}`);
+  const meta = raw.metadata;
+  if (!isRecord(meta) || typeof meta.name !== 'string' || meta.name === '')
+    throw new Malformed('metadata.name is missing');
+  const namespace = readString(meta.namespace, 'metadata.namespace');
+  if (namespace === '' && NAMESPACED.has(kind)) throw new Malformed('metadata.namespace is missing');
+  const created = Date.parse(String(meta.creationTimestamp ?? ''));
+  return {
+    namespace,
+    name: meta.name,
+    labels: isRecord(meta.labels) ? (meta.labels as Record<string, string>) : {},
+    annotations: isRecord(meta.annotations) ? (meta.annotations as Record<string, string>) : {},
+    createdAt: Number.isNaN(created) ? 0 : created,
+  };
+};
+
+/** `ns/name`, or the name alone of a cluster-scoped object. */
+export const objectKey = (meta: Pick<ObjectMeta, 'namespace' | 'name'>): string =>
+  meta.namespace === '' ? meta.name : `${meta.namespace}/${meta.name}`;
+
+/** A missing list is an empty one: Go omits empty lists. */
+export const readArray = (value: unknown, path: string): readonly unknown[] => {
+  if (value === undefined || value === null) return [];
+  if (!Array.isArray(value)) throw new Malformed(`${path} must be a list, not ${JSON.stringify(value)}`);
+  return value;
+};
+
+export const readString = (value: unknown, path: string): string => {
+  if (value === undefined || value === null) return '';
+  if (typeof value !== 'string') throw new Malformed(`${path} must be text, not ${JSON.stringify(value)}`);
+  return value;
+};
+
+export const readPort = (value: unknown, path: string): number => {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 65_535) return value;
+  throw new Malformed(`${path} must be a port from 1 to 65535, not ${JSON.stringify(value)}`);
+};
+
+export const readProtocol = (value: unknown, path: string): Protocol => {
+  const protocol = value ?? 'TCP';
+  if (protocol === 'TCP' || protocol === 'UDP' || protocol === 'SCTP') return protocol;
+  throw new Malformed(`${path} must be TCP, UDP or SCTP, not ${JSON.stringify(value)}`);
+};

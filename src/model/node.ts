@@ -1,0 +1,164 @@
+/**
+ * The node under our feet: what a Node object and the operator's options say, put together for one IP family.
+ *
+ * Owns the meaning of detect-local modes and node-port addresses (kube-proxy 1.36's); does not look at interfaces
+ * itself, so that a dump made on another machine says the same as one made on the node.
+ */
+import { type Cidr, cidrContains, familyOf, type IPFamily, isLoopback, parseCIDR, parseIP } from './address.ts';
+import { readArray, readMeta } from './kubernetes.ts';
+
+export type DetectLocalMode = 'ClusterCIDR' | 'NodeCIDR' | 'BridgeInterface' | 'InterfaceNamePrefix';
+
+/** How a packet from a pod of this node (or cluster) is recognised. */
+export type LocalDetector =
+  | { readonly by: 'source'; readonly cidr: Cidr }
+  | { readonly by: 'interface'; readonly name: string }
+  | { readonly by: 'interface-prefix'; readonly prefix: string };
+
+/** Addresses on which NodePorts answer: every local one, or just these. */
+export type NodePortAddresses = 'all' | readonly string[];
+
+export interface NodeContext {
+  readonly name: string;
+  readonly family: IPFamily;
+  readonly zone: string;
+  /** The node's own address of this family, if known. */
+  readonly nodeIP: string | undefined;
+  readonly nodePortAddresses: NodePortAddresses;
+  readonly localDetector: LocalDetector | undefined;
+  /** One bit: packets that carry it leave with the node's address as their source. */
+  readonly masqueradeMark: number;
+  readonly masqueradeAll: boolean;
+  /** Drop packets that conntrack calls INVALID (k/k#74839); off where nf_conntrack_tcp_be_liberal is set. */
+  readonly dropInvalid: boolean;
+}
+
+/** What the operator configured, as far as it shapes rules. */
+export interface NodeOptions {
+  readonly nodeName: string;
+  /** An address of the node that overrides the Node object's; undefined when unspecified. */
+  readonly bindAddress: string | undefined;
+  readonly detectLocalMode: DetectLocalMode;
+  readonly clusterCIDRs: readonly Cidr[];
+  readonly bridgeInterface: string;
+  readonly interfaceNamePrefix: string;
+  /** CIDRs, or just `primary`; empty = all local addresses. */
+  readonly nodePortAddresses: readonly string[];
+  readonly masqueradeBit: number;
+  readonly masqueradeAll: boolean;
+  readonly dropInvalid: boolean;
+}
+
+/** What we read of a Node object. */
+export interface NodeFacts {
+  readonly name: string;
+  readonly zone: string;
+  readonly podCIDRs: readonly Cidr[];
+  /** InternalIPs first, then ExternalIPs. */
+  readonly addresses: readonly string[];
+}
+
+const ZONE_LABEL = 'topology.kubernetes.io/zone';
+
+/** Reads a Node object. Throws Malformed when it cannot be one. */
+export const readNode = (raw: unknown): NodeFacts => {
+  const meta = readMeta(raw, 'Node');
+  const { spec, status } = raw as {
+    spec?: { podCIDR?: unknown; podCIDRs?: unknown };
+    status?: { addresses?: unknown };
+  };
+  const listed = readArray(spec?.podCIDRs, 'spec.podCIDRs');
+  const cidrs = listed.length > 0 ? listed : [spec?.podCIDR];
+  const addresses = readArray(status?.addresses, 'status.addresses') as readonly { type?: string; address?: string }[];
+  const ofType = (type: string): readonly string[] =>
+    addresses.filter((entry) => entry.type === type).flatMap((entry) => parseIP(entry.address ?? '') ?? []);
+  return {
+    name: meta.name,
+    zone: meta.labels[ZONE_LABEL] ?? '',
+    podCIDRs: cidrs.flatMap((text) => (typeof text === 'string' ? (parseCIDR(text) ?? []) : [])),
+    addresses: [...ofType('InternalIP'), ...ofType('ExternalIP')],
+  };
+};
+
+/** Why rules cannot be made yet; undefined when they can. */
+export const missingFacts = (options: NodeOptions, facts: NodeFacts | undefined): string | undefined => {
+  if (options.detectLocalMode === 'NodeCIDR' && (facts?.podCIDRs.length ?? 0) === 0) {
+    return `Node ${options.nodeName} has no podCIDR yet (--detect-local-mode=NodeCIDR needs it)`;
+  }
+  if (options.nodePortAddresses.includes('primary') && (facts?.addresses.length ?? 0) === 0) {
+    return `Node ${options.nodeName} has no address yet (--nodeport-addresses=primary needs it)`;
+  }
+  return undefined;
+};
+
+/**
+ * The node as one family's backend sees it.
+ *
+ * `interfaceAddresses` are the addresses that the machine has; where there is no machine (a dump) pass those of the
+ * Node object.
+ */
+export const nodeContext = (
+  options: NodeOptions,
+  facts: NodeFacts | undefined,
+  family: IPFamily,
+  interfaceAddresses: readonly string[],
+): NodeContext => {
+  const nodeIP = nodeAddress(options, facts, family);
+  return {
+    name: options.nodeName,
+    family,
+    zone: facts?.zone ?? '',
+    nodeIP,
+    nodePortAddresses: selectNodePortAddresses(options, family, nodeIP, interfaceAddresses),
+    localDetector: selectDetector(options, facts, family),
+    masqueradeMark: 2 ** options.masqueradeBit,
+    masqueradeAll: options.masqueradeAll,
+    dropInvalid: options.dropInvalid,
+  };
+};
+
+const nodeAddress = (options: NodeOptions, facts: NodeFacts | undefined, family: IPFamily): string | undefined => {
+  const override = options.bindAddress;
+  if (override !== undefined && familyOf(override) === family) return override;
+  return facts?.addresses.find((ip) => familyOf(ip) === family);
+};
+
+const selectDetector = (
+  options: NodeOptions,
+  facts: NodeFacts | undefined,
+  family: IPFamily,
+): LocalDetector | undefined => {
+  const first = (cidrs: readonly Cidr[]): LocalDetector | undefined => {
+    const cidr = cidrs.find((candidate) => candidate.family === family);
+    return cidr === undefined ? undefined : { by: 'source', cidr };
+  };
+  switch (options.detectLocalMode) {
+    case 'ClusterCIDR':
+      return first(options.clusterCIDRs);
+    case 'NodeCIDR':
+      return first(facts?.podCIDRs ?? []);
+    case 'BridgeInterface':
+      return { by: 'interface', name: options.bridgeInterface };
+    case 'InterfaceNamePrefix':
+      return { by: 'interface-prefix', prefix: options.interfaceNamePrefix };
+  }
+};
+
+/**
+ * A family that the list does not mention gets all its addresses, as in kube-proxy. `primary` is stricter than there:
+ * on a node without an address of this family NodePorts are closed for it, where kube-proxy opens them everywhere.
+ */
+const selectNodePortAddresses = (
+  options: NodeOptions,
+  family: IPFamily,
+  nodeIP: string | undefined,
+  interfaceAddresses: readonly string[],
+): NodePortAddresses => {
+  if (options.nodePortAddresses.includes('primary')) return nodeIP === undefined || isLoopback(nodeIP) ? [] : [nodeIP];
+  const cidrs = options.nodePortAddresses
+    .flatMap((text) => parseCIDR(text) ?? [])
+    .filter((cidr) => cidr.family === family);
+  if (cidrs.length === 0 || cidrs.some((cidr) => cidr.prefix === 0)) return 'all';
+  const chosen = interfaceAddresses.filter((ip) => familyOf(ip) === family && cidrs.some((c) => cidrContains(c, ip)));
+  return [...new Set(chosen)].filter((ip) => !isLoopback(ip)).sort();
+};

@@ -1,0 +1,194 @@
+/**
+ * A Service object to its service ports in one IP family: what every backend programs.
+ *
+ * The rules (which Services are ignored, how lists split by family, what makes a policy local) are kube-proxy 1.36's.
+ */
+import { type Cidr, familyOf, IP_FAMILIES, type IPFamily, parseCIDR, parseIP } from './address.ts';
+import {
+  Malformed,
+  type ObjectMeta,
+  objectKey,
+  readArray,
+  readMeta,
+  readPort,
+  readProtocol,
+  readString,
+} from './kubernetes.ts';
+
+export type Protocol = 'TCP' | 'UDP' | 'SCTP';
+
+export interface ServicePortName {
+  readonly namespace: string;
+  readonly name: string;
+  /** The port's name; empty when the Service has one port without a name. */
+  readonly port: string;
+  readonly protocol: Protocol;
+}
+
+/** One port of one Service in one IP family. Ports are 1-65535, 0 = none; times are milliseconds since 1970. */
+export interface ServicePort {
+  readonly name: ServicePortName;
+  readonly family: IPFamily;
+  readonly clusterIP: string;
+  readonly port: number;
+  readonly nodePort: number;
+  readonly externalIPs: readonly string[];
+  /** Ingress addresses that the node serves itself: ipMode VIP or unset (KEP-1860). */
+  readonly loadBalancerVIPs: readonly string[];
+  /** Who may reach the VIPs; undefined = everybody, empty = nobody in this family. */
+  readonly sourceRanges: readonly Cidr[] | undefined;
+  /** Time-out of ClientIP session affinity in seconds; 0 = no affinity. */
+  readonly affinitySeconds: number;
+  readonly internalPolicyLocal: boolean;
+  readonly externalPolicyLocal: boolean;
+  readonly healthCheckNodePort: number;
+  /** Annotation `pointsman.dev/ipvs-scheduler`. */
+  readonly scheduler: string | undefined;
+  readonly createdAt: number;
+}
+
+/** A Service as far as a proxy needs it: its ports by family; both lists are empty for one that is not proxied. */
+export interface Service {
+  readonly namespace: string;
+  readonly name: string;
+  readonly ports: Readonly<Record<IPFamily, readonly ServicePort[]>>;
+}
+
+const DEFAULT_AFFINITY_SECONDS = 10_800;
+const SCHEDULER_ANNOTATION = 'pointsman.dev/ipvs-scheduler';
+
+/** `ns/name` or `ns/name:port`, as kube-proxy prints it; the protocol is not part of it. */
+export const formatServicePortName = (name: ServicePortName): string =>
+  name.port === '' ? `${name.namespace}/${name.name}` : `${name.namespace}/${name.name}:${name.port}`;
+
+/** The name under which a service port owns kernel objects: `ns/name:port/TCP`. */
+export const ownerOf = (name: ServicePortName): string => `${formatServicePortName(name)}/${name.protocol}`;
+
+export const isExternallyAccessible = (port: ServicePort): boolean =>
+  port.nodePort !== 0 || port.loadBalancerVIPs.length > 0 || port.externalIPs.length > 0;
+
+/** Reads a Service object. Throws Malformed, naming the field, when it cannot be one. */
+export const readService = (raw: unknown): Service => {
+  const meta = readMeta(raw, 'Service');
+  const spec = (raw as { readonly spec?: Record<string, unknown> }).spec ?? {};
+  const clusterIPs = readClusterIPs(spec);
+  const ports: Record<IPFamily, ServicePort[]> = { IPv4: [], IPv6: [] };
+  if (isProxied(spec)) {
+    for (const family of IP_FAMILIES) {
+      const clusterIP = clusterIPs.find((ip) => familyOf(ip) === family);
+      if (clusterIP !== undefined) ports[family] = readPorts(raw, spec, meta, family, clusterIP);
+    }
+  }
+  return { namespace: meta.namespace, name: meta.name, ports };
+};
+
+/** Headless Services and ExternalNames are not proxied (kube-proxy's ShouldSkipService). */
+const isProxied = (spec: Record<string, unknown>): boolean =>
+  spec.type !== 'ExternalName' && spec.clusterIP !== 'None' && (spec.clusterIP ?? '') !== '';
+
+const readClusterIPs = (spec: Record<string, unknown>): readonly string[] => {
+  const listed = readArray(spec.clusterIPs, 'spec.clusterIPs');
+  const texts = listed.length > 0 ? listed : [spec.clusterIP];
+  return texts
+    .filter((text) => text !== undefined && text !== '' && text !== 'None')
+    .map((text) => {
+      const ip = typeof text === 'string' ? parseIP(text) : undefined;
+      if (ip === undefined) throw new Malformed(`spec.clusterIPs: ${JSON.stringify(text)} is not an IP address`);
+      return ip;
+    });
+};
+
+const readPorts = (
+  raw: unknown,
+  spec: Record<string, unknown>,
+  meta: ObjectMeta,
+  family: IPFamily,
+  clusterIP: string,
+): ServicePort[] => {
+  const shared = readShared(raw, spec, meta, family, clusterIP);
+  const seen = new Set<string>();
+  return readArray(spec.ports, 'spec.ports').map((entry, i) => {
+    const port = (entry ?? {}) as Record<string, unknown>;
+    const at = `spec.ports[${i}]`;
+    const protocol = readProtocol(port.protocol, `${at}.protocol`);
+    const name = { namespace: meta.namespace, name: meta.name, port: readString(port.name, `${at}.name`), protocol };
+    if (seen.has(ownerOf(name))) throw new Malformed(`${at}: a second port ${ownerOf(name)} in ${objectKey(meta)}`);
+    seen.add(ownerOf(name));
+    return {
+      ...shared,
+      name,
+      port: readPort(port.port, `${at}.port`),
+      nodePort: port.nodePort === undefined || port.nodePort === 0 ? 0 : readPort(port.nodePort, `${at}.nodePort`),
+    };
+  });
+};
+
+const readShared = (
+  raw: unknown,
+  spec: Record<string, unknown>,
+  meta: ObjectMeta,
+  family: IPFamily,
+  clusterIP: string,
+): Omit<ServicePort, 'name' | 'port' | 'nodePort'> => {
+  const externalIPs = readIPs(readArray(spec.externalIPs, 'spec.externalIPs'), family);
+  const externalPolicyLocal =
+    spec.externalTrafficPolicy === 'Local' &&
+    (spec.type === 'LoadBalancer' ||
+      spec.type === 'NodePort' ||
+      readArray(spec.externalIPs, 'spec.externalIPs').length > 0);
+  const isLocalBalancer = spec.type === 'LoadBalancer' && externalPolicyLocal;
+  return {
+    family,
+    clusterIP,
+    externalIPs,
+    loadBalancerVIPs: readVIPs(raw, family),
+    sourceRanges: readSourceRanges(spec, family),
+    affinitySeconds: spec.sessionAffinity === 'ClientIP' ? readAffinitySeconds(spec) : 0,
+    internalPolicyLocal: spec.internalTrafficPolicy === 'Local',
+    externalPolicyLocal,
+    healthCheckNodePort: isLocalBalancer && typeof spec.healthCheckNodePort === 'number' ? spec.healthCheckNodePort : 0,
+    scheduler: meta.annotations[SCHEDULER_ANNOTATION],
+    createdAt: meta.createdAt,
+  };
+};
+
+const readIPs = (texts: readonly unknown[], family: IPFamily): readonly string[] => [
+  ...new Set(
+    texts
+      .map((text) => (typeof text === 'string' ? parseIP(text) : undefined))
+      .filter((ip): ip is string => ip !== undefined && familyOf(ip) === family),
+  ),
+];
+
+const readVIPs = (raw: unknown, family: IPFamily): readonly string[] => {
+  const status = (raw as { status?: { loadBalancer?: { ingress?: unknown } } }).status;
+  const ingress = readArray(status?.loadBalancer?.ingress, 'status.loadBalancer.ingress');
+  const served = ingress
+    .map((entry) => (entry ?? {}) as { readonly ip?: unknown; readonly ipMode?: unknown })
+    .filter(({ ipMode }) => ipMode === undefined || ipMode === null || ipMode === 'VIP');
+  return readIPs(
+    served.map(({ ip }) => ip),
+    family,
+  );
+};
+
+/**
+ * A family without a range in a list that has some is closed. kube-proxy leaves it open: an empty list of one family
+ * means "no restriction" there, so a dual-stack Service restricted in IPv4 only is open to the world in IPv6. A list in
+ * which nothing can be read is closed too.
+ */
+const readSourceRanges = (spec: Record<string, unknown>, family: IPFamily): readonly Cidr[] | undefined => {
+  const texts = readArray(spec.loadBalancerSourceRanges, 'spec.loadBalancerSourceRanges');
+  const ranges = texts
+    .map((text) => (typeof text === 'string' ? parseCIDR(text) : undefined))
+    .filter((cidr): cidr is Cidr => cidr !== undefined);
+  if (texts.length === 0) return undefined;
+  const own = ranges.filter((cidr) => cidr.family === family);
+  return own.some((cidr) => cidr.prefix === 0) ? undefined : own;
+};
+
+const readAffinitySeconds = (spec: Record<string, unknown>): number => {
+  const config = spec.sessionAffinityConfig as { clientIP?: { timeoutSeconds?: unknown } } | undefined;
+  const seconds = config?.clientIP?.timeoutSeconds;
+  return typeof seconds === 'number' && seconds > 0 ? seconds : DEFAULT_AFFINITY_SECONDS;
+};
