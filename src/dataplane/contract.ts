@@ -30,6 +30,12 @@ export type Change<O> =
   | { readonly op: 'replace'; readonly object: O; readonly previous: O }
   | { readonly op: 'remove'; readonly object: O };
 
+/** What is printed under one heading: an owner's objects, or those that are nobody's alone. */
+export interface Section<O> {
+  readonly title: string;
+  readonly objects: readonly O[];
+}
+
 /** One kernel transaction: what the driver writes, and the ids of the objects that it changes. */
 export interface Batch<B> {
   readonly payload: B;
@@ -59,6 +65,8 @@ export interface Backend<O extends KernelObject, B> {
   plan(changes: readonly Change<O>[]): readonly Batch<B>[];
   /** The object in the tool's own language. Pure. */
   format(object: O): string;
+  /** Everything, as complete input of the tool with each section's title as a comment. Pure. */
+  print(sections: readonly Section<O>[]): string;
   /** What the kernel holds of ours, in listing form. Throws KernelError. */
   read(signal: AbortSignal): Promise<ReadonlyMap<string, O>>;
   /** Writes one batch, atomically where the kernel is. Idempotent. Throws KernelError. */

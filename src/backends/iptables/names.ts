@@ -1,0 +1,60 @@
+/**
+ * Chain names, exactly as kube-proxy makes them: dashboards, CNIs and people know them, and either proxy can take a node
+ * over from the other in place.
+ */
+import { createHash } from 'node:crypto';
+import { joinHostPort } from '../../model/address.ts';
+import { formatServicePortName, type ServicePortName } from '../../model/service.ts';
+
+export type Table = 'nat' | 'filter' | 'mangle';
+
+export const SERVICES = 'KUBE-SERVICES';
+export const EXTERNAL_SERVICES = 'KUBE-EXTERNAL-SERVICES';
+export const NODEPORTS = 'KUBE-NODEPORTS';
+export const POSTROUTING = 'KUBE-POSTROUTING';
+export const MARK_MASQ = 'KUBE-MARK-MASQ';
+export const FORWARD = 'KUBE-FORWARD';
+export const PROXY_FIREWALL = 'KUBE-PROXY-FIREWALL';
+/** kube-proxy's flush detector. We have no use for it, but remove the one that a predecessor left. */
+export const CANARY = 'KUBE-PROXY-CANARY';
+
+const FIXED: Readonly<Record<Table, ReadonlySet<string>>> = {
+  nat: new Set([SERVICES, NODEPORTS, POSTROUTING, MARK_MASQ, CANARY]),
+  filter: new Set([SERVICES, EXTERNAL_SERVICES, NODEPORTS, FORWARD, PROXY_FIREWALL, CANARY]),
+  mangle: new Set([CANARY]),
+};
+
+const PER_SERVICE = /^KUBE-(?:SVC|SVL|FW|EXT|SEP)-/;
+
+/** Chains that are ours to change and to remove. KUBE-FIREWALL and KUBE-KUBELET-* are the kubelet's. */
+export const isOurs = (table: Table, chain: string): boolean =>
+  FIXED[table].has(chain) || (table !== 'mangle' && PER_SERVICE.test(chain));
+
+const BASE32 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
+const NAME_CHARS = 16;
+
+/** The first 16 characters of the RFC 4648 base32 text of SHA-256: 80 bits. */
+export const hash16 = (text: string): string => {
+  const digest = createHash('sha256').update(text).digest();
+  let name = '';
+  for (let bit = 0; name.length < NAME_CHARS; bit += 5) {
+    const at = bit >> 3;
+    const pair = ((digest[at] ?? 0) << 8) | (digest[at + 1] ?? 0);
+    name += BASE32[(pair >> (11 - (bit & 7))) & 31];
+  }
+  return name;
+};
+
+const hashed = (name: ServicePortName, endpoint = ''): string =>
+  hash16(`${formatServicePortName(name)}${name.protocol.toLowerCase()}${endpoint}`);
+
+/** The chains of one service port. */
+export const serviceChains = (
+  name: ServicePortName,
+): { readonly svc: string; readonly svl: string; readonly ext: string; readonly fw: string } => {
+  const hash = hashed(name);
+  return { svc: `KUBE-SVC-${hash}`, svl: `KUBE-SVL-${hash}`, ext: `KUBE-EXT-${hash}`, fw: `KUBE-FW-${hash}` };
+};
+
+export const endpointChain = (name: ServicePortName, ip: string, port: number): string =>
+  `KUBE-SEP-${hashed(name, joinHostPort(ip, port))}`;

@@ -1,0 +1,202 @@
+/**
+ * A path-compressed trie over keys of equal length, laid out as small lists ("pages"): the shape of a dispatch chain.
+ *
+ * A page holds either entries or references to pages further down. The first page holds up to `rootCapacity` entries
+ * before it splits, any other up to `capacity`; a page that has split holds one item for each of the (at most four)
+ * digits in which its entries differ first. So the layout is a function of the set of entries, whatever the order in
+ * which they came, and one entry more changes one page, rarely two or three. Knows nothing of rules.
+ */
+
+export type Page<T> =
+  | { readonly label: string; readonly entries: readonly T[] }
+  | { readonly label: string; readonly items: readonly PageItem<T>[] };
+
+/** An entry that stands alone under its digit, or the label of the page where several are. */
+export type PageItem<T> = { readonly entry: T } | { readonly page: string };
+
+interface Node<T> {
+  /** The digits that all keys below share; the whole key of a leaf. */
+  prefix: string;
+  count: number;
+  entry: T | undefined;
+  readonly children: Map<string, Node<T>>;
+  /** Label of the page that begins here, if one does. */
+  label: string | undefined;
+  dirty: boolean;
+}
+
+export interface TrieChanges<T> {
+  readonly written: readonly Page<T>[];
+  /** Labels of pages that are no more. */
+  readonly dropped: readonly string[];
+}
+
+const ROOT = '';
+
+export class Trie<T> {
+  readonly #capacity: number;
+  readonly #rootCapacity: number;
+  readonly #labels = new Map<string, Node<T>>();
+  #root: Node<T> | undefined;
+  /** Labels that may be no more when the pages are next laid out. */
+  #stale = new Set<string>();
+  #changed = false;
+
+  constructor(rootCapacity: number, capacity: number) {
+    this.#rootCapacity = rootCapacity;
+    this.#capacity = capacity;
+  }
+
+  get size(): number {
+    return this.#root?.count ?? 0;
+  }
+
+  /** Puts an entry under a key, in place of the one that was there. */
+  set(key: string, entry: T): void {
+    this.#changed = true;
+    if (this.#root === undefined) this.#root = leaf(key, entry);
+    else this.#root = this.#insert(this.#root, key, entry);
+  }
+
+  delete(key: string): void {
+    this.#changed = true;
+    if (this.#root !== undefined) this.#root = this.#remove(this.#root, key);
+  }
+
+  /** Lays out what changed since the last call. The first page's label is the empty text; it is always there. */
+  flush(): TrieChanges<T> {
+    if (!this.#changed) return { written: [], dropped: [] };
+    const written: Page<T>[] = [];
+    const stale = this.#stale;
+    this.#stale = new Set();
+    this.#changed = false;
+    if (this.#root === undefined) written.push({ label: ROOT, entries: [] });
+    else this.#layOut(this.#root, ROOT, written, stale);
+    for (const { label } of written) stale.delete(label);
+    const dropped = [...stale].filter((label) => label !== ROOT);
+    for (const label of dropped) this.#labels.delete(label);
+    return { written, dropped };
+  }
+
+  /** The entries that stand in a page themselves. */
+  entriesOf(label: string): readonly T[] {
+    const node = label === ROOT ? this.#root : this.#labels.get(label);
+    if (node === undefined) return [];
+    const items = this.#page(node, label);
+    return 'entries' in items ? items.entries : items.items.flatMap((item) => ('entry' in item ? [item.entry] : []));
+  }
+
+  #insert(node: Node<T>, key: string, entry: T): Node<T> {
+    this.#touch(node);
+    const shared = sharedLength(node.prefix, key);
+    if (shared < node.prefix.length) {
+      const fork = branch(key.slice(0, shared), [node, leaf(key, entry)]);
+      fork.dirty = true;
+      return fork;
+    }
+    if (shared === key.length) {
+      node.entry = entry;
+      return node;
+    }
+    const digit = key.charAt(shared);
+    const child = node.children.get(digit);
+    node.children.set(digit, child === undefined ? leaf(key, entry) : this.#insert(child, key, entry));
+    node.count = countOf(node);
+    return node;
+  }
+
+  #remove(node: Node<T>, key: string): Node<T> | undefined {
+    if (!key.startsWith(node.prefix)) return node;
+    this.#touch(node);
+    if (node.prefix === key) return undefined;
+    const digit = key.charAt(node.prefix.length);
+    const child = node.children.get(digit);
+    if (child === undefined) return node;
+    const left = this.#remove(child, key);
+    if (left === undefined) node.children.delete(digit);
+    else node.children.set(digit, left);
+    const [only, second] = node.children.values();
+    if (only !== undefined && second === undefined) {
+      this.#touch(only); // it takes this node's place, and so another label
+      return only;
+    }
+    node.count = countOf(node);
+    return node;
+  }
+
+  #touch(node: Node<T>): void {
+    node.dirty = true;
+    if (node.label !== undefined) this.#stale.add(node.label);
+  }
+
+  #layOut(node: Node<T>, label: string, written: Page<T>[], stale: Set<string>): void {
+    node.dirty = false;
+    node.label = label;
+    this.#labels.set(label, node);
+    const page = this.#page(node, label);
+    written.push(page);
+    if ('entries' in page) {
+      for (const child of node.children.values()) dropLabels(child, stale);
+      return;
+    }
+    for (const [digit, child] of node.children) {
+      const below = node.prefix + digit;
+      if (child.count === 1) dropLabels(child, stale);
+      else if (child.dirty || child.label !== below) this.#layOut(child, below, written, stale);
+    }
+  }
+
+  #page(node: Node<T>, label: string): Page<T> {
+    const capacity = label === ROOT ? this.#rootCapacity : this.#capacity;
+    if (node.count <= capacity || node.children.size === 0) return { label, entries: [...entriesBelow(node)] };
+    const digits = [...node.children].sort(([a], [b]) => (a < b ? -1 : 1));
+    return {
+      label,
+      items: digits.map(([digit, child]) =>
+        child.entry === undefined ? { page: node.prefix + digit } : { entry: child.entry },
+      ),
+    };
+  }
+}
+
+const leaf = <T>(key: string, entry: T): Node<T> => ({
+  prefix: key,
+  count: 1,
+  entry,
+  children: new Map(),
+  label: undefined,
+  dirty: true,
+});
+
+const branch = <T>(prefix: string, children: readonly Node<T>[]): Node<T> => {
+  const node: Node<T> = {
+    prefix,
+    count: 0,
+    entry: undefined,
+    children: new Map(children.map((child) => [child.prefix.charAt(prefix.length), child])),
+    label: undefined,
+    dirty: true,
+  };
+  node.count = countOf(node);
+  return node;
+};
+
+const countOf = <T>(node: Node<T>): number => [...node.children.values()].reduce((sum, child) => sum + child.count, 0);
+
+const sharedLength = (a: string, b: string): number => {
+  let i = 0;
+  while (i < a.length && a.charCodeAt(i) === b.charCodeAt(i)) i += 1;
+  return i;
+};
+
+function* entriesBelow<T>(node: Node<T>): Generator<T> {
+  if (node.entry !== undefined) yield node.entry;
+  for (const [, child] of [...node.children].sort(([a], [b]) => (a < b ? -1 : 1))) yield* entriesBelow(child);
+}
+
+/** Pages below one that holds entries itself are no more. */
+const dropLabels = <T>(node: Node<T>, stale: Set<string>): void => {
+  if (node.label !== undefined) stale.add(node.label);
+  node.label = undefined;
+  for (const child of node.children.values()) dropLabels(child, stale);
+};

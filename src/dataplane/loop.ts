@@ -1,0 +1,145 @@
+/**
+ * When one family's engine runs: on changes (through the pacer), after failures with a back-off, and for audits.
+ *
+ * Nothing is written before everything awaited is there, and nothing is ever removed because something is missing: an
+ * API server that is gone leaves the rules as they are.
+ */
+import type { BaseLogger } from 'pino';
+import type { KernelObject } from './contract.ts';
+import { type Clock, Pacer, systemClock } from './pacer.ts';
+import type { Reconciler, SyncInput } from './reconciler.ts';
+import { type Drift, isDrift, type SyncReport } from './status.ts';
+
+/** Where the loop gets its work; the model's tracker, seen by one family. */
+export interface WorkSource {
+  waitingFor(): string | undefined;
+  hasWork(): boolean;
+  take(): SyncInput;
+}
+
+export interface LoopOptions {
+  readonly name: string;
+  readonly minIntervalMs: number;
+  /** Between two audits; also the longest wait before a failed sync is tried again. */
+  readonly syncPeriodMs: number;
+  readonly log: Pick<BaseLogger, 'info' | 'warn' | 'error' | 'debug'>;
+  readonly clock?: Clock;
+  readonly onSync?: (report: SyncReport) => void;
+  readonly onDrift?: (drift: Drift) => void;
+  readonly onFailure?: (message: string) => void;
+}
+
+const FIRST_RETRY_MS = 200;
+/** A drift's log line names so many objects and counts the rest. */
+const NAMED = 5;
+
+export class Loop<O extends KernelObject, B> {
+  readonly #work: WorkSource;
+  readonly #reconciler: Reconciler<O, B>;
+  readonly #options: LoopOptions;
+  readonly #clock: Clock;
+  readonly #pacer: Pacer;
+  #auditTimer: unknown;
+  #auditing: Promise<void> = Promise.resolve();
+  #failures = 0;
+  /** Taken from the tracker, not yet in the kernel: a failed sync loses nothing. */
+  #unsynced = false;
+  #lastNode: SyncInput | undefined;
+  #stopped = false;
+
+  constructor(work: WorkSource, reconciler: Reconciler<O, B>, options: LoopOptions) {
+    this.#work = work;
+    this.#reconciler = reconciler;
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#pacer = new Pacer(() => this.#run(), options.minIntervalMs, this.#clock);
+    this.#armAudit();
+  }
+
+  /** Something changed. */
+  request(): void {
+    if (this.#work.waitingFor() === undefined && this.#work.hasWork()) this.#pacer.request();
+  }
+
+  /** Looks at the kernel now instead of at the end of the sync period. */
+  async audit(): Promise<void> {
+    try {
+      const drift = await this.#reconciler.audit();
+      if (!isDrift(drift)) return;
+      this.#logDrift(drift);
+      this.#options.onDrift?.(drift);
+    } catch (error) {
+      this.#failed('audit', error);
+      this.#unsynced = true;
+      this.#pacer.request();
+    }
+  }
+
+  /** Ends after the write under way, if any; the kernel keeps what it has. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#clock.clearTimeout(this.#auditTimer);
+    await Promise.all([this.#pacer.stop(), this.#auditing]);
+  }
+
+  async #run(): Promise<number | undefined> {
+    if (this.#work.waitingFor() !== undefined) return undefined;
+    const retryMs = this.#reconciler.nextRetryMs;
+    if (!this.#work.hasWork() && !this.#unsynced && retryMs !== 0) return retryMs;
+    const input = this.#work.hasWork() || this.#lastNode === undefined ? this.#work.take() : onlyRetry(this.#lastNode);
+    this.#lastNode = input;
+    this.#unsynced = true;
+    try {
+      const report = await this.#reconciler.sync(input);
+      this.#unsynced = false;
+      this.#failures = 0;
+      this.#logSync(report);
+      this.#options.onSync?.(report);
+      return this.#reconciler.nextRetryMs;
+    } catch (error) {
+      if (this.#stopped) return undefined;
+      this.#failed('sync', error);
+      this.#failures += 1;
+      return Math.min(this.#options.syncPeriodMs, FIRST_RETRY_MS * 2 ** (this.#failures - 1));
+    }
+  }
+
+  #armAudit(): void {
+    this.#auditTimer = this.#clock.setTimeout(() => {
+      this.#auditing = this.audit().then(() => {
+        if (!this.#stopped) this.#armAudit();
+      });
+    }, this.#options.syncPeriodMs);
+  }
+
+  #failed(what: string, error: unknown): void {
+    if (this.#stopped) return;
+    const message = error instanceof Error ? error.message : String(error);
+    this.#options.log.error({ ipFamily: this.#options.name, error: message }, `${what} failed, rules stay as they are`);
+    this.#options.onFailure?.(message);
+  }
+
+  #logSync({ full, changes, durationMs, owners }: SyncReport): void {
+    const { added, replaced, removed } = changes;
+    const elapsed = `${Math.round(durationMs * 10) / 10}ms`;
+    const fields = {
+      ipFamily: this.#options.name,
+      fullSync: full,
+      servicePorts: owners,
+      added,
+      replaced,
+      removed,
+      elapsed,
+    };
+    this.#options.log[full ? 'info' : 'debug'](fields, 'synced');
+  }
+
+  #logDrift(drift: Drift): void {
+    const named = [...drift.missing, ...drift.changed, ...drift.foreign].slice(0, NAMED);
+    const counts = { missing: drift.missing.length, changed: drift.changed.length, foreign: drift.foreign.length };
+    this.#options.log.warn({ ipFamily: this.#options.name, ...counts, objects: named }, 'drift found and repaired');
+  }
+}
+
+/** A sync in which nothing is new: what is outstanding is tried again. */
+const onlyRetry = (last: SyncInput): SyncInput => ({ node: last.node, nodeChanged: false, services: [], gone: [] });

@@ -1,0 +1,89 @@
+/**
+ * When to run: at once when idle, together under load, again after a failure.
+ *
+ * After a run the next one waits `minIntervalMs`, and never less than a multiple of what the last run took: so a lone
+ * change goes to the kernel at once, and under a stream of changes each run takes all that came meanwhile and the node
+ * keeps most of its processor. Runs never overlap.
+ */
+
+/** Milliseconds of rest for each millisecond of work while requests keep coming. */
+const REST_PER_WORK = 2;
+
+export interface Clock {
+  now(): number;
+  setTimeout(run: () => void, ms: number): unknown;
+  clearTimeout(timer: unknown): void;
+}
+
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  setTimeout: (run, ms) => setTimeout(run, ms),
+  clearTimeout: (timer) => clearTimeout(timer as NodeJS.Timeout),
+};
+
+export class Pacer {
+  readonly #run: () => Promise<number | undefined>;
+  readonly #minIntervalMs: number;
+  readonly #clock: Clock;
+  #restUntil = 0;
+  #timer: unknown;
+  /** When the armed timer fires; infinite when none is armed. */
+  #dueAt = Number.POSITIVE_INFINITY;
+  #running: Promise<void> | undefined;
+  #requested = false;
+  #stopped = false;
+
+  /** `run` must not throw; it returns after how many milliseconds to run again unasked, or undefined. */
+  constructor(run: () => Promise<number | undefined>, minIntervalMs: number, clock: Clock = systemClock) {
+    this.#run = run;
+    this.#minIntervalMs = minIntervalMs;
+    this.#clock = clock;
+  }
+
+  /** Asks for a run. Many requests before it starts are one. */
+  request(): void {
+    if (this.#stopped) return;
+    this.#requested = true;
+    if (this.#running === undefined) this.#arm(this.#restUntil - this.#clock.now());
+  }
+
+  /** No further runs; resolves when the one under way has ended. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#disarm();
+    await this.#running;
+  }
+
+  #arm(ms: number): void {
+    const delay = Math.max(0, ms);
+    const dueAt = this.#clock.now() + delay;
+    if (dueAt >= this.#dueAt) return;
+    this.#disarm();
+    this.#dueAt = dueAt;
+    this.#timer = this.#clock.setTimeout(() => this.#start(), delay);
+  }
+
+  #disarm(): void {
+    if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#dueAt = Number.POSITIVE_INFINITY;
+  }
+
+  #start(): void {
+    this.#disarm();
+    if (this.#stopped || this.#running !== undefined) return;
+    this.#running = this.#once().finally(() => {
+      this.#running = undefined;
+      if (this.#requested) this.request();
+    });
+  }
+
+  async #once(): Promise<void> {
+    this.#requested = false;
+    const startedAt = this.#clock.now();
+    const againMs = await this.#run();
+    const endedAt = this.#clock.now();
+    this.#restUntil = endedAt + Math.max(this.#minIntervalMs, REST_PER_WORK * (endedAt - startedAt));
+    if (againMs !== undefined && !this.#stopped) this.#arm(againMs);
+  }
+}

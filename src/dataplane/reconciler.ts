@@ -1,0 +1,262 @@
+/**
+ * One family's engine: takes what changed, compiles it, brings it into the kernel, and knows how every owner stands.
+ *
+ * Knows no backend but the contract, and no Kubernetes but the model's types. Does not decide when to run (see loop.ts).
+ */
+import type { NodeContext } from '../model/node.ts';
+import { ownerOf } from '../model/service.ts';
+import type { ServiceEndpoints } from '../model/topology.ts';
+import type { Backend, Fragment, KernelObject } from './contract.ts';
+import { Quarantine } from './quarantine.ts';
+import { KernelState } from './state.ts';
+import { addCounts, type Drift, NO_CHANGES, type OwnerStatus, type SyncReport } from './status.ts';
+import { type WriteResult, Writer } from './writer.ts';
+
+/** What changed since the last sync; the node context in force. */
+export interface SyncInput {
+  readonly node: NodeContext;
+  readonly nodeChanged: boolean;
+  readonly services: readonly ServiceEndpoints[];
+  readonly gone: readonly string[];
+}
+
+export interface ReconcilerOptions {
+  readonly signal: AbortSignal;
+  /** Milliseconds since 1970. */
+  readonly now?: () => number;
+  /** Longest wait between two tries of a quarantined owner. */
+  readonly lastRetryMs?: number;
+  /** Part of the first sync that is done, 0 to 1. */
+  readonly onProgress?: (part: number) => void;
+  readonly onQuarantine?: (owner: string, message: string) => void;
+}
+
+/** What was handed over and is not staged yet: a sync that fails before it gets there loses nothing. */
+interface Backlog {
+  readonly services: Map<string, ServiceEndpoints>;
+  readonly gone: Set<string>;
+  nodeChanged: boolean;
+}
+
+const BASE = 'base';
+const FIRST_RETRY_MS = 1_000;
+/** A first sync on an empty kernel goes in by groups of about so many objects, so that early Services work early. */
+const GROUP_OBJECTS = 1_500;
+
+export class Reconciler<O extends KernelObject, B> {
+  readonly #backend: Backend<O, B>;
+  readonly #options: ReconcilerOptions;
+  readonly #state: KernelState<O>;
+  readonly #writer: Writer<O, B>;
+  readonly #quarantine: Quarantine<O, B>;
+  readonly #now: () => number;
+  /** Owners whose wishes are not in the kernel yet → the last wishes that were. */
+  readonly #pending = new Map<string, Fragment<O> | undefined>();
+  readonly #doneAt = new Map<string, number>();
+  readonly #backlog: Backlog = { services: new Map(), gone: new Set(), nodeChanged: false };
+  #node: NodeContext | undefined;
+  /** What the kernel holds is known: false before the first read and after a failure. */
+  #known = false;
+  #lastError: string | undefined;
+
+  constructor(backend: Backend<O, B>, options: ReconcilerOptions) {
+    this.#backend = backend;
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+    this.#state = new KernelState(backend.arranger?.());
+    this.#writer = new Writer(backend, this.#state, options.signal);
+    this.#quarantine = new Quarantine(this.#state, this.#writer, {
+      now: this.#now,
+      firstRetryMs: FIRST_RETRY_MS,
+      lastRetryMs: options.lastRetryMs ?? 30_000,
+      isEssential: (owner) => owner === BASE,
+    });
+  }
+
+  /** Why the last sync failed as a whole; undefined when it did not. */
+  get lastError(): string | undefined {
+    return this.#lastError;
+  }
+
+  /** Milliseconds until something has to be tried again; undefined when nothing has. */
+  get nextRetryMs(): number | undefined {
+    return this.#quarantine.nextRetryMs();
+  }
+
+  /** Wanted kernel objects, by id. */
+  get want(): ReadonlyMap<string, O> {
+    return this.#state.want;
+  }
+
+  statuses(): readonly OwnerStatus[] {
+    return [...new Set([...this.#state.desired.owners(), ...this.#quarantine.owners])].map((o) => this.status(o));
+  }
+
+  status(owner: string): OwnerStatus {
+    const patient = this.#quarantine.get(owner);
+    if (patient !== undefined) {
+      const { since, attempts, message } = patient;
+      return { owner, state: 'Quarantined', since, attempts, message };
+    }
+    const since = this.#doneAt.get(owner) ?? 0;
+    if (this.#pending.has(owner)) {
+      return { owner, state: 'Pending', since, attempts: 0, message: this.#lastError };
+    }
+    const lost = this.#state.desired.lost(owner);
+    if (lost === undefined) return { owner, state: 'Done', since, attempts: 0, message: undefined };
+    return { owner, state: 'Shadowed', since, attempts: 0, message: `${lost.id} belongs to ${lost.to}` };
+  }
+
+  /** Brings what changed into the kernel. Throws KernelError when nothing can be written just now. */
+  sync(input: SyncInput): Promise<SyncReport> {
+    return this.#writer.exclusive(async () => {
+      const startedAt = performance.now();
+      const full = !this.#known;
+      const services = [...this.#backlog.services.values(), ...input.services];
+      const triggeredAt = services.flatMap((service) => service.triggeredAt);
+      try {
+        const result = await this.#sync(input);
+        this.#lastError = undefined;
+        const durationMs = performance.now() - startedAt;
+        return { full, ...result, durationMs, owners: services.length, triggeredAt };
+      } catch (error) {
+        this.#known = false;
+        this.#lastError = error instanceof Error ? error.message : String(error);
+        throw error;
+      }
+    });
+  }
+
+  /** Compares the kernel with what we left there, and repairs what differs. */
+  async audit(): Promise<Drift> {
+    if (!this.#known) return { missing: [], changed: [], foreign: [] };
+    const { found, touched } = await this.#writer.readBeside();
+    return this.#writer.exclusive(async () => {
+      const drift = this.#correct(found, touched);
+      await this.#settle();
+      return drift;
+    });
+  }
+
+  async #sync(input: SyncInput): Promise<WriteResult> {
+    this.#remember(input);
+    if (!this.#known) await this.#writer.learn();
+    this.#known = true;
+    const isFirst = this.#node === undefined;
+    this.#node = input.node;
+    if (this.#backlog.nodeChanged || isFirst) this.#stage(BASE, this.#backend.base(input.node));
+    this.#backlog.nodeChanged = false;
+    for (const owner of this.#backlog.gone) this.#forget(owner);
+    this.#backlog.gone.clear();
+    for (const [owner, wanted] of this.#quarantine.due()) this.#stage(owner, wanted);
+    if (isFirst && this.#state.have.size === 0) return this.#syncInGroups(input.node);
+    for (const service of this.#backlog.services.values()) this.#compile(service, input.node);
+    this.#backlog.services.clear();
+    return this.#settle(isFirst ? (done, total) => this.#options.onProgress?.(done / total) : undefined);
+  }
+
+  #remember(input: SyncInput): void {
+    for (const owner of input.gone) {
+      this.#backlog.gone.add(owner);
+      this.#backlog.services.delete(owner);
+    }
+    for (const service of input.services) {
+      const owner = ownerOf(service.port.name);
+      this.#backlog.gone.delete(owner);
+      this.#backlog.services.set(owner, service);
+    }
+    this.#backlog.nodeChanged ||= input.nodeChanged;
+  }
+
+  async #syncInGroups(node: NodeContext): Promise<WriteResult> {
+    let result: WriteResult = { changes: NO_CHANGES, batches: 0 };
+    let objects = GROUP_OBJECTS; // the first Service goes in by itself: it is the API server's
+    const { services } = this.#backlog;
+    const total = services.size;
+    for (const [owner, service] of services) {
+      objects += this.#compile(service, node);
+      services.delete(owner);
+      if (objects < GROUP_OBJECTS && services.size > 0) continue;
+      result = sum(result, await this.#settle());
+      this.#options.onProgress?.(1 - services.size / total);
+      objects = 0;
+    }
+    return sum(result, await this.#settle());
+  }
+
+  /** Compiles and stages one service port; returns how many objects it wants. */
+  #compile(service: ServiceEndpoints, node: NodeContext): number {
+    const owner = ownerOf(service.port.name);
+    try {
+      const fragment = this.#backend.compile(service, node);
+      if (this.#quarantine.holds(owner, fragment)) return 0;
+      this.#stage(owner, fragment);
+      return fragment.objects.length;
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      this.#quarantine.admit(owner, undefined, `cannot be compiled: ${message}`);
+      this.#options.onQuarantine?.(owner, message);
+      return 0;
+    }
+  }
+
+  #stage(owner: string, fragment: Fragment<O> | undefined): void {
+    if (!this.#pending.has(owner)) this.#pending.set(owner, this.#state.desired.fragment(owner));
+    this.#state.stage(owner, fragment);
+  }
+
+  #forget(owner: string): void {
+    this.#quarantine.release(owner);
+    this.#doneAt.delete(owner);
+    this.#stage(owner, undefined);
+  }
+
+  /** Writes what is outstanding; what the kernel refuses is read back, tried again, then isolated. */
+  async #settle(onBatch?: (done: number, total: number) => void): Promise<WriteResult> {
+    const first = await this.#writer.write(onBatch);
+    if (!('error' in first)) return this.#done(first);
+    const second = await this.#writer.writeAgain();
+    if (!('error' in second)) return this.#done(second);
+    const known = new Set(this.#quarantine.owners);
+    await this.#quarantine.isolate(second, this.#pending);
+    for (const owner of this.#quarantine.owners) {
+      this.#pending.delete(owner);
+      const message = this.#quarantine.get(owner)?.message ?? '';
+      if (!known.has(owner)) this.#options.onQuarantine?.(owner, message);
+    }
+    return this.#done({ changes: NO_CHANGES, batches: 0 });
+  }
+
+  #done(result: WriteResult): WriteResult {
+    const now = this.#now();
+    for (const owner of this.#pending.keys()) {
+      this.#quarantine.release(owner);
+      if (this.#state.desired.fragment(owner) !== undefined) this.#doneAt.set(owner, now);
+    }
+    this.#pending.clear();
+    return result;
+  }
+
+  #correct(found: ReadonlyMap<string, O>, touched: ReadonlySet<string>): Drift {
+    const drift = { missing: [] as string[], changed: [] as string[], foreign: [] as string[] };
+    for (const [id, object] of this.#state.have) {
+      if (touched.has(id)) continue;
+      const there = found.get(id);
+      if (there?.content === object.content) continue;
+      (there === undefined ? drift.missing : drift.changed).push(id);
+      this.#state.correct(id, there);
+    }
+    for (const [id, object] of found) {
+      if (touched.has(id)) continue;
+      // also what could not be removed at an earlier try
+      if (!this.#state.have.has(id)) drift.foreign.push(id);
+      if (!this.#state.want.has(id)) this.#state.correct(id, object);
+    }
+    return drift;
+  }
+}
+
+const sum = (a: WriteResult, b: WriteResult): WriteResult => ({
+  changes: addCounts(a.changes, b.changes),
+  batches: a.batches + b.batches,
+});

@@ -1,0 +1,47 @@
+/** Desired state without a kernel: what a dump prints, by owner and in an order that depends on nothing but the objects. */
+import { compareText } from '../model/endpoint.ts';
+import { ownerOf } from '../model/service.ts';
+import type { Backend, KernelObject, Section } from './contract.ts';
+import type { SyncInput } from './reconciler.ts';
+import { KernelState } from './state.ts';
+
+export interface Compiled<O> {
+  readonly sections: readonly Section<O>[];
+  /** Owners that could not be compiled, and why. */
+  readonly problems: readonly { readonly owner: string; readonly message: string }[];
+}
+
+const BASE = 'base';
+/** Where objects stand that many owners share a part in. */
+const SHARED = 'dispatch';
+
+/** Compiles everything into a fresh state. */
+export const compileAll = <O extends KernelObject, B>(backend: Backend<O, B>, input: SyncInput): Compiled<O> => {
+  const state = new KernelState<O>(backend.arranger?.());
+  const problems: { owner: string; message: string }[] = [];
+  state.stage(BASE, backend.base(input.node));
+  for (const service of input.services) {
+    const owner = ownerOf(service.port.name);
+    try {
+      state.stage(owner, backend.compile(service, input.node));
+    } catch (error) {
+      problems.push({ owner, message: error instanceof Error ? error.message : String(error) });
+    }
+  }
+  return { sections: sectionsOf(state), problems };
+};
+
+/** Groups wanted objects by the owner whose wish was granted: base first, owners by name, shared ones last. */
+export const sectionsOf = <O extends KernelObject>(state: KernelState<O>): readonly Section<O>[] => {
+  const byOwner = new Map<string, O[]>();
+  for (const object of state.want.values()) {
+    const owner = state.desired.claimants(object.id)[0] ?? SHARED;
+    const objects = byOwner.get(owner);
+    if (objects === undefined) byOwner.set(owner, [object]);
+    else objects.push(object);
+  }
+  const order = (owner: string): string => (owner === BASE ? '0' : owner === SHARED ? '2' : `1${owner}`);
+  return [...byOwner]
+    .sort(([a], [b]) => compareText(order(a), order(b)))
+    .map(([title, objects]) => ({ title, objects: objects.sort((a, b) => compareText(a.id, b.id)) }));
+};

@@ -1,0 +1,79 @@
+/**
+ * The two sides of the one operation: what we want in the kernel, and what we believe is there.
+ *
+ * Wishes come in by owner, go through claims and (where the backend has one) its arranger, and end as kernel objects.
+ * Only ids that an event touched are ever compared, so a change costs what it changes.
+ */
+import type { Arranger, Change, Fragment, KernelObject } from './contract.ts';
+import { Desired, diff } from './desired.ts';
+
+export class KernelState<O extends KernelObject> {
+  readonly desired = new Desired<O>();
+  readonly #arranger: Arranger<O> | undefined;
+  readonly #want = new Map<string, O>();
+  readonly #dirty = new Set<string>();
+  #have = new Map<string, O>();
+
+  constructor(arranger: Arranger<O> | undefined) {
+    this.#arranger = arranger;
+  }
+
+  get want(): ReadonlyMap<string, O> {
+    return this.#want;
+  }
+
+  get have(): ReadonlyMap<string, O> {
+    return this.#have;
+  }
+
+  /** Takes an owner's wishes; undefined = it wants nothing any more. */
+  stage(owner: string, fragment: Fragment<O> | undefined): void {
+    const wished = this.desired.put(owner, fragment);
+    for (const change of this.#arranger?.arrange(wished) ?? wished) {
+      if (change.op === 'remove') this.#want.delete(change.object.id);
+      else this.#want.set(change.object.id, change.object);
+      this.#dirty.add(change.object.id);
+    }
+  }
+
+  /** What has to be written. */
+  changes(): readonly Change<O>[] {
+    return diff(this.#have, this.#want, this.#dirty);
+  }
+
+  /** These objects are in the kernel now as they are wanted. */
+  applied(ids: Iterable<string>): void {
+    for (const id of ids) {
+      const object = this.#want.get(id);
+      if (object === undefined) this.#have.delete(id);
+      else this.#have.set(id, object);
+      this.#dirty.delete(id);
+    }
+  }
+
+  /** Everything that was dirty turned out to be as wanted, or is given up until it is looked at again. */
+  settled(): void {
+    this.#dirty.clear();
+  }
+
+  /** The kernel was read: all of it is compared from now on. */
+  learn(have: ReadonlyMap<string, O>): void {
+    this.#have = new Map(have);
+    for (const id of this.#have.keys()) this.#dirty.add(id);
+    for (const id of this.#want.keys()) this.#dirty.add(id);
+  }
+
+  /** One object was found to be otherwise than believed; undefined = it is not there. */
+  correct(id: string, found: O | undefined): void {
+    if (found === undefined) this.#have.delete(id);
+    else this.#have.set(id, found);
+    this.#dirty.add(id);
+  }
+
+  /** Owners that have a part in a kernel object, arranged ones included. */
+  ownersOf(id: string): readonly string[] {
+    const sources = this.#arranger?.sources(id) ?? [];
+    const ids = sources.length > 0 ? sources : [id];
+    return [...new Set(ids.flatMap((source) => this.desired.claimants(source)))];
+  }
+}

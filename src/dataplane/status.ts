@@ -1,0 +1,63 @@
+/** What the engine says of each owner, and of its last syncs. Data only: servers, logs and metrics show it. */
+
+export type OwnerState =
+  /** In the kernel as wanted. */
+  | 'Done'
+  /** Wanted, not yet written. */
+  | 'Pending'
+  /** Another owner has a better claim to one of its objects. */
+  | 'Shadowed'
+  /** The kernel refuses it; its last good objects stay and it is tried again with its own back-off. */
+  | 'Quarantined';
+
+export interface OwnerStatus {
+  readonly owner: string;
+  readonly state: OwnerState;
+  /** Milliseconds since 1970. */
+  readonly since: number;
+  readonly attempts: number;
+  readonly message: string | undefined;
+}
+
+/** How many objects a sync, audit or clean-up changed. */
+export interface ChangeCounts {
+  readonly added: number;
+  readonly replaced: number;
+  readonly removed: number;
+}
+
+export interface SyncReport {
+  /** The kernel was read first: at start, and after a failure. */
+  readonly full: boolean;
+  readonly changes: ChangeCounts;
+  readonly batches: number;
+  readonly durationMs: number;
+  /** Owners compiled for this sync. */
+  readonly owners: number;
+  /** Trigger times of the endpoint changes that this sync brought into the kernel, milliseconds since 1970. */
+  readonly triggeredAt: readonly number[];
+}
+
+/** What an audit found that was not as we had left it. */
+export interface Drift {
+  readonly missing: readonly string[];
+  readonly changed: readonly string[];
+  readonly foreign: readonly string[];
+}
+
+export const isDrift = (drift: Drift): boolean =>
+  drift.missing.length + drift.changed.length + drift.foreign.length > 0;
+
+export const NO_CHANGES: ChangeCounts = { added: 0, replaced: 0, removed: 0 };
+
+export const countChanges = (changes: readonly { readonly op: 'add' | 'replace' | 'remove' }[]): ChangeCounts => ({
+  added: changes.filter(({ op }) => op === 'add').length,
+  replaced: changes.filter(({ op }) => op === 'replace').length,
+  removed: changes.filter(({ op }) => op === 'remove').length,
+});
+
+export const addCounts = (a: ChangeCounts, b: ChangeCounts): ChangeCounts => ({
+  added: a.added + b.added,
+  replaced: a.replaced + b.replaced,
+  removed: a.removed + b.removed,
+});

@@ -1,0 +1,119 @@
+/**
+ * Brings the kernel from what it has to what is wanted: diff, plan, apply, and read back after a failure.
+ *
+ * Writes never overlap: `exclusive` is the one lock of a family. After a failed write the truth is what is read, never a
+ * guess about how far it got.
+ */
+import { type Backend, type Batch, type Change, KernelError, type KernelObject } from './contract.ts';
+import type { KernelState } from './state.ts';
+import { addCounts, type ChangeCounts, countChanges, NO_CHANGES } from './status.ts';
+
+export interface WriteResult {
+  readonly changes: ChangeCounts;
+  readonly batches: number;
+}
+
+const NOTHING: WriteResult = { changes: NO_CHANGES, batches: 0 };
+
+/** A content error, with the ids of the batch that was refused. */
+export interface Refusal {
+  readonly error: KernelError;
+  readonly ids: readonly string[];
+}
+
+export class Writer<O extends KernelObject, B> {
+  readonly #backend: Backend<O, B>;
+  readonly #state: KernelState<O>;
+  readonly #signal: AbortSignal;
+  /** What is read back is right only for ids that no write touched meanwhile. */
+  #touched: Set<string> | undefined;
+  #tail: Promise<unknown> = Promise.resolve();
+
+  constructor(backend: Backend<O, B>, state: KernelState<O>, signal: AbortSignal) {
+    this.#backend = backend;
+    this.#state = state;
+    this.#signal = signal;
+  }
+
+  /** Runs when everything before it has ended. */
+  exclusive<T>(run: () => Promise<T>): Promise<T> {
+    const result = this.#tail.then(run);
+    this.#tail = result.catch(() => undefined);
+    return result;
+  }
+
+  /** Reads the kernel; everything is compared by the next write. */
+  async learn(): Promise<void> {
+    this.#state.learn(await this.#backend.read(this.#signal));
+  }
+
+  /** Reads the kernel without holding up writes; tells which ids writes touched meanwhile. */
+  async readBeside(): Promise<{ readonly found: ReadonlyMap<string, O>; readonly touched: ReadonlySet<string> }> {
+    const touched = new Set<string>();
+    await this.exclusive(async () => {
+      this.#touched = touched;
+    });
+    try {
+      return { found: await this.#backend.read(this.#signal), touched };
+    } finally {
+      this.#touched = undefined;
+    }
+  }
+
+  /** Writes all that is outstanding. Throws KernelError, or gives the refusal if the kernel disliked what it was given. */
+  async write(onBatch?: (done: number, total: number) => void): Promise<WriteResult | Refusal> {
+    const changes = this.#state.changes();
+    if (changes.length === 0) {
+      this.#state.settled();
+      return NOTHING;
+    }
+    const result = await this.#applyAll(changes, onBatch);
+    if (!('error' in result)) this.#state.settled();
+    return result;
+  }
+
+  /**
+   * Writes after a refusal: the kernel is read first, and removals go by themselves. What cannot be removed (somebody
+   * else refers to it) is harmless where it is: it is left for the next audit.
+   */
+  async writeAgain(): Promise<WriteResult | Refusal> {
+    await this.learn();
+    const changes = this.#state.changes();
+    const additions = await this.#applyAll(changes.filter(({ op }) => op !== 'remove'));
+    if ('error' in additions) return additions;
+    const removals = await this.#applyAll(changes.filter(({ op }) => op === 'remove'));
+    this.#state.settled();
+    if ('error' in removals) return additions;
+    return {
+      changes: addCounts(additions.changes, removals.changes),
+      batches: additions.batches + removals.batches,
+    };
+  }
+
+  async #applyAll(
+    changes: readonly Change<O>[],
+    onBatch?: (done: number, total: number) => void,
+  ): Promise<WriteResult | Refusal> {
+    const batches = this.#backend.plan(changes);
+    for (const [i, batch] of batches.entries()) {
+      const refusal = await this.#apply(batch);
+      if (refusal !== undefined) return refusal;
+      onBatch?.(i + 1, batches.length);
+    }
+    return { changes: countChanges(changes), batches: batches.length };
+  }
+
+  async #apply(batch: Batch<B>): Promise<Refusal | undefined> {
+    // A stop takes effect between batches: the one under way is finished, what is in the kernel stays consistent.
+    this.#signal.throwIfAborted();
+    for (const id of batch.ids) this.#touched?.add(id);
+    try {
+      await this.#backend.apply(batch, this.#signal);
+    } catch (error) {
+      if (error instanceof KernelError && error.scope === 'content') return { error, ids: batch.ids };
+      throw error;
+    }
+    this.#state.applied(batch.ids);
+    return undefined;
+  }
+}

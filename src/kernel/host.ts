@@ -1,0 +1,58 @@
+/** Running the programs that talk to the kernel: text in, text out, no policy. */
+import { execa } from 'execa';
+
+export interface ToolResult {
+  /** Undefined when the program was killed by a signal. */
+  readonly exitCode: number | undefined;
+  readonly stderr: string;
+}
+
+/** The program could not be started at all: it is missing or may not be run. */
+export class ToolMissing extends Error {
+  override readonly name = 'ToolMissing';
+}
+
+export interface ToolOptions {
+  readonly input?: string;
+  readonly timeoutMs: number;
+  /** Called for each line that the program prints on stdout, as it comes. */
+  readonly onLine?: (line: string) => void;
+}
+
+/** A tool's complaint is cut to so many characters: some repeat their whole input. */
+const MAX_STDERR = 2_000;
+
+/**
+ * Runs a program to its end. Long output is handled in pieces, so that reading a large table does not hold up events.
+ * Nothing but a missing program throws: the caller decides what an exit status means.
+ */
+export const runTool = async (
+  file: string,
+  args: readonly string[],
+  { input, timeoutMs, onLine }: ToolOptions,
+): Promise<ToolResult> => {
+  const child = execa(file, [...args], {
+    ...(input === undefined ? { stdin: 'ignore' as const } : { input }),
+    reject: false,
+    timeout: timeoutMs,
+    buffer: { stdout: false, stderr: true },
+    // messages are matched and shown: never translated
+    env: { LC_ALL: 'C' },
+  });
+  if (onLine === undefined) child.stdout?.resume();
+  else if (child.stdout !== null) await eachLine(child.stdout, onLine);
+  const result = await child;
+  if (result.code === 'ENOENT' || result.code === 'EACCES') throw new ToolMissing(`${file}: ${result.shortMessage}`);
+  const timedOut = result.timedOut ? `no answer within ${timeoutMs / 1000} s; ` : '';
+  return { exitCode: result.exitCode, stderr: (timedOut + (result.stderr ?? '')).slice(0, MAX_STDERR).trim() };
+};
+
+const eachLine = async (stream: AsyncIterable<Buffer | string>, onLine: (line: string) => void): Promise<void> => {
+  let rest = '';
+  for await (const chunk of stream) {
+    const lines = (rest + chunk.toString('utf8')).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) onLine(line);
+  }
+  if (rest !== '') onLine(rest);
+};

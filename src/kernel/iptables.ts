@@ -1,0 +1,147 @@
+/**
+ * The iptables tools: finding the variant that the host uses, listing and writing tables.
+ *
+ * There are two kernels' worth of iptables (x_tables and nf_tables), with a tool each; rules in both at once are looked
+ * at one after the other, so a proxy must use the one that the rest of the host uses.
+ */
+import { runTool, ToolMissing, type ToolResult } from './host.ts';
+import { lockHolder } from './lock.ts';
+
+export type IptablesVariant = 'nft' | 'legacy';
+
+export interface IptablesTools {
+  /** Undefined when the tool does not say which one it is. */
+  readonly variant: IptablesVariant | undefined;
+  /** Names or paths of the programs, without `-save` and `-restore`. */
+  readonly IPv4: string;
+  readonly IPv6: string;
+}
+
+export type IptablesFailure =
+  | { readonly reason: 'missing'; readonly message: string }
+  | { readonly reason: 'locked'; readonly message: string }
+  /** No permission, no memory, no kernel support. */
+  | { readonly reason: 'resource'; readonly message: string }
+  | { readonly reason: 'failed'; readonly message: string; readonly line: number | undefined };
+
+const TIMEOUT_MS = 120_000;
+/** As long as kube-proxy waits for the xtables lock. */
+const LOCK_SECONDS = 5;
+/** Exit status of the tools for a resource problem: the lock, but also missing permissions. */
+const EXIT_RESOURCE = 4;
+/** A table holds what this tool cannot express: it was written by nft. */
+const INCOMPATIBLE = /^# Table `?(\S+?)'? is incompatible/;
+
+/** Lists all tables that exist. One that does not is not created by looking, as `-t` would do. Undefined = done. */
+export const save = async (tool: string, onLine: (line: string) => void): Promise<IptablesFailure | undefined> => {
+  let incompatible: string | undefined;
+  const failed = await attempt(`${tool}-save`, [], {
+    timeoutMs: TIMEOUT_MS,
+    onLine: (line) => {
+      incompatible ??= INCOMPATIBLE.exec(line)?.[1];
+      onLine(line);
+    },
+  });
+  if (incompatible === undefined) return failed;
+  return { reason: 'resource', message: `${tool}-save cannot list table ${incompatible}: it holds rules made by nft` };
+};
+
+/** Writes what `input` names and leaves everything else. Undefined = done. */
+export const restore = (tool: string, input: string): Promise<IptablesFailure | undefined> =>
+  attempt(`${tool}-restore`, ['-w', String(LOCK_SECONDS), '--noflush'], { timeoutMs: TIMEOUT_MS, input });
+
+const attempt = async (
+  file: string,
+  args: readonly string[],
+  options: Parameters<typeof runTool>[2],
+): Promise<IptablesFailure | undefined> => {
+  try {
+    const result = await runTool(file, args, options);
+    return result.exitCode === 0 ? undefined : await failure(file, result);
+  } catch (error) {
+    if (error instanceof ToolMissing) return { reason: 'missing', message: error.message };
+    throw error;
+  }
+};
+
+const failure = async (file: string, { exitCode, stderr }: ToolResult): Promise<IptablesFailure> => {
+  if (exitCode === EXIT_RESOURCE && !stderr.includes('lock')) {
+    return { reason: 'resource', message: `${file}: exit status ${exitCode}: ${stderr}` };
+  }
+  if (exitCode === EXIT_RESOURCE) {
+    const holder = await lockHolder();
+    const by = holder === undefined ? '' : `; the lock is held by ${holder}`;
+    return { reason: 'locked', message: `${file}: waited ${LOCK_SECONDS} s for the xtables lock${by}: ${stderr}` };
+  }
+  const status = exitCode === undefined ? 'was killed' : `exit status ${exitCode}`;
+  const line = /line:? (\d+)/i.exec(stderr)?.[1];
+  return {
+    reason: 'failed',
+    message: `${file}: ${status}: ${stderr}`,
+    line: line === undefined ? undefined : Number(line),
+  };
+};
+
+/** Chains by which the kubelet says which variant it uses (KEP-3178), in the mangle table. */
+const HINTS = ['KUBE-IPTABLES-HINT', 'KUBE-KUBELET-CANARY'];
+
+/**
+ * The tools to use. `auto` = the variant in which the kubelet left its hint; else the one that holds rules; else
+ * whatever `iptables` is; the way of the iptables-wrappers that container images use.
+ */
+export const findTools = async (wanted: 'auto' | IptablesVariant): Promise<IptablesTools> => {
+  if (wanted !== 'auto') {
+    const tools = await probe(`iptables-${wanted}`, `ip6tables-${wanted}`);
+    const plain = tools ?? (await probe('iptables', 'ip6tables'));
+    if (plain?.variant === wanted) return plain;
+    throw new ToolMissing(
+      `no iptables tool of the ${wanted} variant is installed (looked for iptables-${wanted}, iptables)`,
+    );
+  }
+  const [nft, legacy, plain] = await Promise.all([
+    probe('iptables-nft', 'ip6tables-nft'),
+    probe('iptables-legacy', 'ip6tables-legacy'),
+    probe('iptables', 'ip6tables'),
+  ]);
+  if (nft !== undefined && legacy !== undefined) {
+    const variant = await variantInUse(nft, legacy);
+    if (variant !== undefined) return variant;
+  }
+  const tools = plain ?? nft ?? legacy;
+  if (tools === undefined)
+    throw new ToolMissing('iptables is not installed (looked for iptables, iptables-nft, iptables-legacy)');
+  return tools;
+};
+
+const probe = async (IPv4: string, IPv6: string): Promise<IptablesTools | undefined> => {
+  let text = '';
+  const failed = await attempt(IPv4, ['--version'], {
+    timeoutMs: TIMEOUT_MS,
+    onLine: (line) => {
+      text += line;
+    },
+  });
+  if (failed !== undefined) return undefined;
+  const variant = text.includes('nf_tables') ? 'nft' : text.includes('legacy') ? 'legacy' : undefined;
+  return { variant, IPv4, IPv6 };
+};
+
+const variantInUse = async (nft: IptablesTools, legacy: IptablesTools): Promise<IptablesTools | undefined> => {
+  const [nftLines, legacyLines] = await Promise.all([listing(nft), listing(legacy)]);
+  if (hasHint(nftLines)) return nft;
+  if (hasHint(legacyLines)) return legacy;
+  const [inNft, inLegacy] = [rules(nftLines), rules(legacyLines)];
+  if (inNft === 0 && inLegacy === 0) return undefined;
+  return inLegacy > inNft ? legacy : nft;
+};
+
+const listing = async (tools: IptablesTools): Promise<readonly string[]> => {
+  const lines: string[] = [];
+  await save(tools.IPv4, (line) => lines.push(line));
+  return lines;
+};
+
+const hasHint = (lines: readonly string[]): boolean =>
+  lines.some((line) => HINTS.some((hint) => line.startsWith(`:${hint} `)));
+
+const rules = (lines: readonly string[]): number => lines.filter((line) => line.startsWith('-A')).length;

@@ -1,0 +1,252 @@
+/**
+ * Events in, dirty service names out: what the cluster looks like now, and what changed since a family last looked.
+ *
+ * Order of events does not matter: a slice may come before its Service. An object that cannot be read is left out,
+ * counted and reported; what was known of it before stays. Knows neither backends nor where events come from.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { IP_FAMILIES, type IPFamily } from './address.ts';
+import { mergeSlices, readSlice, type Slice } from './endpoint.ts';
+import { Malformed, OBJECT_KINDS, type ObjectKind, type ObjectSink, objectKey, readMeta } from './kubernetes.ts';
+import { missingFacts, type NodeContext, type NodeFacts, type NodeOptions, nodeContext, readNode } from './node.ts';
+import { ownerOf, readService, type Service } from './service.ts';
+import { resolve, type ServiceEndpoints } from './topology.ts';
+
+/** What one family has to compile again. */
+export interface Work {
+  readonly node: NodeContext;
+  /** The node itself changed, so `services` is all there are. */
+  readonly nodeChanged: boolean;
+  readonly services: readonly ServiceEndpoints[];
+  /** Owners that are no more. */
+  readonly gone: readonly string[];
+}
+
+export interface Problem {
+  readonly kind: ObjectKind;
+  /** `ns/name`, as far as it could be read. */
+  readonly key: string;
+  readonly message: string;
+}
+
+export interface TrackerOptions {
+  readonly node: NodeOptions;
+  /** Addresses of the machine; undefined where there is none (a dump): those of the Node object are used. */
+  readonly interfaceAddresses?: () => readonly string[];
+  readonly onChange?: () => void;
+  readonly onProblem?: (problem: Problem) => void;
+}
+
+interface FamilyView {
+  readonly dirty: Set<string>;
+  /** Service → the owners that it had when last looked at. */
+  readonly owners: Map<string, readonly string[]>;
+  node: NodeContext | undefined;
+}
+
+const SAME_BUT_TRIGGER = { triggeredAt: undefined };
+
+export class Tracker implements ObjectSink {
+  readonly #options: TrackerOptions;
+  readonly #services = new Map<string, Service>();
+  /** Service → its slices by key. */
+  readonly #slices = new Map<string, Map<string, Slice>>();
+  readonly #serviceOfSlice = new Map<string, string>();
+  readonly #problems = new Map<string, Problem>();
+  readonly #synced = new Set<ObjectKind>();
+  readonly #triggers = new Map<string, number[]>();
+  readonly #views: Readonly<Record<IPFamily, FamilyView>>;
+  #facts: NodeFacts | undefined;
+  #skipped = 0;
+
+  constructor(options: TrackerOptions) {
+    this.#options = options;
+    const view = (): FamilyView => ({ dirty: new Set(), owners: new Map(), node: undefined });
+    this.#views = { IPv4: view(), IPv6: view() };
+  }
+
+  /** Objects that cannot be read at the moment. */
+  get problems(): readonly Problem[] {
+    return [...this.#problems.values()];
+  }
+
+  /** How often an object had to be skipped. */
+  get skipped(): number {
+    return this.#skipped;
+  }
+
+  get serviceCount(): number {
+    return this.#services.size;
+  }
+
+  /** What is still awaited before rules may be made; undefined when nothing is. */
+  waitingFor(): string | undefined {
+    const kinds = OBJECT_KINDS.filter((kind) => !this.#synced.has(kind));
+    if (kinds.length > 0) return `the first list of ${kinds.join(', ')}`;
+    return missingFacts(this.#options.node, this.#facts);
+  }
+
+  replace(kind: ObjectKind, objects: readonly unknown[]): void {
+    const keys = new Set(objects.flatMap((object) => this.#put(kind, object) ?? []));
+    for (const key of this.#keys(kind)) if (!keys.has(key)) this.#removeKey(kind, key);
+    this.#synced.add(kind);
+    this.#options.onChange?.();
+  }
+
+  put(kind: ObjectKind, object: unknown): void {
+    this.#put(kind, object);
+    this.#options.onChange?.();
+  }
+
+  remove(kind: ObjectKind, object: unknown): void {
+    const key = keyOf(kind, object);
+    if (key !== undefined) this.#removeKey(kind, key);
+    this.#options.onChange?.();
+  }
+
+  hasWork(family: IPFamily): boolean {
+    const view = this.#views[family];
+    return view.dirty.size > 0 || view.node === undefined;
+  }
+
+  /** The node's addresses may have changed: looks again, and makes everything dirty if they did. */
+  refreshNode(): void {
+    for (const family of IP_FAMILIES) {
+      const view = this.#views[family];
+      if (view.node !== undefined && !isDeepStrictEqual(view.node, this.#context(family))) view.node = undefined;
+    }
+    if (IP_FAMILIES.some((family) => this.#views[family].node === undefined)) this.#options.onChange?.();
+  }
+
+  /** Hands over what one family has to do, and forgets it. Call only when nothing is waited for. */
+  take(family: IPFamily): Work {
+    const view = this.#views[family];
+    const node = this.#context(family);
+    const nodeChanged = !isDeepStrictEqual(node, view.node);
+    view.node = node;
+    const names = nodeChanged ? new Set([...this.#services.keys(), ...view.owners.keys()]) : new Set(view.dirty);
+    view.dirty.clear();
+    const services: ServiceEndpoints[] = [];
+    const gone: string[] = [];
+    for (const name of names) {
+      const resolved = this.#resolve(name, node);
+      const owners = resolved.map(({ port }) => ownerOf(port.name));
+      gone.push(...(view.owners.get(name) ?? []).filter((owner) => !owners.includes(owner)));
+      if (owners.length === 0) view.owners.delete(name);
+      else view.owners.set(name, owners);
+      services.push(...resolved);
+    }
+    this.#forgetTriggers(names);
+    return { node, nodeChanged, services, gone };
+  }
+
+  #context(family: IPFamily): NodeContext {
+    const addresses = this.#options.interfaceAddresses?.() ?? this.#facts?.addresses ?? [];
+    return nodeContext(this.#options.node, this.#facts, family, addresses);
+  }
+
+  #resolve(name: string, node: NodeContext): readonly ServiceEndpoints[] {
+    const ports = this.#services.get(name)?.ports[node.family] ?? [];
+    const slices = this.#slices.get(name)?.values() ?? [];
+    const all = [...slices];
+    const place = { nodeName: node.name, zone: node.zone };
+    return ports.map((port) => {
+      const wanted = { name: port.name.port, protocol: port.name.protocol, family: node.family };
+      return resolve(port, mergeSlices(all, wanted, node.name), place, this.#triggers.get(name) ?? []);
+    });
+  }
+
+  /** Triggers are kept until both families have looked. */
+  #forgetTriggers(names: Iterable<string>): void {
+    for (const name of names) {
+      if (!IP_FAMILIES.some((family) => this.#views[family].dirty.has(name))) this.#triggers.delete(name);
+    }
+  }
+
+  /** The object's key, or undefined if nothing about it can be read. */
+  #put(kind: ObjectKind, object: unknown): string | undefined {
+    const key = keyOf(kind, object);
+    try {
+      this.#read(kind, object);
+      this.#problems.delete(`${kind} ${key}`);
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error;
+      this.#skipped += 1;
+      const problem = { kind, key: key ?? 'without a name', message: error.message };
+      const known = this.#problems.get(`${kind} ${key}`);
+      this.#problems.set(`${kind} ${key}`, problem);
+      if (known?.message !== error.message) this.#options.onProblem?.(problem);
+    }
+    return key;
+  }
+
+  #read(kind: ObjectKind, object: unknown): void {
+    if (kind === 'Service') this.#putService(readService(object));
+    else if (kind === 'EndpointSlice') this.#putSlice(readSlice(object));
+    else if (kind === 'Node') this.#putNode(readNode(object));
+    else readMeta(object, kind); // ServiceCIDRs shape no rule of a mode that is built
+  }
+
+  #putService(service: Service): void {
+    const key = objectKey(service);
+    if (isDeepStrictEqual(this.#services.get(key), service)) return;
+    this.#services.set(key, service);
+    this.#markDirty(key, IP_FAMILIES);
+  }
+
+  #putSlice(slice: Slice): void {
+    if (this.#serviceOfSlice.get(slice.key) !== slice.service) this.#removeKey('EndpointSlice', slice.key);
+    const slices = this.#slices.get(slice.service) ?? new Map<string, Slice>();
+    const known = slices.get(slice.key);
+    slices.set(slice.key, slice);
+    this.#slices.set(slice.service, slices);
+    this.#serviceOfSlice.set(slice.key, slice.service);
+    if (isDeepStrictEqual({ ...known, ...SAME_BUT_TRIGGER }, { ...slice, ...SAME_BUT_TRIGGER })) return;
+    if (slice.triggeredAt !== undefined && this.#synced.has('EndpointSlice')) {
+      this.#triggers.set(slice.service, [...(this.#triggers.get(slice.service) ?? []), slice.triggeredAt]);
+    }
+    this.#markDirty(slice.service, slice.family === undefined ? [] : [slice.family]);
+  }
+
+  #putNode(facts: NodeFacts): void {
+    if (facts.name !== this.#options.node.nodeName || isDeepStrictEqual(this.#facts, facts)) return;
+    this.#facts = facts;
+    this.refreshNode();
+  }
+
+  #removeKey(kind: ObjectKind, key: string): void {
+    this.#problems.delete(`${kind} ${key}`);
+    if (kind === 'Service') {
+      if (this.#services.delete(key)) this.#markDirty(key, IP_FAMILIES);
+    } else if (kind === 'EndpointSlice') {
+      const service = this.#serviceOfSlice.get(key);
+      if (service === undefined) return;
+      const slices = this.#slices.get(service);
+      const family = slices?.get(key)?.family;
+      slices?.delete(key);
+      if (slices?.size === 0) this.#slices.delete(service);
+      this.#serviceOfSlice.delete(key);
+      this.#triggers.delete(service);
+      this.#markDirty(service, family === undefined ? [] : [family]);
+    }
+    // A Node that is deleted keeps what was known of it: the machine is still there (kube-proxy does the same).
+  }
+
+  #keys(kind: ObjectKind): readonly string[] {
+    if (kind === 'Service') return [...this.#services.keys()];
+    if (kind === 'EndpointSlice') return [...this.#serviceOfSlice.keys()];
+    return [];
+  }
+
+  #markDirty(service: string, families: readonly IPFamily[]): void {
+    for (const family of families) this.#views[family].dirty.add(service);
+  }
+}
+
+const keyOf = (kind: ObjectKind, object: unknown): string | undefined => {
+  try {
+    return objectKey(readMeta(object, kind));
+  } catch {
+    return undefined;
+  }
+};
