@@ -1,0 +1,81 @@
+/**
+ * The settings that are known and do nothing, each with the reason: the operator hears of every one that was set.
+ *
+ * The table shrinks as the program grows: what is built takes its line out.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { type FieldPath, fallbackAt } from './fields.ts';
+import type { Settings } from './settings.ts';
+
+const NOT_YET = 'this version does not support it yet';
+const NO_HEALTH_SERVER = 'this version has no health server yet';
+const NO_METRICS_SERVER = 'this version has no metrics server yet';
+const NO_IPVS = 'this version has no mode ipvs yet';
+const NO_NFTABLES = 'this version has no mode nftables yet';
+const KERNEL_AS_IS = 'this version leaves these kernel settings alone';
+const JSON_ONLY = 'objects are always exchanged as JSON';
+const WINDOWS = 'it is for Windows';
+const NO_MEANING = 'it has no meaning for kube-proxy either';
+const GONE = 'kube-proxy no longer has it';
+
+type Groups = 'ipvs' | 'nftables' | 'winkernel' | 'logging.options';
+
+/** By path, or by the group that holds it. */
+const NO_EFFECT: Partial<Record<FieldPath | Groups, string>> = {
+  healthzBindAddress: NO_HEALTH_SERVER,
+  healthzPort: NO_HEALTH_SERVER,
+  metricsBindAddress: NO_METRICS_SERVER,
+  metricsPort: NO_METRICS_SERVER,
+  enableProfiling: NO_METRICS_SERVER,
+  showHiddenMetricsForVersion: NO_METRICS_SERVER,
+  bindAddressHardFail: NOT_YET,
+  featureGates: NOT_YET,
+  oomScoreAdj: NOT_YET,
+  configSyncPeriod: NOT_YET,
+  initOnly: NOT_YET,
+  version: 'the version that is reported is our own',
+  'clientConnection.qps': NOT_YET,
+  'clientConnection.burst': NOT_YET,
+  'clientConnection.contentType': JSON_ONLY,
+  'clientConnection.acceptContentTypes': JSON_ONLY,
+  'iptables.localhostNodePorts': NOT_YET,
+  ipvs: NO_IPVS,
+  nftables: NO_NFTABLES,
+  'conntrack.maxPerCore': KERNEL_AS_IS,
+  'conntrack.min': KERNEL_AS_IS,
+  'conntrack.tcpEstablishedTimeout': KERNEL_AS_IS,
+  'conntrack.tcpCloseWaitTimeout': KERNEL_AS_IS,
+  'conntrack.udpTimeout': KERNEL_AS_IS,
+  'conntrack.udpStreamTimeout': KERNEL_AS_IS,
+  'logging.flushFrequency': NOT_YET,
+  'logging.vmodule': NOT_YET,
+  'logging.options': NOT_YET,
+  winkernel: WINDOWS,
+  windowsRunAsService: WINDOWS,
+  machineIdFile: NO_MEANING,
+  bootIdFile: NO_MEANING,
+  portRange: NO_MEANING,
+  resourceContainer: GONE,
+  udpIdleTimeout: GONE,
+};
+
+const REASONS: ReadonlyMap<string, string> = new Map(Object.entries(NO_EFFECT));
+
+/** The reason given for a path, or for the nearest group around it. */
+const reasonFor = (path: string): string | undefined => {
+  const own = REASONS.get(path);
+  const end = path.lastIndexOf('.');
+  return own ?? (end < 0 ? undefined : reasonFor(path.slice(0, end)));
+};
+
+/** `--version` only asks; with a version it would change what is reported. */
+const isQuestion = (path: FieldPath, value: unknown): boolean =>
+  path === 'version' && (value === 'true' || value === 'raw');
+
+/** One warning for each setting that the operator changed and that does nothing, under the operator's name for it. */
+export const warningsFor = (settings: Settings): readonly string[] =>
+  [...settings].flatMap(([path, { name, value }]) => {
+    const reason = reasonFor(path);
+    const isChanged = !isDeepStrictEqual(value, fallbackAt(path)) && !isQuestion(path, value);
+    return reason === undefined || !isChanged ? [] : [`${name} has no effect: ${reason}`];
+  });

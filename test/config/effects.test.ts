@@ -1,0 +1,102 @@
+import { describe, expect, it } from 'vitest';
+import { loadFile, loadLine } from './loading.ts';
+
+const names = (warnings: readonly string[]): readonly string[] =>
+  warnings.map((warning) => warning.split(' ')[0] ?? '');
+
+describe('settings without effect', () => {
+  it('nothing set, nothing said', async () => {
+    expect((await loadLine([])).warnings).toEqual([]);
+    expect((await loadFile('')).warnings).toEqual([]);
+  });
+
+  it.each([
+    '--healthz-bind-address=1.1.1.1:1',
+    '--healthz-port=0',
+    '--metrics-bind-address=1.1.1.1:1',
+    '--metrics-port=0',
+    '--bind-address-hard-fail',
+    '--profiling',
+    '--show-hidden-metrics-for-version=1.35',
+    '--feature-gates=A=true',
+    '--oom-score-adj=0',
+    '--kube-api-content-type=application/json',
+    '--kube-api-qps=7',
+    '--kube-api-burst=7',
+    '--config-sync-period=1m',
+    '--init-only',
+    '--version=v1.2.3',
+    '--iptables-localhost-nodeports=false',
+    '--ipvs-sync-period=7s',
+    '--ipvs-min-sync-period=7s',
+    '--ipvs-scheduler=lc',
+    '--ipvs-exclude-cidrs=10.0.0.0/8',
+    '--ipvs-strict-arp',
+    '--ipvs-tcp-timeout=7s',
+    '--ipvs-tcpfin-timeout=7s',
+    '--ipvs-udp-timeout=7s',
+    '--conntrack-max-per-core=0',
+    '--conntrack-min=0',
+    '--conntrack-tcp-timeout-established=0',
+    '--conntrack-tcp-timeout-close-wait=0',
+    '--conntrack-udp-timeout=1s',
+    '--conntrack-udp-timeout-stream=1s',
+    '--vmodule=a=1',
+    '--log-flush-frequency=1s',
+    '--log-text-split-stream',
+    '--log-text-info-buffer-size=1Ki',
+    '--log-json-split-stream',
+    '--log-json-info-buffer-size=1Ki',
+    '--machine-id-file=/m',
+    '--boot-id-file=/b',
+  ])('%s is named', async (flag) => {
+    const { warnings } = await loadLine([flag]);
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toMatch(new RegExp(`^${flag.split('=')[0]} has no effect: .`));
+  });
+
+  it.each([
+    ['winkernel: {enableDSR: true, networkName: n}', ['winkernel.enableDSR', 'winkernel.networkName']],
+    ['windowsRunAsService: true', ['windowsRunAsService']],
+    ['portRange: 1-2', ['portRange']],
+    ['resourceContainer: /kube-proxy\nudpIdleTimeout: 250ms', ['resourceContainer', 'udpIdleTimeout']],
+    ['clientConnection: {acceptContentTypes: application/json}', ['clientConnection.acceptContentTypes']],
+    ['nftables: {masqueradeAll: true, masqueradeBit: 3}', ['nftables.masqueradeAll', 'nftables.masqueradeBit']],
+    ['logging: {options: {json: {splitStream: true}}}', ['logging.options.json.splitStream']],
+    ['ipvs: {strictARP: true, scheduler: ""}', ['ipvs.strictARP']],
+  ])('%s is named', async (body, expected) => {
+    expect(names((await loadFile(`${body}\n`)).warnings)).toEqual(expected);
+  });
+
+  it('a setting given at its default is not named', async () => {
+    const { warnings } = await loadLine([
+      ...[
+        '--oom-score-adj=-999',
+        '--ipvs-sync-period=30s',
+        '--healthz-bind-address=0.0.0.0:10256',
+        '--profiling=false',
+      ],
+      ...['--feature-gates=', '--kube-api-qps=5', '--version'],
+    ]);
+    expect(warnings).toEqual([]);
+  });
+});
+
+describe('settings with effect are not named', () => {
+  it('as flags', async () => {
+    const { warnings } = await loadLine([
+      ...['--proxy-mode=iptables', '--hostname-override=n', '--bind-address=10.0.0.1', '--kubeconfig=/k', '--master=m'],
+      ...[
+        '--iptables-masquerade-bit=3',
+        '--masquerade-all',
+        '--iptables-sync-period=7s',
+        '--iptables-min-sync-period=1s',
+      ],
+      ...['--detect-local-mode=BridgeInterface', '--pod-bridge-interface=b', '--pod-interface-name-prefix=p'],
+      ...['--cluster-cidr=10.0.0.0/8', '--nodeport-addresses=primary', '--conntrack-tcp-be-liberal'],
+      ...['--logging-format=json', '-v=4', '--cleanup', '--write-config-to=/w'],
+      ...['--source=files:/d', '--iptables-tool=nft', '--dry-run'],
+    ]);
+    expect(warnings).toEqual([]);
+  });
+});
