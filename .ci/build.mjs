@@ -21,6 +21,6 @@ await build({
   logLevel: 'warning',
   // CommonJS packages inside an ES module call require() for node's own modules
   banner: {
-    js: "import { createRequire as __require } from 'node:module'; const require = __require(import.meta.url);",
+    js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
   },
 });

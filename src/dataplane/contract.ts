@@ -55,6 +55,8 @@ export interface Arranger<O> {
 
 export interface Backend<O extends KernelObject, B> {
   readonly mode: string;
+  /** About how many objects a first sync on an empty kernel puts into service at a time. */
+  readonly groupSize: number;
   /** What the node needs whatever its Services. Pure. */
   base(node: NodeContext): Fragment<O>;
   /** What one service port needs. Pure, and a function of its arguments alone. */

@@ -40,8 +40,6 @@ interface Backlog {
 
 const BASE = 'base';
 const FIRST_RETRY_MS = 1_000;
-/** A first sync on an empty kernel goes in by groups of about so many objects, so that early Services work early. */
-const GROUP_OBJECTS = 1_500;
 
 export class Reconciler<O extends KernelObject, B> {
   readonly #backend: Backend<O, B>;
@@ -168,20 +166,23 @@ export class Reconciler<O extends KernelObject, B> {
     this.#backlog.nodeChanged ||= input.nodeChanged;
   }
 
+  /** Group by group, so that Services of an early group work early. */
   async #syncInGroups(node: NodeContext): Promise<WriteResult> {
     let result: WriteResult = { changes: NO_CHANGES, batches: 0 };
-    let objects = GROUP_OBJECTS; // the first Service goes in by itself: it is the API server's
+    let objects = this.#backend.groupSize; // the first Service goes in by itself: it is the API server's
     const { services } = this.#backlog;
     const total = services.size;
     for (const [owner, service] of services) {
       objects += this.#compile(service, node);
       services.delete(owner);
-      if (objects < GROUP_OBJECTS && services.size > 0) continue;
+      if (objects < this.#backend.groupSize && services.size > 0) continue;
       result = sum(result, await this.#settle());
       this.#options.onProgress?.(1 - services.size / total);
       objects = 0;
     }
-    return sum(result, await this.#settle());
+    result = sum(result, await this.#settle());
+    this.#options.onProgress?.(1);
+    return result;
   }
 
   /** Compiles and stages one service port; returns how many objects it wants. */

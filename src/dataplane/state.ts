@@ -13,12 +13,15 @@ export class KernelState<O extends KernelObject> {
   readonly #want = new Map<string, O>();
   readonly #dirty = new Set<string>();
   #have = new Map<string, O>();
+  /** Granted wishes that are not arranged yet: many at once cost less than one by one. */
+  #wished: Change<O>[] = [];
 
   constructor(arranger: Arranger<O> | undefined) {
     this.#arranger = arranger;
   }
 
   get want(): ReadonlyMap<string, O> {
+    this.#arrange();
     return this.#want;
   }
 
@@ -28,16 +31,12 @@ export class KernelState<O extends KernelObject> {
 
   /** Takes an owner's wishes; undefined = it wants nothing any more. */
   stage(owner: string, fragment: Fragment<O> | undefined): void {
-    const wished = this.desired.put(owner, fragment);
-    for (const change of this.#arranger?.arrange(wished) ?? wished) {
-      if (change.op === 'remove') this.#want.delete(change.object.id);
-      else this.#want.set(change.object.id, change.object);
-      this.#dirty.add(change.object.id);
-    }
+    this.#wished.push(...this.desired.put(owner, fragment));
   }
 
   /** What has to be written. */
   changes(): readonly Change<O>[] {
+    this.#arrange();
     return diff(this.#have, this.#want, this.#dirty);
   }
 
@@ -58,6 +57,7 @@ export class KernelState<O extends KernelObject> {
 
   /** The kernel was read: all of it is compared from now on. */
   learn(have: ReadonlyMap<string, O>): void {
+    this.#arrange();
     this.#have = new Map(have);
     for (const id of this.#have.keys()) this.#dirty.add(id);
     for (const id of this.#want.keys()) this.#dirty.add(id);
@@ -72,8 +72,20 @@ export class KernelState<O extends KernelObject> {
 
   /** Owners that have a part in a kernel object, arranged ones included. */
   ownersOf(id: string): readonly string[] {
+    this.#arrange();
     const sources = this.#arranger?.sources(id) ?? [];
     const ids = sources.length > 0 ? sources : [id];
     return [...new Set(ids.flatMap((source) => this.desired.claimants(source)))];
+  }
+
+  #arrange(): void {
+    const wished = this.#wished;
+    if (wished.length === 0) return;
+    this.#wished = [];
+    for (const { op, object } of this.#arranger?.arrange(wished) ?? wished) {
+      if (op === 'remove') this.#want.delete(object.id);
+      else this.#want.set(object.id, object);
+      this.#dirty.add(object.id);
+    }
   }
 }

@@ -31,6 +31,8 @@ export interface Problem {
 
 export interface TrackerOptions {
   readonly node: NodeOptions;
+  /** Families that somebody takes work for; both unless said. */
+  readonly families?: readonly IPFamily[];
   /** Addresses of the machine; undefined where there is none (a dump): those of the Node object are used. */
   readonly interfaceAddresses?: () => readonly string[];
   readonly onChange?: () => void;
@@ -44,10 +46,13 @@ interface FamilyView {
   node: NodeContext | undefined;
 }
 
+/** First in a first sync: everything else on a new node waits for the API server's address. */
+const API_SERVICE = 'default/kubernetes';
 const SAME_BUT_TRIGGER = { triggeredAt: undefined };
 
 export class Tracker implements ObjectSink {
   readonly #options: TrackerOptions;
+  readonly #families: readonly IPFamily[];
   readonly #services = new Map<string, Service>();
   /** Service → its slices by key. */
   readonly #slices = new Map<string, Map<string, Slice>>();
@@ -61,6 +66,7 @@ export class Tracker implements ObjectSink {
 
   constructor(options: TrackerOptions) {
     this.#options = options;
+    this.#families = options.families ?? IP_FAMILIES;
     const view = (): FamilyView => ({ dirty: new Set(), owners: new Map(), node: undefined });
     this.#views = { IPv4: view(), IPv6: view() };
   }
@@ -111,11 +117,11 @@ export class Tracker implements ObjectSink {
 
   /** The node's addresses may have changed: looks again, and makes everything dirty if they did. */
   refreshNode(): void {
-    for (const family of IP_FAMILIES) {
+    for (const family of this.#families) {
       const view = this.#views[family];
       if (view.node !== undefined && !isDeepStrictEqual(view.node, this.#context(family))) view.node = undefined;
     }
-    if (IP_FAMILIES.some((family) => this.#views[family].node === undefined)) this.#options.onChange?.();
+    if (this.#families.some((family) => this.#views[family].node === undefined)) this.#options.onChange?.();
   }
 
   /** Hands over what one family has to do, and forgets it. Call only when nothing is waited for. */
@@ -124,7 +130,8 @@ export class Tracker implements ObjectSink {
     const node = this.#context(family);
     const nodeChanged = !isDeepStrictEqual(node, view.node);
     view.node = node;
-    const names = nodeChanged ? new Set([...this.#services.keys(), ...view.owners.keys()]) : new Set(view.dirty);
+    const dirty = nodeChanged ? [...this.#services.keys(), ...view.owners.keys()] : view.dirty;
+    const names = new Set(view.owners.size === 0 ? [API_SERVICE, ...dirty] : dirty);
     view.dirty.clear();
     const services: ServiceEndpoints[] = [];
     const gone: string[] = [];
@@ -159,7 +166,7 @@ export class Tracker implements ObjectSink {
   /** Triggers are kept until both families have looked. */
   #forgetTriggers(names: Iterable<string>): void {
     for (const name of names) {
-      if (!IP_FAMILIES.some((family) => this.#views[family].dirty.has(name))) this.#triggers.delete(name);
+      if (!this.#families.some((family) => this.#views[family].dirty.has(name))) this.#triggers.delete(name);
     }
   }
 
@@ -239,7 +246,7 @@ export class Tracker implements ObjectSink {
   }
 
   #markDirty(service: string, families: readonly IPFamily[]): void {
-    for (const family of families) this.#views[family].dirty.add(service);
+    for (const family of families) if (this.#families.includes(family)) this.#views[family].dirty.add(service);
   }
 }
 

@@ -20,6 +20,7 @@ export const fake = (id: string, content: string): FakeObject => ({ kind: 'fake'
 
 export class FakeKernel implements Backend<FakeObject, readonly Change<FakeObject>[]> {
   readonly mode = 'fake';
+  groupSize = 1_000;
   objects = new Map<string, FakeObject>();
   /** Each applied batch, as `op id` lines. */
   readonly log: string[][] = [];
@@ -78,7 +79,8 @@ export class FakeKernel implements Backend<FakeObject, readonly Change<FakeObjec
     await this.gate;
     this.disturb('apply');
     const bad = payload.find(({ op, object }) => op !== 'remove' && this.refuses(object.content));
-    if (bad !== undefined) throw new KernelError('content', `refused: ${bad.object.id}`, this.names ? [bad.object.id] : []);
+    if (bad !== undefined)
+      throw new KernelError('content', `refused: ${bad.object.id}`, this.names ? [bad.object.id] : []);
     for (const { op, object } of payload) {
       if (op === 'remove') this.objects.delete(object.id);
       else this.objects.set(object.id, object);

@@ -7,13 +7,23 @@ import { FakeKernel, fake, input, NODE, service } from './fake-backend.ts';
 const engine = (kernel: FakeKernel, options: Partial<ReconcilerOptions> = {}) =>
   new Reconciler(kernel, { signal: new AbortController().signal, ...options });
 
-const refusing = (...names: string[]) => (content: string): boolean => names.some((name) => content === `to ${name}`);
+const refusing =
+  (...names: string[]) =>
+  (content: string): boolean =>
+    names.some((name) => content === `to ${name}`);
 
 describe('a sync', () => {
   it('brings services and base into an empty kernel, the first service by itself', async () => {
     const kernel = new FakeKernel();
-    const report = await engine(kernel).sync(input([service('a', '10.0.0.1', ['1.1.1.1']), service('b', '10.0.0.2', [])]));
-    expect(kernel.dump()).toEqual(['base: za', 'endpoint a 1.1.1.1: 10.0.0.1', 'vip 10.0.0.1: to a', 'vip 10.0.0.2: to b']);
+    const report = await engine(kernel).sync(
+      input([service('a', '10.0.0.1', ['1.1.1.1']), service('b', '10.0.0.2', [])]),
+    );
+    expect(kernel.dump()).toEqual([
+      'base: za',
+      'endpoint a 1.1.1.1: 10.0.0.1',
+      'vip 10.0.0.1: to a',
+      'vip 10.0.0.2: to b',
+    ]);
     expect(kernel.log).toEqual([['add base', 'add vip 10.0.0.1', 'add endpoint a 1.1.1.1'], ['add vip 10.0.0.2']]);
     expect(report).toMatchObject({ full: true, changes: { added: 4, replaced: 0, removed: 0 } });
   });
@@ -52,7 +62,10 @@ describe('a sync', () => {
     await reconciler.sync(input([service('young', '10.0.0.1', [], 5)]));
     await reconciler.sync(input([service('old', '10.0.0.1', [], 3)]));
     expect(kernel.dump()).toContain('vip 10.0.0.1: to old');
-    expect(reconciler.status('ns/young:p/TCP')).toMatchObject({ state: 'Shadowed', message: 'vip 10.0.0.1 belongs to ns/old:p/TCP' });
+    expect(reconciler.status('ns/young:p/TCP')).toMatchObject({
+      state: 'Shadowed',
+      message: 'vip 10.0.0.1 belongs to ns/old:p/TCP',
+    });
     await reconciler.sync(input([], ['ns/old:p/TCP']));
     expect(kernel.dump()).toContain('vip 10.0.0.1: to young');
     expect(reconciler.status('ns/young:p/TCP').state).toBe('Done');
@@ -60,18 +73,21 @@ describe('a sync', () => {
 });
 
 describe('a refusal by the kernel', () => {
-  it.each([{ names: false }, { names: true }])('quarantines the culprits and serves everybody else ($names)', async ({ names }) => {
-    const kernel = new FakeKernel();
-    kernel.refuses = refusing('s3', 's12');
-    kernel.names = names;
-    const heard: string[] = [];
-    const reconciler = engine(kernel, { onQuarantine: (owner) => heard.push(owner) });
-    await reconciler.sync(input(Array.from({ length: 20 }, (_, i) => service(`s${i}`, `10.0.0.${i}`, []))));
-    expect(kernel.objects.size).toBe(19);
-    expect(heard.sort()).toEqual(['ns/s12:p/TCP', 'ns/s3:p/TCP']);
-    expect(reconciler.status('ns/s3:p/TCP')).toMatchObject({ state: 'Quarantined', attempts: 1 });
-    expect(reconciler.status('ns/s4:p/TCP').state).toBe('Done');
-  });
+  it.each([{ names: false }, { names: true }])(
+    'quarantines the culprits and serves everybody else ($names)',
+    async ({ names }) => {
+      const kernel = new FakeKernel();
+      kernel.refuses = refusing('s3', 's12');
+      kernel.names = names;
+      const heard: string[] = [];
+      const reconciler = engine(kernel, { onQuarantine: (owner) => heard.push(owner) });
+      await reconciler.sync(input(Array.from({ length: 20 }, (_, i) => service(`s${i}`, `10.0.0.${i}`, []))));
+      expect(kernel.objects.size).toBe(19);
+      expect(heard.sort()).toEqual(['ns/s12:p/TCP', 'ns/s3:p/TCP']);
+      expect(reconciler.status('ns/s3:p/TCP')).toMatchObject({ state: 'Quarantined', attempts: 1 });
+      expect(reconciler.status('ns/s4:p/TCP').state).toBe('Done');
+    },
+  );
 
   it('leaves the last good objects of a service whose change is refused', async () => {
     const kernel = new FakeKernel();
@@ -112,7 +128,10 @@ describe('a refusal by the kernel', () => {
     const kernel = new FakeKernel();
     const reconciler = engine(kernel);
     await reconciler.sync(input([service('a', 'throws', []), service('b', '10.0.0.2', [])]));
-    expect(reconciler.status('ns/a:p/TCP')).toMatchObject({ state: 'Quarantined', message: 'cannot be compiled: no rule for this' });
+    expect(reconciler.status('ns/a:p/TCP')).toMatchObject({
+      state: 'Quarantined',
+      message: 'cannot be compiled: no rule for this',
+    });
     expect(kernel.dump()).toContain('vip 10.0.0.2: to b');
   });
 
@@ -135,7 +154,12 @@ describe('a kernel that cannot be written just now', () => {
     await expect(reconciler.sync(input([service('b', '10.0.0.2', [])]))).rejects.toThrow('no such tool');
     kernel.disturb = () => undefined;
     await reconciler.sync(input([]));
-    expect(kernel.dump()).toEqual(['base: za', 'endpoint a 1.1.1.1: 10.0.0.1', 'vip 10.0.0.1: to a', 'vip 10.0.0.2: to b']);
+    expect(kernel.dump()).toEqual([
+      'base: za',
+      'endpoint a 1.1.1.1: 10.0.0.1',
+      'vip 10.0.0.1: to a',
+      'vip 10.0.0.2: to b',
+    ]);
     expect(reconciler.lastError).toBeUndefined();
   });
 

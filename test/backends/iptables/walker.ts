@@ -4,9 +4,10 @@
  * Understands the matches and targets that this backend writes and refuses all others, so that a rule it does not know
  * cannot pass unseen.
  */
-import { cidrContains, isLoopback, parseCIDR } from '../../../src/model/address.ts';
+
 import type { Table } from '../../../src/backends/iptables/names.ts';
 import type { Wish } from '../../../src/backends/iptables/objects.ts';
+import { cidrContains, isLoopback, parseCIDR } from '../../../src/model/address.ts';
 
 export interface Packet {
   readonly source: string;
@@ -53,7 +54,11 @@ export class Walker {
     this.#localAddresses = new Set(localAddresses);
     const jumps: Wish[] = [];
     for (const object of objects) {
-      if (object.kind === 'chain') this.#chains.set(object.id, object.rules.map((text) => this.#parse(text)));
+      if (object.kind === 'chain')
+        this.#chains.set(
+          object.id,
+          object.rules.map((text) => this.#parse(text)),
+        );
       else if (object.kind === 'jump') jumps.push(object);
       else throw new Error(`not a kernel object: ${object.kind}`);
     }
@@ -181,7 +186,8 @@ export class Walker {
     else if (word === '--dport') add(({ packet }) => packet.port >= low && packet.port <= high);
     else if (word === '--dst-type') add(({ packet }) => this.#isLocal(packet.destination));
     else if (word === '--src-type') add(({ packet }) => this.#isLocal(packet.source));
-    else if (word === '--ctstate') add(() => value === 'NEW'); // every packet here is the first of its connection
+    else if (word === '--ctstate')
+      add(() => value === 'NEW'); // every packet here is the first of its connection
     else if (word === '--mark') {
       const [mark = 0, mask = 0] = value.split('/').map(Number);
       add((state) => (state.mark & mask) === mark);

@@ -1,0 +1,81 @@
+/** Mode name to backend, loaded when it is asked for: the one table that a further backend adds a line to. */
+import { readFile } from 'node:fs/promises';
+import type { Backend, KernelObject } from '../dataplane/contract.ts';
+import { findTools, type IptablesVariant } from '../kernel/iptables.ts';
+import type { IPFamily } from '../model/address.ts';
+
+export type AnyBackend = Backend<KernelObject, unknown>;
+
+export interface OpenOptions {
+  readonly iptablesTool: 'auto' | IptablesVariant;
+}
+
+export interface Opened {
+  readonly backends: ReadonlyMap<IPFamily, AnyBackend>;
+  /** Families that this host cannot do, and why. */
+  readonly unusable: ReadonlyMap<IPFamily, string>;
+  /** For the log: what writes the rules. */
+  readonly description: string;
+}
+
+interface Mode {
+  /** Compiles and prints; has no kernel to read or write. */
+  readonly offline: (family: IPFamily) => Promise<AnyBackend>;
+  readonly open: (options: OpenOptions) => Promise<Omit<Opened, 'unusable'>>;
+}
+
+const MODES: Readonly<Record<string, Mode>> = {
+  iptables: {
+    offline: async (family) => (await import('./iptables/index.ts')).iptablesBackend({ family }),
+    open: async ({ iptablesTool }) => {
+      const { iptablesBackend } = await import('./iptables/index.ts');
+      const tools = await findTools(iptablesTool);
+      const families: readonly IPFamily[] = ['IPv4', 'IPv6'];
+      const backends = new Map(families.map((family) => [family, iptablesBackend({ family, tools })]));
+      return { backends, description: `${tools.IPv4} (${tools.variant ?? 'unknown variant'})` };
+    },
+  },
+};
+
+const modeOf = (name: string): Mode => {
+  const mode = MODES[name];
+  if (mode !== undefined) return mode;
+  throw new Error(`mode ${name} is not in this version of pointsman; there is: ${Object.keys(MODES).join(', ')}`);
+};
+
+/** A backend that needs neither root nor kernel. Throws when this version has no such mode. */
+export const offlineBackend = (mode: string, family: IPFamily): Promise<AnyBackend> => modeOf(mode).offline(family);
+
+/**
+ * The backends of the families that this host can do. Throws, with what the tools said, when it can do none.
+ */
+export const openBackends = async (mode: string, options: OpenOptions, signal: AbortSignal): Promise<Opened> => {
+  const { backends, description } = await modeOf(mode).open(options);
+  const usable = new Map<IPFamily, AnyBackend>();
+  const unusable = new Map<IPFamily, string>();
+  for (const [family, backend] of backends) {
+    const reason = await whyUnusable(family, backend, signal);
+    if (reason === undefined) usable.set(family, backend);
+    else unusable.set(family, reason);
+  }
+  if (usable.size === 0) throw new Error([...unusable].map(([family, reason]) => `${family}: ${reason}`).join('; '));
+  return { backends: usable, unusable, description };
+};
+
+const whyUnusable = async (family: IPFamily, backend: AnyBackend, signal: AbortSignal): Promise<string | undefined> => {
+  if (family === 'IPv6' && !(await hasIPv6())) return 'this kernel has no IPv6, or it is switched off';
+  try {
+    await backend.read(signal);
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+};
+
+const hasIPv6 = async (): Promise<boolean> => {
+  const [interfaces, disabled] = await Promise.all([
+    readFile('/proc/net/if_inet6', 'utf8').catch(() => undefined),
+    readFile('/proc/sys/net/ipv6/conf/all/disable_ipv6', 'utf8').catch(() => '0'),
+  ]);
+  return interfaces !== undefined && disabled.trim() !== '1';
+};

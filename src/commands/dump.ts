@@ -1,0 +1,84 @@
+/**
+ * The dry run: the complete rules in the tool's own language, or the objects as JSON. Needs neither root nor kernel and
+ * writes nothing anywhere but to stdout.
+ */
+
+import { type AnyBackend, offlineBackend } from '../backends/index.ts';
+import { nodeOptions } from '../config/node-options.ts';
+import type { KernelObject } from '../dataplane/contract.ts';
+import { compileAll } from '../dataplane/report.ts';
+import { IP_FAMILIES, type IPFamily } from '../model/address.ts';
+import { OBJECT_KINDS } from '../model/kubernetes.ts';
+import { Tracker } from '../model/tracker.ts';
+import { snapshot } from '../sources/snapshot.ts';
+import { openSource, type Setup } from './setup.ts';
+
+export interface DumpOptions {
+  readonly output: 'rules' | 'json';
+  /** Rules are one tool's input, so of one family. */
+  readonly family: IPFamily;
+  readonly signal: AbortSignal;
+}
+
+/** An API server that does not answer must not hold up a script for ever. */
+const PATIENCE_MS = 60_000;
+
+export const dump = async (setup: Setup, options: DumpOptions): Promise<void> => {
+  const backends = new Map<IPFamily, AnyBackend>();
+  for (const family of IP_FAMILIES) backends.set(family, await offlineBackend(setup.config.mode, family));
+  const tracker = await readCluster(setup, options.signal);
+  const compiled = new Map(
+    [...backends].map(([family, backend]) => [family, compileAll(backend, tracker.take(family))]),
+  );
+  for (const { problems } of compiled.values()) {
+    for (const { owner, message } of problems)
+      setup.log.error({ owner, error: message }, 'cannot be compiled, left out');
+  }
+  if (options.output === 'json') {
+    const families = [...compiled].map(([family, { sections }]) => [family, sections.map(toJson)]);
+    await write(`${JSON.stringify(Object.fromEntries(families), undefined, 2)}\n`);
+    return;
+  }
+  await write(backends.get(options.family)?.print(compiled.get(options.family)?.sections ?? []) ?? '');
+};
+
+const readCluster = async (setup: Setup, signal: AbortSignal): Promise<Tracker> => {
+  const source = await openSource(setup);
+  const patience = AbortSignal.timeout(PATIENCE_MS);
+  const objects = await snapshot(source, AbortSignal.any([signal, patience])).catch((error: unknown) => {
+    if (patience.aborted) throw new Error(`not all objects could be read within ${PATIENCE_MS / 1_000} s`);
+    throw error;
+  });
+  const tracker = new Tracker({
+    node: nodeOptions(setup.config, setup.nodeName),
+    onProblem: ({ kind, key, message }) =>
+      setup.log.warn({ kind, object: key, error: message }, 'malformed object skipped'),
+  });
+  for (const kind of OBJECT_KINDS) tracker.replace(kind, objects[kind]);
+  const missing = tracker.waitingFor();
+  if (missing !== undefined) throw new Error(`rules cannot be made: ${missing}`);
+  return tracker;
+};
+
+const toJson = ({
+  title,
+  objects,
+}: {
+  readonly title: string;
+  readonly objects: readonly KernelObject[];
+}): unknown => ({
+  owner: title,
+  objects,
+});
+
+/** Waits until stdout took it all: a pipe's reader may be slow, and the process ends right after. */
+const write = (text: string): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const done = (error?: Error | null): void => {
+      // a reader that has seen enough (`| head`) is no error
+      if (error === undefined || error === null || (error as NodeJS.ErrnoException).code === 'EPIPE') resolve();
+      else reject(error);
+    };
+    process.stdout.once('error', done);
+    process.stdout.write(text, done);
+  });

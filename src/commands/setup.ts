@@ -1,0 +1,45 @@
+/** What commands that look at the cluster have in common: configuration, node name, source. */
+import { hostname } from 'node:os';
+import type { Command } from 'commander';
+import type { Logger } from 'pino';
+import type { Config } from '../config/config.ts';
+import { readFlags } from '../config/flags.ts';
+import { loadConfig } from '../config/load.ts';
+import { createLog } from '../observe/log.ts';
+import type { Source } from '../sources/source.ts';
+import { VERSION } from './version.ts';
+
+export interface Setup {
+  readonly config: Config;
+  readonly warnings: readonly string[];
+  readonly nodeName: string;
+  readonly log: Logger;
+}
+
+export interface SetupOptions {
+  /** In place of the configured one. */
+  readonly nodeName?: string | undefined;
+  readonly quiet?: boolean;
+}
+
+/** Reads flags and configuration file. Throws ConfigError before anything is touched. */
+export const setUp = async (command: Command, options: SetupOptions = {}): Promise<Setup> => {
+  const { config, warnings } = await loadConfig({ flags: readFlags(command) });
+  const name = options.nodeName ?? (config.hostnameOverride === '' ? hostname() : config.hostnameOverride);
+  const log = createLog({ ...config.logging, quiet: options.quiet ?? false });
+  return { config, warnings, nodeName: name.trim().toLowerCase(), log };
+};
+
+/** Opens the source of objects. Throws when a folder, kubeconfig or credential cannot be used. */
+export const openSource = async ({ config, nodeName, log }: Setup): Promise<Source> => {
+  const { source } = config.pointsman;
+  if (source.kind === 'files') {
+    const { openFolder } = await import('../sources/files/folder.ts');
+    return openFolder({ dir: source.dir, nodeName, log });
+  }
+  const { openConnection } = await import('../sources/apiserver/connection.ts');
+  const { ApiServerSource } = await import('../sources/apiserver/source.ts');
+  const { kubeconfig } = config.clientConnection;
+  const connection = await openConnection({ kubeconfig, master: config.master ?? '', version: VERSION, log });
+  return new ApiServerSource({ connection, nodeName, log });
+};

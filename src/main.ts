@@ -1,0 +1,93 @@
+/** Composition root: argv to command. The only file that knows all others, and the only one that ends the process. */
+import { writeFile } from 'node:fs/promises';
+import { Command, Option } from 'commander';
+import type { DumpOptions } from './commands/dump.ts';
+import { setUp } from './commands/setup.ts';
+import { VERSION } from './commands/version.ts';
+import { normalizeArgv } from './config/argv.ts';
+import { addFlags, flagProblem, readFlags, versionAsked } from './config/flags.ts';
+import { toYaml } from './config/write.ts';
+
+const FAMILIES = { ipv4: 'IPv4', ipv6: 'IPv6' } as const;
+
+/** Aborts on the signals by which a node tells its processes to end. */
+const untilStopped = (): AbortSignal => {
+  const stop = new AbortController();
+  for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort(name));
+  return stop.signal;
+};
+
+const runCommand = async (command: Command): Promise<void> => {
+  if (versionAsked(readFlags(command)) !== undefined) {
+    process.stdout.write(`pointsman ${VERSION}\n`);
+    return;
+  }
+  const setup = await setUp(command);
+  const { config } = setup;
+  if (config.writeConfigTo !== undefined) {
+    await writeFile(config.writeConfigTo, await toYaml(config));
+  } else if (config.pointsman.dryRun) {
+    const { dump } = await import('./commands/dump.ts');
+    await dump(setup, { output: 'rules', family: 'IPv4', signal: untilStopped() });
+  } else if (config.cleanup) {
+    const { cleanup } = await import('./commands/cleanup.ts');
+    await cleanup(setup, untilStopped());
+  } else {
+    const { run } = await import('./commands/run.ts');
+    await run(setup, untilStopped());
+  }
+};
+
+const dumpCommand = async (command: Command): Promise<void> => {
+  const options = command.opts<{ node?: string; output: DumpOptions['output']; ipFamily: keyof typeof FAMILIES }>();
+  const { dump } = await import('./commands/dump.ts');
+  const family = FAMILIES[options.ipFamily];
+  const setup = await setUp(command, { nodeName: options.node, quiet: true });
+  await dump(setup, { output: options.output, family, signal: untilStopped() });
+};
+
+const cleanupCommand = async (command: Command): Promise<void> => {
+  const { cleanup } = await import('./commands/cleanup.ts');
+  await cleanup(await setUp(command, { quiet: true }), untilStopped());
+};
+
+const demoCommand = async (): Promise<void> => {
+  const { demo } = await import('./commands/demo.ts');
+  await demo(untilStopped());
+};
+
+const withFlags = (name: string, description: string, run: (command: Command) => Promise<void>): Command => {
+  const command = new Command(name).description(description);
+  addFlags(command);
+  return command.action(() => run(command));
+};
+
+const program = new Command('pointsman')
+  .description('A kube-proxy replacement: Services and EndpointSlices compiled into kernel rules.')
+  .addCommand(withFlags('run', 'watch the cluster and keep the rules of this node (default)', runCommand), {
+    isDefault: true,
+  })
+  .addCommand(
+    withFlags('dump', 'print the complete rules without touching anything', dumpCommand)
+      .option('--node <name>', 'the node whose rules to print (default: this host)')
+      .addOption(new Option('--ip-family <family>', 'whose rules').choices(Object.keys(FAMILIES)).default('ipv4'))
+      .addOption(new Option('-o, --output <format>', 'form').choices(['rules', 'json']).default('rules')),
+  )
+  .addCommand(withFlags('cleanup', 'remove all rules of pointsman and kube-proxy (mode iptables)', cleanupCommand))
+  .addCommand(new Command('demo').description('show it at work between network namespaces').action(demoCommand));
+
+for (const command of [program, ...program.commands]) {
+  command.exitOverride().configureOutput({ outputError: () => undefined });
+}
+
+try {
+  await program.parseAsync([...normalizeArgv(process.argv.slice(2))], { from: 'user' });
+} catch (error) {
+  const isHelp = error instanceof Error && 'exitCode' in error && error.exitCode === 0;
+  if (!isHelp) {
+    process.stderr.write(
+      `pointsman: ${flagProblem(error) ?? (error instanceof Error ? error.message : String(error))}\n`,
+    );
+    process.exitCode = 1;
+  }
+}
