@@ -1,0 +1,91 @@
+/**
+ * Requests that change objects: POST, PUT, PATCH (merge patch) and DELETE of one object.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { apiVersionOf, keyOf, type Target } from './resources.ts';
+import { alreadyExists, badRequest, conflict, notFound, StatusError } from './status.ts';
+import type { ObjectInput, Store, StoredMetadata, StoredObject } from './store.ts';
+
+type Json = Readonly<Record<string, unknown>>;
+
+const isRecord = (value: unknown): value is Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** The body as an object of the type and namespace that the URL says. */
+const readObject = (target: Target, body: unknown): ObjectInput & { metadata: Partial<StoredMetadata> } => {
+  if (!isRecord(body)) throw badRequest('the body is no object');
+  const { type, namespace } = target;
+  const { kind = type.kind, apiVersion = apiVersionOf(type), metadata = {} } = body;
+  if (kind !== type.kind || apiVersion !== apiVersionOf(type)) {
+    throw badRequest(`the object provided is ${apiVersion} ${kind}, expected ${apiVersionOf(type)} ${type.kind}`);
+  }
+  if (!isRecord(metadata)) throw badRequest('metadata is no object');
+  const own = metadata.namespace ?? namespace;
+  if (type.namespaced && own !== namespace) {
+    throw badRequest('the namespace of the provided object does not match the namespace sent on the request');
+  }
+  const inNamespace = type.namespaced ? { namespace } : {};
+  return { ...body, kind, apiVersion, metadata: { ...metadata, ...inNamespace } as Partial<StoredMetadata> };
+};
+
+const find = (store: Store, target: Target): StoredObject => {
+  const found = store.get(target.type, keyOf(target.type, target.namespace, target.name));
+  if (found === undefined) throw notFound(target.type, target.name);
+  return found;
+};
+
+export const getObject = find;
+
+export const createObject = (store: Store, target: Target, body: unknown, random: () => number): StoredObject => {
+  const { metadata, ...object } = readObject(target, body);
+  const suffix = (): string =>
+    Math.floor(random() * 36 ** 5)
+      .toString(36)
+      .padStart(5, '0');
+  const prefix = metadata.generateName;
+  const name = metadata.name ?? (typeof prefix === 'string' ? `${prefix}${suffix()}` : '');
+  if (metadata.resourceVersion) throw badRequest('resourceVersion should not be set on objects to be created');
+  if (store.get(target.type, keyOf(target.type, target.namespace, name)) !== undefined) {
+    throw alreadyExists(target.type, name);
+  }
+  return store.put({ ...object, metadata: { ...metadata, name } });
+};
+
+export const updateObject = (store: Store, target: Target, body: unknown): StoredObject => {
+  const found = find(store, target);
+  const object = readObject(target, body);
+  if ((object.metadata.name ?? target.name) !== target.name) {
+    throw badRequest('the name of the object does not match the name on the URL');
+  }
+  const version = object.metadata.resourceVersion ?? '';
+  if (version !== '' && version !== found.metadata.resourceVersion) throw conflict(target.type, target.name);
+  const { uid, creationTimestamp, resourceVersion } = found.metadata;
+  const metadata = { ...object.metadata, name: target.name, uid, creationTimestamp, resourceVersion };
+  const next = { ...object, metadata };
+  // an update that changes nothing is no event, as on the real server
+  return isDeepStrictEqual(next, found) ? found : store.put(next);
+};
+
+/** RFC 7386. */
+const mergePatch = (value: unknown, patch: unknown): unknown => {
+  if (!isRecord(patch)) return patch;
+  const result: Record<string, unknown> = isRecord(value) ? { ...value } : {};
+  for (const [key, part] of Object.entries(patch)) {
+    if (part === null) delete result[key];
+    else result[key] = mergePatch(result[key], part);
+  }
+  return result;
+};
+
+export const patchObject = (store: Store, target: Target, body: unknown, contentType: string): StoredObject => {
+  if (!/^application\/(strategic-)?merge-patch\+json/.test(contentType)) {
+    throw new StatusError(415, 'UnsupportedMediaType', 'only merge patches are supported here');
+  }
+  return updateObject(store, target, mergePatch(find(store, target), body));
+};
+
+export const deleteObject = (store: Store, target: Target): StoredObject => {
+  const removed = store.remove(target.type, keyOf(target.type, target.namespace, target.name));
+  if (removed === undefined) throw notFound(target.type, target.name);
+  return removed;
+};

@@ -1,0 +1,79 @@
+/** Many tries, each on a fresh line: a probe is a number of them, a load goes on until it is stopped and only counts. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Outcome, Target } from '../outcome.ts';
+import { failureName } from '../summary.ts';
+import type { LoadOptions, LoadTotals, ProbeOptions, Running } from './calls.ts';
+import { DEFAULT_PARALLEL, DEFAULT_TIMEOUT_MS } from './calls.ts';
+import { openLine } from './line.ts';
+
+/** One try: the first thing heard is its outcome. */
+const attempt = (target: Target): Promise<Outcome> =>
+  new Promise((resolve) => {
+    let settled = false;
+    const settle = (outcome: Outcome): void => {
+      if (settled) return;
+      settled = true;
+      clearTimeout(timer);
+      line.end();
+      resolve(outcome);
+    };
+    const line = openLine(target, settle);
+    const timer = setTimeout(() => settle({ kind: 'timeout' }), target.timeoutMs);
+  });
+
+/** Runs `tries` tries, a bounded number at once, and gives their outcomes in order. */
+export const probe = async (options: ProbeOptions): Promise<readonly Outcome[]> => {
+  const { tries = 1, parallel = DEFAULT_PARALLEL, ...target } = options;
+  const outcomes: Outcome[] = [];
+  let next = 0;
+  const row = async (): Promise<void> => {
+    while (next < tries) {
+      const index = next++;
+      outcomes[index] = await attempt({ timeoutMs: DEFAULT_TIMEOUT_MS, ...target });
+    }
+  };
+  const rows = target.localPort === undefined ? Math.min(parallel, tries) : 1;
+  await Promise.all(Array.from({ length: rows }, row));
+  return outcomes;
+};
+
+interface Counts {
+  tries: number;
+  answers: number;
+  readonly servers: Record<string, number>;
+  readonly failures: Record<string, number>;
+}
+
+const count = (counts: Counts, outcome: Outcome): void => {
+  const [tallies, name] =
+    outcome.kind === 'answer' ? [counts.servers, outcome.server] : [counts.failures, failureName(outcome)];
+  counts.tries += 1;
+  counts.answers += outcome.kind === 'answer' ? 1 : 0;
+  tallies[name] = (tallies[name] ?? 0) + 1;
+};
+
+export const startLoad = (options: LoadOptions): Running<LoadTotals> => {
+  const { parallel = DEFAULT_PARALLEL, pauseMs = 0, seconds = Number.POSITIVE_INFINITY, ...target } = options;
+  const began = performance.now();
+  const counts: Counts = { tries: 0, answers: 0, servers: {}, failures: {} };
+  let stopped = false;
+  let ended: number | undefined;
+  const elapsed = (): number => ((ended ?? performance.now()) - began) / 1000;
+  const row = async (): Promise<void> => {
+    while (!stopped && elapsed() < seconds) {
+      count(counts, await attempt({ timeoutMs: DEFAULT_TIMEOUT_MS, ...target }));
+      if (pauseMs > 0) await sleep(pauseMs);
+    }
+  };
+  const done = Promise.all(Array.from({ length: parallel }, row)).then(() => {
+    ended = performance.now();
+  });
+  const state = async (): Promise<LoadTotals> =>
+    structuredClone({ ...counts, seconds: elapsed(), running: ended === undefined });
+  const stop = async (): Promise<LoadTotals> => {
+    stopped = true;
+    await done; // no longer than a try's time-out and a pause
+    return state();
+  };
+  return { state, stop };
+};

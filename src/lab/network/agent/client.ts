@@ -1,0 +1,158 @@
+/** The parent's end of an agent: starts the process in a namespace and turns calls into messages and back. */
+import { execa } from 'execa';
+import type { Outcome } from '../outcome.ts';
+import { toolEnvironment } from '../tools.ts';
+import type {
+  AgentCalls,
+  CallName,
+  HeldState,
+  HoldOptions,
+  LoadOptions,
+  LoadTotals,
+  ProbeOptions,
+  Response,
+  Running,
+  ServeOptions,
+  ServerState,
+} from './calls.ts';
+import { DEFAULT_PARALLEL, DEFAULT_TIMEOUT_MS } from './calls.ts';
+
+const START_DEADLINE_MS = 30_000;
+const CALL_DEADLINE_MS = 10_000;
+
+export interface Agent {
+  /** Answers on a port until it is stopped. Resolves when it listens. */
+  serve(options: ServeOptions, signal?: AbortSignal): Promise<Running<ServerState> & { readonly port: number }>;
+  /** Tries, and tells the outcome of each. */
+  probe(options: ProbeOptions, signal?: AbortSignal): Promise<readonly Outcome[]>;
+  /** Opens one connection (TCP) or flow (UDP) and keeps it in use. Throws when nobody answers. */
+  hold(options: HoldOptions, signal?: AbortSignal): Promise<Running<HeldState>>;
+  /** Tries again and again until it is stopped, and only counts. */
+  load(options: LoadOptions, signal?: AbortSignal): Promise<Running<LoadTotals>>;
+  /** Ends the process, and with it all that runs in it. */
+  close(): Promise<void>;
+}
+
+interface CallOptions {
+  readonly deadlineMs?: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+interface Pending {
+  readonly resolve: (result: unknown) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** The process behind an agent. Answers come in any order; when the process ends, all open calls fail. */
+class Connection {
+  /** Rejected when the agent does not come up. */
+  readonly ready: Promise<unknown>;
+  readonly #process;
+  readonly #pending = new Map<number, Pending>();
+  #latest = 0;
+
+  constructor(namespace: string, entry: string) {
+    this.#process = execa('ip', ['netns', 'exec', namespace, process.execPath, entry, 'agent'], {
+      ipc: true,
+      serialization: 'json',
+      stdin: 'ignore',
+      stdout: 'inherit',
+      stderr: 'inherit',
+      buffer: false,
+      reject: false,
+      env: toolEnvironment(),
+    });
+    this.#process.on('message', (message) => this.#receive(message as Response));
+    void this.#process.then(() => this.#failAll(new Error(`the agent in ${namespace} has ended`)));
+    this.ready = this.#answer(0, { deadlineMs: START_DEADLINE_MS });
+  }
+
+  async call<N extends CallName>(name: N, params: AgentCalls[N]['params'], options: CallOptions = {}) {
+    this.#latest += 1;
+    const sequence = this.#latest;
+    const answer = this.#answer(sequence, options);
+    if (!this.#process.connected) this.#receive({ sequence, error: 'the agent has ended' });
+    else this.#process.send({ sequence, name, params }, (error) => error && this.#failAll(error));
+    return (await answer) as AgentCalls[N]['result'];
+  }
+
+  async close(): Promise<void> {
+    this.#process.kill('SIGKILL');
+    await this.#process;
+  }
+
+  #answer(sequence: number, { deadlineMs = CALL_DEADLINE_MS, signal }: CallOptions): Promise<unknown> {
+    let timer: NodeJS.Timeout | undefined;
+    let onAbort = (): void => undefined;
+    const answer = new Promise((resolve, reject) => {
+      this.#pending.set(sequence, { resolve, reject });
+      timer = setTimeout(() => reject(new Error(`no word from the agent within ${deadlineMs} ms`)), deadlineMs);
+      onAbort = () => reject(signal?.reason);
+      signal?.addEventListener('abort', onAbort);
+      if (signal?.aborted === true) onAbort();
+    });
+    return answer.finally(() => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+      this.#pending.delete(sequence);
+    });
+  }
+
+  #receive(response: Response): void {
+    const pending = this.#pending.get(response.sequence);
+    if ('error' in response) pending?.reject(new Error(response.error));
+    else pending?.resolve(response.result);
+  }
+
+  #failAll(error: Error): void {
+    for (const { reject } of this.#pending.values()) reject(error);
+  }
+}
+
+/** How long the slowest good answer to a probe may take. */
+const probeDeadline = ({ tries = 1, parallel, localPort, timeoutMs = DEFAULT_TIMEOUT_MS }: ProbeOptions): number => {
+  const atOnce = localPort === undefined ? (parallel ?? DEFAULT_PARALLEL) : 1;
+  return CALL_DEADLINE_MS + Math.ceil(tries / atOnce) * timeoutMs;
+};
+
+const running = <State extends ServerState | HeldState | LoadTotals>(
+  connection: Connection,
+  id: number,
+  timeoutMs: number,
+): Running<State> => {
+  const options = { deadlineMs: CALL_DEADLINE_MS + timeoutMs };
+  return {
+    // the agent answers for an id with the state of what was started under it
+    state: async () => (await connection.call('state', { id }, options)) as State,
+    stop: async () => (await connection.call('stop', { id }, options)) as State,
+  };
+};
+
+/** Starts an agent and waits until it listens. The process ends with `close`, or when this one does. */
+export const startAgent = async (namespace: string, entry: string): Promise<Agent> => {
+  const connection = new Connection(namespace, entry);
+  try {
+    await connection.ready;
+  } catch (error) {
+    await connection.close();
+    throw error;
+  }
+  return {
+    serve: async (options, signal) => {
+      const { id, port } = await connection.call('serve', options, { signal });
+      return { ...running<ServerState>(connection, id, 0), port };
+    },
+    probe: (options, signal) => connection.call('probe', options, { signal, deadlineMs: probeDeadline(options) }),
+    hold: async (options, signal) => {
+      const { timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+      const { id } = await connection.call('hold', options, { signal, deadlineMs: CALL_DEADLINE_MS + timeoutMs });
+      return running<HeldState>(connection, id, 0);
+    },
+    load: async (options, signal) => {
+      const { timeoutMs = DEFAULT_TIMEOUT_MS, pauseMs = 0 } = options;
+      const { id } = await connection.call('load', options, { signal });
+      return running<LoadTotals>(connection, id, timeoutMs + pauseMs);
+    },
+    close: () => connection.close(),
+  };
+};

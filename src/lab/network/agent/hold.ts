@@ -1,0 +1,99 @@
+/** A line that is kept: the witness for "no connection breaks" and for "this flow was moved to another endpoint". */
+import type { Answer, Outcome } from '../outcome.ts';
+import type { HeldState, HoldOptions, Running } from './calls.ts';
+import { DEFAULT_TIMEOUT_MS } from './calls.ts';
+import { type Line, openLine } from './line.ts';
+
+const INTERVAL_MS = 20;
+
+class Held implements Running<HeldState> {
+  /** The first thing heard. */
+  readonly first: Promise<Outcome>;
+  readonly #line: Line;
+  readonly #intervalMs: number;
+  readonly #timeoutMs: number;
+  readonly #servers: Record<string, number> = {};
+  #listen: (first: Outcome) => void = () => undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #ended = false;
+  #roundTrips = 0;
+  #missed = 0;
+  #latest: Answer | undefined;
+  #failure: Outcome | undefined;
+
+  constructor({ intervalMs = INTERVAL_MS, timeoutMs = DEFAULT_TIMEOUT_MS, ...target }: HoldOptions) {
+    this.#intervalMs = intervalMs;
+    this.#timeoutMs = timeoutMs;
+    this.first = new Promise((resolve) => {
+      this.#listen = resolve;
+    });
+    this.#line = openLine({ timeoutMs, ...target }, (outcome) => this.#hear(outcome));
+    this.#await();
+  }
+
+  async state(): Promise<HeldState> {
+    return {
+      alive: this.#failure === undefined && !this.#ended,
+      roundTrips: this.#roundTrips,
+      missed: this.#missed,
+      server: this.#latest?.server ?? '',
+      client: this.#latest?.client ?? { address: '', port: 0 },
+      servers: { ...this.#servers },
+      failure: this.#failure,
+    };
+  }
+
+  async stop(): Promise<HeldState> {
+    const last = await this.state();
+    this.#end();
+    return last;
+  }
+
+  /** An answer or its absence; either way the next question follows, unless the line is dead. */
+  #hear(outcome: Outcome): void {
+    if (this.#ended) return;
+    clearTimeout(this.#timer);
+    if (outcome.kind === 'answer') this.#count(outcome);
+    else this.#miss(outcome);
+    this.#listen(outcome);
+    if (!this.#ended) this.#timer = setTimeout(() => this.#ask(), this.#intervalMs);
+  }
+
+  #count({ server, client }: Answer): void {
+    this.#latest = { server, client };
+    this.#failure = undefined;
+    this.#roundTrips += 1;
+    this.#servers[server] = (this.#servers[server] ?? 0) + 1;
+  }
+
+  #miss(outcome: Outcome): void {
+    this.#failure = outcome;
+    this.#missed += 1;
+    if (this.#line.fragile) this.#end();
+  }
+
+  #ask(): void {
+    this.#await();
+    this.#line.ask();
+  }
+
+  #await(): void {
+    this.#timer = setTimeout(() => this.#hear({ kind: 'timeout' }), this.#timeoutMs);
+  }
+
+  #end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    clearTimeout(this.#timer);
+    this.#line.end();
+  }
+}
+
+/** Resolves after the first answer; throws when the first thing heard is none. */
+export const startHold = async (options: HoldOptions): Promise<Running<HeldState>> => {
+  const held = new Held(options);
+  const first = await held.first;
+  if (first.kind === 'answer') return held;
+  await held.stop();
+  throw new Error(`nothing to hold on to at ${options.host} port ${options.port}: ${JSON.stringify(first)}`);
+};

@@ -1,0 +1,65 @@
+/**
+ * The agent: a process inside one namespace that serves and probes as it is told, over the line to its parent.
+ *
+ * Owns what goes on in it until it is stopped; ends with its parent.
+ */
+import { once } from 'node:events';
+import { probe, startLoad } from './attempts.ts';
+import type { AgentCalls, CallName, HeldState, LoadTotals, Request, Response, Running, ServerState } from './calls.ts';
+import { startHold } from './hold.ts';
+import { serve } from './servers.ts';
+
+type AnyRunning = Running<ServerState | HeldState | LoadTotals>;
+type Handlers = { readonly [N in CallName]: (params: AgentCalls[N]['params']) => Promise<AgentCalls[N]['result']> };
+
+const createHandlers = (): Handlers => {
+  const running = new Map<number, AnyRunning>();
+  let latest = 0;
+  const keep = (started: AnyRunning): { readonly id: number } => {
+    latest += 1;
+    running.set(latest, started);
+    return { id: latest };
+  };
+  const find = (id: number): AnyRunning => {
+    const found = running.get(id);
+    if (found === undefined) throw new Error(`nothing runs under ${id}: was it stopped before?`);
+    return found;
+  };
+  return {
+    probe,
+    serve: async (options) => {
+      const server = await serve(options);
+      return { ...keep(server), port: server.port };
+    },
+    hold: async (options) => keep(await startHold(options)),
+    load: async (options) => keep(startLoad(options)),
+    state: async ({ id }) => find(id).state(),
+    stop: async ({ id }) => {
+      const found = find(id);
+      running.delete(id);
+      return found.stop();
+    },
+  };
+};
+
+/** Serves requests until the parent hangs up or ends. */
+export const runAgent = async (): Promise<void> => {
+  if (process.send === undefined) throw new Error('an agent talks to the process that started it, and none did');
+  const say = (response: Response): void => {
+    process.send?.(response, () => undefined); // the parent may have gone meanwhile: `disconnect` tells
+  };
+  const handlers = createHandlers();
+  const handle = async <N extends CallName>({ sequence, name, params }: Request<N>): Promise<void> => {
+    try {
+      say({ sequence, result: await handlers[name](params) });
+    } catch (error) {
+      say({ sequence, error: error instanceof Error ? error.message : String(error) });
+    }
+  };
+  process.on('message', (request) => void handle(request as Request));
+  // Ctrl-C reaches the whole group: it is for the parent to say when we are no longer needed
+  process.on('SIGINT', () => undefined);
+  say({ sequence: 0, result: null });
+  await once(process, 'disconnect');
+  process.exit(0);
+};

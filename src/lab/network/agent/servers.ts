@@ -1,0 +1,70 @@
+/** Servers that tell each client who they are and as whom they see it. */
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { familyOf } from '../../../model/address.ts';
+import type { Answer, Transport } from '../outcome.ts';
+import type { Running, ServeOptions, ServerState } from './calls.ts';
+import { eachLine } from './line.ts';
+
+export type Server = Running<ServerState> & { readonly port: number };
+
+/** One socket serves both families, and sees IPv4 clients as `::ffff:10.0.0.1`. */
+const EVERYWHERE = '::';
+
+const answer = (server: string, address: string | undefined, port: number | undefined): string => {
+  const said: Answer = { server, client: { address: (address ?? '').replace(/^::ffff:/, ''), port: port ?? 0 } };
+  return JSON.stringify(said);
+};
+
+/** Speaks first, so that a client sees who it reached without a word; then answers every line. */
+const serveTcp = async ({ port, host = EVERYWHERE, name }: ServeOptions): Promise<Server> => {
+  const open = new Set<Socket>();
+  let served = 0;
+  const server = createServer({ noDelay: true }, (socket) => {
+    served += 1;
+    open.add(socket);
+    const said = `${answer(name, socket.remoteAddress, socket.remotePort)}\n`;
+    socket.on('error', () => undefined); // clients end by a reset
+    socket.on('close', () => open.delete(socket));
+    eachLine(socket, () => socket.write(said));
+    socket.write(said);
+  });
+  server.listen({ port, host });
+  await once(server, 'listening');
+  const actual = (server.address() as AddressInfo).port;
+  const state = async (): Promise<ServerState> => ({ port: actual, served });
+  const stop = async (): Promise<ServerState> => {
+    server.close();
+    for (const socket of open) socket.destroy();
+    return state();
+  };
+  return { port: actual, state, stop };
+};
+
+const serveUdp = async ({ port, host = EVERYWHERE, name }: ServeOptions): Promise<Server> => {
+  const socket = createSocket(familyOf(host) === 'IPv4' ? 'udp4' : 'udp6');
+  let served = 0;
+  socket.on('message', (_question, client) => {
+    served += 1;
+    // a client that has gone, or cannot be reached, is no fault of the server's
+    socket.send(answer(name, client.address, client.port), client.port, client.address, () => undefined);
+  });
+  socket.bind(port, host);
+  await once(socket, 'listening');
+  const actual = socket.address().port;
+  const state = async (): Promise<ServerState> => ({ port: actual, served });
+  const stop = async (): Promise<ServerState> => {
+    socket.close();
+    return state();
+  };
+  return { port: actual, state, stop };
+};
+
+const SERVERS: Readonly<Record<Transport, (options: ServeOptions) => Promise<Server>>> = {
+  tcp: serveTcp,
+  udp: serveUdp,
+};
+
+/** Resolves when it listens. */
+export const serve = (options: ServeOptions): Promise<Server> => SERVERS[options.protocol](options);

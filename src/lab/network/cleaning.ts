@@ -1,0 +1,69 @@
+/**
+ * Taking namespaces down: whatever runs in them first, then they themselves; their links go with them.
+ *
+ * Owns removal. It asks the kernel what is there instead of remembering what was started, so that it also works for
+ * the lab of a process that was killed, and for the grandchildren of this one.
+ */
+import { readdirSync, statSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isLeftover, listNamespaces, NETNS_FOLDER } from './names.ts';
+import { ipBatch } from './tools.ts';
+
+const KILL_DEADLINE_MS = 10_000;
+const KILL_PAUSE_MS = 10;
+
+const identityOf = (path: string): string | undefined => {
+  try {
+    const { dev, ino } = statSync(path);
+    return `${dev}:${ino}`;
+  } catch {
+    return undefined; // it has just ended
+  }
+};
+
+/** The processes in any of these namespaces. */
+export const processesIn = (namespaces: readonly string[]): readonly number[] => {
+  const ours = new Set(namespaces.flatMap((namespace) => identityOf(`${NETNS_FOLDER}/${namespace}`) ?? []));
+  return readdirSync('/proc')
+    .filter((entry) => /^\d+$/.test(entry) && ours.has(identityOf(`/proc/${entry}/ns/net`) ?? ''))
+    .map(Number);
+};
+
+const kill = (pid: number): void => {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // it has just ended
+  }
+};
+
+/** Kills until nobody is left: a process may start another one while we look. */
+const killProcesses = async (namespaces: readonly string[]): Promise<void> => {
+  const deadline = Date.now() + KILL_DEADLINE_MS;
+  for (let left = processesIn(namespaces); left.length > 0; left = processesIn(namespaces)) {
+    if (Date.now() > deadline) throw new Error(`processes ${left.join(', ')} cannot be ended`);
+    for (const pid of left) kill(pid);
+    await sleep(KILL_PAUSE_MS);
+  }
+};
+
+/** Removes namespaces with all that runs in them. One that is not there is no error. Not to be interrupted. */
+export const removeNamespaces = async (namespaces: readonly string[]): Promise<void> => {
+  const there = new Set(listNamespaces());
+  const doomed = namespaces.filter((namespace) => there.has(namespace));
+  if (doomed.length === 0) return;
+  await killProcesses(doomed);
+  await ipBatch(
+    doomed.map((namespace) => `netns delete ${namespace}`),
+    { force: true },
+  );
+  const left = listNamespaces().filter((namespace) => doomed.includes(namespace));
+  if (left.length > 0) throw new Error(`namespaces ${left.join(', ')} cannot be removed`);
+};
+
+/** Removes the namespaces of labs whose process is gone, and says which they were. */
+export const removeLeftovers = async (): Promise<readonly string[]> => {
+  const leftovers = listNamespaces().filter(isLeftover);
+  await removeNamespaces(leftovers);
+  return leftovers;
+};

@@ -1,0 +1,65 @@
+/**
+ * One HTTP request up to the headers of its answer, with a time-out for each step on the way there.
+ */
+import http, { type Agent, type ClientRequest, type IncomingMessage } from 'node:http';
+import https from 'node:https';
+
+export interface ConnectionTimeouts {
+  /** To establish TCP, TLS and what a proxy may want. */
+  readonly connectMs: number;
+  /** From the request to the headers of the answer. The API server itself gives up after 60 s. */
+  readonly headersMs: number;
+}
+
+export interface HttpRequest {
+  readonly agent: Agent;
+  readonly method: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly payload: string | undefined;
+  readonly timeouts: ConnectionTimeouts;
+  readonly signal: AbortSignal;
+}
+
+/** The server closed a pooled connection just as we took it: it never saw the request. */
+export class StaleConnection extends Error {
+  override readonly name = 'StaleConnection';
+}
+
+/** A peer that is gone is noticed after this and a few probes, even if nothing is ever sent. */
+const TCP_KEEP_ALIVE_MS = 30_000;
+
+export const sendRequest = (url: URL, options: HttpRequest): Promise<IncomingMessage> =>
+  new Promise((resolve, reject) => {
+    const { agent, method, headers, payload, timeouts, signal } = options;
+    const client = url.protocol === 'http:' ? http : https;
+    const request = client.request(url, { agent, method, headers: { ...headers }, signal });
+    limitSteps(request, url.protocol === 'https:', timeouts);
+    request.on('error', (error: NodeJS.ErrnoException) => {
+      const stale = request.reusedSocket && method === 'GET' && error.code === 'ECONNRESET';
+      reject(stale ? new StaleConnection(error.message, { cause: error }) : error);
+    });
+    request.on('response', (response) => {
+      response.on('error', () => undefined); // whoever reads it meets the error there
+      resolve(response);
+    });
+    request.end(payload);
+  });
+
+const limitSteps = (request: ClientRequest, isSecure: boolean, timeouts: ConnectionTimeouts): void => {
+  const giveUp = (what: string, ms: number): NodeJS.Timeout =>
+    setTimeout(() => request.destroy(new Error(`${what} within ${ms} ms`)), ms);
+  let timer = giveUp('no connection', timeouts.connectMs);
+  const stop = (): void => clearTimeout(timer);
+  request.on('response', stop);
+  request.on('close', stop);
+  request.on('socket', (socket) => {
+    socket.setKeepAlive(true, TCP_KEEP_ALIVE_MS);
+    const connected = (): void => {
+      stop();
+      if (!request.destroyed) timer = giveUp('no answer', timeouts.headersMs);
+    };
+    // a proxy's tunnel comes connected, though TLS through it is still to begin
+    if (request.reusedSocket || (!isSecure && !socket.connecting)) connected();
+    else socket.once(isSecure ? 'secureConnect' : 'connect', connected);
+  });
+};

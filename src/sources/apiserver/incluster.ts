@@ -1,0 +1,44 @@
+/**
+ * Endpoints that need no kubeconfig: the cluster around this pod, and a bare URL.
+ */
+import { readFile } from 'node:fs/promises';
+import { isIPv6 } from 'node:net';
+import { join } from 'node:path';
+import { describeError, type Log } from '../source.ts';
+import { checkTls, type Endpoint, type Identity, readServerUrl, tokenFile } from './endpoint.ts';
+
+const SERVICE_ACCOUNT_DIR = '/var/run/secrets/kubernetes.io/serviceaccount';
+
+/** What every pod is given: the server's address in its environment, a token and a CA in its service account's folder. */
+export const inClusterEndpoint = async (
+  env: Readonly<Record<string, string | undefined>>,
+  dir = SERVICE_ACCOUNT_DIR,
+  log: Log,
+): Promise<Endpoint> => {
+  const host = env.KUBERNETES_SERVICE_HOST ?? '';
+  const port = env.KUBERNETES_SERVICE_PORT ?? '';
+  if (host === '' || port === '') {
+    throw new Error(
+      'no API server: neither --kubeconfig nor --master is given, and KUBERNETES_SERVICE_HOST and ' +
+        'KUBERNETES_SERVICE_PORT are not set, as they are in a pod',
+    );
+  }
+  const server = readServerUrl(`https://${isIPv6(host) ? `[${host}]` : host}:${port}`, 'KUBERNETES_SERVICE_HOST');
+  const caPath = join(dir, 'ca.crt');
+  const readToken = tokenFile(join(dir, 'token'), log);
+  const identify = async (): Promise<Identity> => {
+    const ca = await readFile(caPath).catch((error: unknown) => {
+      throw new Error(`CA file ${caPath}: ${describeError(error)}`, { cause: error });
+    });
+    return { headers: { authorization: `Bearer ${await readToken()}` }, tls: { ca } };
+  };
+  checkTls((await identify()).tls, caPath);
+  return { server, identify, forget: () => undefined };
+};
+
+/** A URL and nothing else, such as that of `kubectl proxy`. */
+export const masterEndpoint = (master: string): Endpoint => ({
+  server: readServerUrl(master, '--master'),
+  identify: async () => ({ headers: {}, tls: {} }),
+  forget: () => undefined,
+});

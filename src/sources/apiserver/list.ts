@@ -1,0 +1,92 @@
+/**
+ * The whole contents of a resource, in pages where the server wants to give them in pages.
+ */
+
+import { dig, digText, dropManagedFields, isRecord, type RawObject } from '../raw.ts';
+import type { Resource } from '../resources.ts';
+import { describeError } from '../source.ts';
+import { readText, requireOk } from './body.ts';
+import type { Connection } from './connection.ts';
+import { needsFreshList, ProtocolError } from './errors.ts';
+
+export interface Listing {
+  readonly objects: readonly RawObject[];
+  readonly version: string;
+  /** Entries that are no objects. */
+  readonly strays: number;
+}
+
+/** client-go's. */
+const PAGE_SIZE = '500';
+
+export const collectionPath = (resource: Resource, parameters: Readonly<Record<string, string>>): string => {
+  const { labelSelector, fieldSelector } = resource;
+  const all = Object.entries({ labelSelector, fieldSelector, ...parameters }).filter(([, value]) => value !== '');
+  return `${resource.path}?${new URLSearchParams(all)}`;
+};
+
+/**
+ * Lists at a version: `0` is whatever the server has in its cache, empty is the newest. A snapshot that expires between
+ * two pages is asked for once more, in one piece.
+ */
+export const listAll = async (
+  connection: Connection,
+  resource: Resource,
+  version: string,
+  silenceMs: number,
+  signal: AbortSignal,
+): Promise<Listing> => {
+  // at a version of our own a limit would mean "exactly that version", which the server's cache cannot serve
+  const limit = version === '' || version === '0' ? PAGE_SIZE : '';
+  const objects: RawObject[] = [];
+  let strays = 0;
+  let next: Readonly<Record<string, string>> = { resourceVersion: version, limit };
+  for (;;) {
+    const paged = 'continue' in next;
+    const page = await getPage(connection, collectionPath(resource, next), silenceMs, signal).catch(
+      (error: unknown) => {
+        if (paged && needsFreshList(error)) return undefined;
+        throw error;
+      },
+    );
+    if (page === undefined) {
+      objects.length = 0;
+      strays = 0;
+      next = { resourceVersion: '' };
+      continue;
+    }
+    for (const item of page.items) {
+      if (!isRecord(item)) strays += 1;
+      else objects.push(item);
+    }
+    if (page.continue === '') return { objects, version: page.version, strays };
+    next = { limit, continue: page.continue };
+  }
+};
+
+interface Page {
+  readonly items: readonly unknown[];
+  readonly version: string;
+  readonly continue: string;
+}
+
+const getPage = async (connection: Connection, path: string, silenceMs: number, signal: AbortSignal): Promise<Page> => {
+  const response = await connection.request(path, { signal });
+  await requireOk(response, silenceMs);
+  const body = parseList(await readText(response, silenceMs));
+  const items = body.items ?? [];
+  if (!Array.isArray(items)) throw new ProtocolError('a list whose items are no list');
+  for (const item of items) if (isRecord(item)) dropManagedFields(item);
+  const version = digText(body, 'metadata', 'resourceVersion');
+  return { items, version, continue: digText(dig(body, 'metadata'), 'continue') };
+};
+
+const parseList = (text: string): RawObject => {
+  try {
+    const body: unknown = JSON.parse(text);
+    if (isRecord(body)) return body;
+  } catch (error) {
+    throw new ProtocolError(`a list that is no JSON: ${describeError(error)}`, { cause: error });
+  }
+  throw new ProtocolError('a list that is no object');
+};

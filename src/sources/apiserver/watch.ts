@@ -1,0 +1,95 @@
+/**
+ * One watch request: bytes in, events out, until the server closes it or breaks it.
+ *
+ * Owns the reading of the stream and the judgement whether the peer still lives. What an event means for the state of
+ * the world, the reflector knows.
+ */
+import type { IncomingMessage } from 'node:http';
+import { dig, digText, dropManagedFields, isRecord, type RawObject } from '../raw.ts';
+import { describeError } from '../source.ts';
+import { requireOk, Watchdog } from './body.ts';
+import type { Connection } from './connection.ts';
+import { ApiError, ProtocolError } from './errors.ts';
+import { LineSplitter } from './lines.ts';
+
+export type WatchEvent =
+  | { readonly type: 'put' | 'remove'; readonly object: RawObject; readonly version: string }
+  /** `endsInitial`: everything before it was the state of the world, everything after it are changes. */
+  | { readonly type: 'bookmark'; readonly version: string; readonly endsInitial: boolean };
+
+export interface WatchLimits {
+  /** When the server should long have closed it. */
+  readonly deadlineMs: number;
+  /** Bounds silence from the start until the first bookmark; 0 = no bound. */
+  readonly initialSilenceMs: number;
+  /** Bounds silence after a bookmark: a server that sends one sends them regularly. */
+  readonly bookmarkSilenceMs: number;
+  readonly bodySilenceMs: number;
+}
+
+/**
+ * Resolves when the server has accepted the watch. The events end when it was closed in good order; everything else
+ * (a broken connection, half a line, silence, an ERROR event) is thrown, so that nobody takes it for that.
+ */
+export const openWatch = async (
+  connection: Connection,
+  path: string,
+  limits: WatchLimits,
+  signal: AbortSignal,
+): Promise<AsyncGenerator<WatchEvent, void>> => {
+  const response = await connection.request(path, { signal });
+  await requireOk(response, limits.bodySilenceMs);
+  return readEvents(response, limits);
+};
+
+async function* readEvents(response: IncomingMessage, limits: WatchLimits): AsyncGenerator<WatchEvent, void> {
+  const watchdog = new Watchdog(response);
+  const lines = new LineSplitter();
+  let bookmarks = 0;
+  watchdog.expectEndWithin(limits.deadlineMs);
+  if (limits.initialSilenceMs > 0) watchdog.expectBytesWithin(limits.initialSilenceMs);
+  try {
+    for await (const chunk of response) {
+      watchdog.fed();
+      for (const line of lines.push(chunk as Buffer)) {
+        const event = parseEvent(line);
+        if (event.type === 'bookmark' && bookmarks++ === 0) watchdog.expectBytesWithin(limits.bookmarkSilenceMs);
+        yield event;
+      }
+    }
+  } finally {
+    watchdog.stop();
+  }
+  if (lines.pending > 0) throw new Error(`the watch ended in the middle of a line (${lines.pending} bytes)`);
+}
+
+const parseEvent = (line: string): WatchEvent => {
+  const { type, object } = parseLine(line);
+  if (type === 'ERROR') throw ApiError.fromEvent(object);
+  if (!isRecord(object)) throw new ProtocolError(`an event ${type} without an object`);
+  const version = digText(object, 'metadata', 'resourceVersion');
+  switch (type) {
+    case 'ADDED':
+    case 'MODIFIED':
+      dropManagedFields(object);
+      return { type: 'put', object, version };
+    case 'DELETED':
+      return { type: 'remove', object, version };
+    case 'BOOKMARK': {
+      const endsInitial = dig(object, 'metadata', 'annotations', 'k8s.io/initial-events-end') === 'true';
+      return { type: 'bookmark', version, endsInitial };
+    }
+    default:
+      throw new ProtocolError(`an event of unknown type ${JSON.stringify(type)}`);
+  }
+};
+
+const parseLine = (line: string): { readonly type: unknown; readonly object: unknown } => {
+  try {
+    const parsed: unknown = JSON.parse(line);
+    return { type: dig(parsed, 'type'), object: dig(parsed, 'object') };
+  } catch (error) {
+    const excerpt = line.length > 200 ? `${line.slice(0, 200)}…` : line;
+    throw new ProtocolError(`a line that is no JSON (${describeError(error)}): ${excerpt}`, { cause: error });
+  }
+};

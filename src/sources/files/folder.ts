@@ -1,0 +1,161 @@
+/**
+ * A folder of YAML and JSON files as a source, in place of an API server.
+ *
+ * Owns the loop: read, hand over what changed, wait for the next change. Bad files cost their own changes only.
+ */
+import { stat } from 'node:fs/promises';
+import type { ObjectKind, ObjectSink } from '../../model/kubernetes.ts';
+import { pause } from '../pause.ts';
+import type { RawObject } from '../raw.ts';
+import { type Resource, resourcesFor } from '../resources.ts';
+import { describeError, type Log, type Source } from '../source.ts';
+import { type Contents, compareContents } from './contents.ts';
+import { FolderReader, type Problem, type Reading } from './reader.ts';
+import { FolderWatcher } from './watcher.ts';
+
+export interface FolderOptions {
+  readonly dir: string;
+  readonly nodeName: string;
+  readonly log: Log;
+  /** From the last change of a file to its reading: time for a writer to finish. */
+  readonly debounceMs?: number;
+  /** How often to look without any sign. */
+  readonly pollMs?: number;
+  readonly now?: () => number;
+}
+
+export interface FolderContents {
+  readonly objects: Readonly<Record<ObjectKind, readonly RawObject[]>>;
+  readonly problems: readonly Problem[];
+  /** Objects that several files claim to define, and which one counts. */
+  readonly clashes: readonly string[];
+}
+
+const DEBOUNCE_MS = 100;
+
+/** How often a file may change while it is read before the first contents go without it. */
+const PATIENCE = 20;
+
+/** Throws when there is no such folder. */
+export const openFolder = async (options: FolderOptions): Promise<Source> => {
+  await requireFolder(options.dir);
+  return new FolderSource(options);
+};
+
+/** The whole contents, once. Throws when there is no such folder; bad files are among the problems. */
+export const readFolder = async (dir: string, nodeName: string): Promise<FolderContents> => {
+  await requireFolder(dir);
+  const reader = new FolderReader(dir, resourcesFor(nodeName), DEBOUNCE_MS, Date.now);
+  let reading = await reader.read();
+  const problems = [...reading.problems];
+  for (let i = 0; !reading.settled && i < PATIENCE; i++) {
+    await pause(50, new AbortController().signal);
+    reading = await reader.read();
+    problems.push(...reading.problems);
+  }
+  const { contents } = reading;
+  const of = (kind: ObjectKind): readonly RawObject[] => objectsOf(contents, kind);
+  return {
+    objects: {
+      Service: of('Service'),
+      EndpointSlice: of('EndpointSlice'),
+      Node: of('Node'),
+      ServiceCIDR: of('ServiceCIDR'),
+    },
+    problems,
+    clashes: contents.clashes,
+  };
+};
+
+const requireFolder = async (dir: string): Promise<void> => {
+  const found = await stat(dir).catch((error: unknown) => {
+    throw new Error(`the folder of objects cannot be read: ${describeError(error)}`, { cause: error });
+  });
+  if (!found.isDirectory()) throw new Error(`the folder of objects cannot be read: ${dir} is no folder`);
+};
+
+const objectsOf = (contents: Contents, kind: ObjectKind): readonly RawObject[] =>
+  [...contents.entries.values()].filter((entry) => entry.kind === kind).map((entry) => entry.object);
+
+class FolderSource implements Source {
+  readonly #options: FolderOptions;
+  readonly #resources: readonly Resource[];
+  readonly #reader: FolderReader;
+  #current: Contents | undefined;
+  #lastFailure = '';
+  #unsettled = 0;
+
+  constructor(options: FolderOptions) {
+    this.#options = options;
+    this.#resources = resourcesFor(options.nodeName);
+    const { dir, debounceMs = DEBOUNCE_MS, now = Date.now } = options;
+    this.#reader = new FolderReader(dir, this.#resources, debounceMs, now);
+  }
+
+  async run(sink: ObjectSink, signal: AbortSignal): Promise<void> {
+    const { dir, log, debounceMs = DEBOUNCE_MS, pollMs = 10_000 } = this.#options;
+    const watcher = new FolderWatcher(log);
+    log.info({ dir }, 'watching a folder of objects');
+    try {
+      while (!signal.aborted) {
+        const reading = await this.#read();
+        if (signal.aborted) break;
+        if (reading !== undefined && this.#isPresentable(reading)) this.#handOver(reading.contents, sink);
+        const again = reading !== undefined && (watcher.follow(reading.folders) || !reading.settled);
+        if (!again) await watcher.wait(pollMs, signal);
+        await pause(debounceMs, signal);
+      }
+    } finally {
+      watcher.close();
+    }
+  }
+
+  async #read(): Promise<Reading | undefined> {
+    const { dir, log } = this.#options;
+    try {
+      const reading = await this.#reader.read();
+      this.#lastFailure = '';
+      for (const { unreadable, ...problem } of reading.problems) {
+        if (unreadable) log.error(problem, 'a file cannot be read, keeping what it said before');
+        else log.warn(problem, 'a file has an entry that is no object');
+      }
+      return reading;
+    } catch (error) {
+      const failure = describeError(error);
+      if (failure !== this.#lastFailure)
+        log.error({ dir, error: failure }, 'the folder cannot be read, nothing changes');
+      this.#lastFailure = failure;
+      return undefined;
+    }
+  }
+
+  /** The first thing handed over is the whole: better late than without a file that is just being written. */
+  #isPresentable(reading: Reading): boolean {
+    return reading.settled || this.#current !== undefined || ++this.#unsettled > PATIENCE;
+  }
+
+  #handOver(next: Contents, sink: ObjectSink): void {
+    const before = this.#current;
+    this.#current = next;
+    for (const clash of next.clashes) {
+      if (!before?.clashes.includes(clash)) this.#options.log.warn({ clash }, 'an object is defined twice');
+    }
+    const kinds = this.#resources.map((resource) => resource.kind);
+    if (before === undefined) {
+      for (const kind of kinds) this.#guard(() => sink.replace(kind, objectsOf(next, kind)));
+      return;
+    }
+    for (const { op, entry } of compareContents(before, next, kinds)) {
+      this.#guard(() => sink[op](entry.kind, entry.object));
+    }
+  }
+
+  /** Sinks do not throw; if one does, the other objects must come through all the same. */
+  #guard(handOver: () => void): void {
+    try {
+      handOver();
+    } catch (error) {
+      this.#options.log.error({ err: error }, 'objects were not taken over');
+    }
+  }
+}

@@ -1,0 +1,113 @@
+/**
+ * The text of one file to the objects in it: YAML with any number of documents, or JSON; lists opened.
+ *
+ * Owns what counts as an object for a proxy, and how complaints name the place. Does not judge an object's fields.
+ */
+import type { ObjectKind } from '../../model/kubernetes.ts';
+import { digText, dropManagedFields, isRecord, type RawObject } from '../raw.ts';
+import type { Resource } from '../resources.ts';
+
+export interface Entry {
+  readonly kind: ObjectKind;
+  /** Kind, namespace and name. */
+  readonly key: string;
+  readonly object: RawObject;
+}
+
+export interface ParsedFile {
+  readonly entries: readonly Entry[];
+  /** Documents that are no objects. */
+  readonly problems: readonly string[];
+}
+
+/** A file that cannot be read as YAML or JSON at all. */
+export class ParseError extends Error {
+  override readonly name = 'ParseError';
+  readonly line: number;
+  readonly column: number;
+  constructor(message: string, line: number, column: number) {
+    super(message);
+    this.line = line;
+    this.column = column;
+  }
+}
+
+/** The objects that the resources select; other kinds are nobody's business. Throws ParseError. */
+export const parseFile = async (path: string, text: string, resources: readonly Resource[]): Promise<ParsedFile> => {
+  const documents = (path.endsWith('.json') ? parseJson(text) : undefined) ?? (await parseYaml(text));
+  const entries: Entry[] = [];
+  const problems: string[] = [];
+  const take = (value: unknown, place: string, inherited: RawObject): void => {
+    if (value === null || value === undefined) return; // an empty document
+    if (!isRecord(value)) {
+      problems.push(`${place} is no object`);
+      return;
+    }
+    const object = { ...inherited, ...value };
+    const kind = digText(object, 'kind');
+    if (kind === '' || digText(object, 'apiVersion') === '') {
+      problems.push(`${place} has no ${kind === '' ? 'kind' : 'apiVersion'}`);
+    } else if (kind.endsWith('List') && Array.isArray(object.items)) {
+      const ofItems = itemType(object, kind);
+      object.items.forEach((item, i) => {
+        take(item, `${place}, item ${i + 1},`, ofItems);
+      });
+    } else {
+      const entry = toEntry(object, kind, resources, `${path}, ${place}`);
+      if (entry !== undefined) entries.push(entry);
+    }
+  };
+  documents.forEach((document, i) => {
+    take(document, `document ${i + 1}`, {});
+  });
+  return { entries, problems };
+};
+
+/** Items of a ServiceList need not say that they are Services; those of a List must. */
+const itemType = (list: RawObject, kind: string): RawObject =>
+  kind === 'List' ? {} : { apiVersion: list.apiVersion, kind: kind.slice(0, -'List'.length) };
+
+const toEntry = (raw: RawObject, kind: string, resources: readonly Resource[], place: string): Entry | undefined => {
+  const resource = resources.find((candidate) => candidate.kind === kind && candidate.apiVersion === raw.apiVersion);
+  if (resource === undefined || !resource.selects(raw)) return undefined;
+  const object = resource.namespaced ? withNamespace(raw) : raw;
+  dropManagedFields(object);
+  const name = digText(object, 'metadata', 'name');
+  // without a name it is malformed, which is for the sink to say; until then it is known by its place
+  const id = name === '' ? place : `${digText(object, 'metadata', 'namespace')}/${name}`;
+  return { kind: resource.kind, key: `${resource.kind} ${id}`, object };
+};
+
+/** An object that is silent about its namespace is in `default`, as for kubectl. */
+const withNamespace = (object: RawObject): RawObject => {
+  const { metadata } = object;
+  if (!isRecord(metadata) || (metadata.namespace !== undefined && metadata.namespace !== null)) return object;
+  return { ...object, metadata: { ...metadata, namespace: 'default' } };
+};
+
+/** Ten times as fast as the YAML parser, which is left to say what is wrong. */
+const parseJson = (text: string): readonly unknown[] | undefined => {
+  try {
+    return [JSON.parse(text)];
+  } catch {
+    return undefined;
+  }
+};
+
+const parseYaml = async (text: string): Promise<readonly unknown[]> => {
+  const { parseAllDocuments } = await import('yaml');
+  const documents = parseAllDocuments(text, { merge: true });
+  return [...documents].map((document) => {
+    const error = document.errors[0];
+    if (error !== undefined) {
+      const [start] = error.linePos ?? [{ line: 0, col: 0 }];
+      throw new ParseError(error.message.replace(/ at line \d+[\s\S]*$/, ''), start.line, start.col);
+    }
+    try {
+      return document.toJS();
+    } catch (cause) {
+      // aliases are resolved here: unknown ones, or so many that it must be an attack
+      throw new ParseError((cause as Error).message, 0, 0);
+    }
+  });
+};

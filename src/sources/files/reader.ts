@@ -1,0 +1,91 @@
+/**
+ * Reads a folder again and again, each file only when it changed, and remembers what each file last said.
+ */
+import type { Resource } from '../resources.ts';
+import { describeError } from '../source.ts';
+import { type Contents, mergeFiles } from './contents.ts';
+import { type Entry, ParseError, parseFile } from './parse.ts';
+import { type FileState, type FolderState, readStable, scanFolder } from './scan.ts';
+
+export interface Problem {
+  readonly file: string;
+  readonly error: string;
+  /** Of the first error in a file that cannot be parsed; 0 = unknown. */
+  readonly line?: number;
+  readonly column?: number;
+  /** The file as a whole could not be read or parsed; it still counts for what it last said. */
+  readonly unreadable: boolean;
+}
+
+export interface Reading {
+  readonly contents: Contents;
+  readonly folders: readonly FolderState[];
+  /** What is wrong with the files that changed since the last reading. */
+  readonly problems: readonly Problem[];
+  /** False when a file is still being written: it counts for what it said before, and wants to be read again. */
+  readonly settled: boolean;
+}
+
+interface Remembered {
+  readonly fingerprint: string;
+  readonly entries: readonly Entry[];
+  readonly problems: readonly Problem[];
+}
+
+/** A file that changes all the time is read all the same after so many times of being left for later. */
+const PATIENCE = 10;
+
+export class FolderReader {
+  readonly #dir: string;
+  readonly #resources: readonly Resource[];
+  readonly #settleMs: number;
+  readonly #now: () => number;
+  #files: ReadonlyMap<string, Remembered> = new Map();
+  #postponed: ReadonlyMap<string, number> = new Map();
+
+  /** A file that changed within `settleMs` is left for later: its writer may have emptied it, and not be done. */
+  constructor(dir: string, resources: readonly Resource[], settleMs: number, now: () => number) {
+    this.#dir = dir;
+    this.#resources = resources;
+    this.#settleMs = settleMs;
+    this.#now = now;
+  }
+
+  /** Throws when the folder cannot be read. */
+  async read(): Promise<Reading> {
+    const { files, folders } = await scanFolder(this.#dir);
+    const next = new Map<string, Remembered>();
+    const problems: Problem[] = [];
+    const postponed = new Map<string, number>();
+    for (const file of files) {
+      const before = this.#files.get(file.path);
+      const now = before?.fingerprint === file.fingerprint ? before : await this.#readFile(file, before);
+      if (now === undefined) postponed.set(file.path, (this.#postponed.get(file.path) ?? 0) + 1);
+      else if (now !== before) problems.push(...now.problems);
+      const kept = now ?? before;
+      if (kept !== undefined) next.set(file.path, kept);
+    }
+    this.#files = next;
+    this.#postponed = postponed;
+    const contents = mergeFiles([...next].map(([path, { entries }]) => [path, entries]));
+    return { contents, folders, problems, settled: postponed.size === 0 };
+  }
+
+  /** Undefined when it is not the time to read the file. */
+  async #readFile(file: FileState, before: Remembered | undefined): Promise<Remembered | undefined> {
+    const { path, fingerprint, modifiedAt } = file;
+    const age = this.#now() - modifiedAt; // negative by other machines' clocks, which say nothing about now
+    const isWarm = age >= 0 && age < this.#settleMs;
+    if (isWarm && (this.#postponed.get(path) ?? 0) < PATIENCE) return undefined;
+    try {
+      const text = await readStable(this.#dir, file);
+      if (text === undefined) return undefined;
+      const { entries, problems } = await parseFile(path, text, this.#resources);
+      return { fingerprint, entries, problems: problems.map((error) => ({ file: path, error, unreadable: false })) };
+    } catch (error) {
+      const place = error instanceof ParseError ? { line: error.line, column: error.column } : {};
+      const problem = { file: path, error: describeError(error), ...place, unreadable: true };
+      return { fingerprint, entries: before?.entries ?? [], problems: [problem] };
+    }
+  }
+}

@@ -1,0 +1,79 @@
+/**
+ * The four resources that a proxy watches, and which of their objects are its business.
+ *
+ * Owns the selection, once as selectors for an API server and once as a predicate for objects from elsewhere. Both are
+ * kube-proxy's. Knows nothing of how objects are fetched.
+ */
+import type { ObjectKind } from '../model/kubernetes.ts';
+import { dig, digText, isRecord } from './raw.ts';
+
+export interface Resource {
+  readonly kind: ObjectKind;
+  readonly apiVersion: string;
+  /** The collection's path, over all namespaces. */
+  readonly path: string;
+  readonly namespaced: boolean;
+  readonly labelSelector: string;
+  readonly fieldSelector: string;
+  /** A cluster may be too old to have it: a missing collection is then an empty one. */
+  readonly optional: boolean;
+  /** The same selection as the selectors'. */
+  readonly selects: (object: unknown) => boolean;
+}
+
+/** A Service with it belongs to another proxy. */
+const PROXY_NAME_LABEL = 'service.kubernetes.io/service-proxy-name';
+/** A slice with it belongs to a Service without a ClusterIP. */
+const HEADLESS_LABEL = 'service.kubernetes.io/headless';
+
+const hasLabel = (object: unknown, label: string): boolean => {
+  const labels = dig(object, 'metadata', 'labels');
+  return isRecord(labels) && Object.hasOwn(labels, label);
+};
+
+/**
+ * In the order in which they are best handed over: a Service is resolved with the Node at hand, an EndpointSlice with
+ * its Service.
+ */
+export const resourcesFor = (nodeName: string): readonly Resource[] => [
+  {
+    kind: 'Node',
+    apiVersion: 'v1',
+    path: '/api/v1/nodes',
+    namespaced: false,
+    labelSelector: '',
+    fieldSelector: `metadata.name=${nodeName}`,
+    optional: false,
+    selects: (object) => digText(object, 'metadata', 'name') === nodeName,
+  },
+  {
+    kind: 'ServiceCIDR',
+    apiVersion: 'networking.k8s.io/v1',
+    path: '/apis/networking.k8s.io/v1/servicecidrs',
+    namespaced: false,
+    labelSelector: '',
+    fieldSelector: '',
+    optional: true,
+    selects: () => true,
+  },
+  {
+    kind: 'Service',
+    apiVersion: 'v1',
+    path: '/api/v1/services',
+    namespaced: true,
+    labelSelector: `!${PROXY_NAME_LABEL}`,
+    fieldSelector: 'spec.clusterIP!=None',
+    optional: false,
+    selects: (object) => !hasLabel(object, PROXY_NAME_LABEL) && dig(object, 'spec', 'clusterIP') !== 'None',
+  },
+  {
+    kind: 'EndpointSlice',
+    apiVersion: 'discovery.k8s.io/v1',
+    path: '/apis/discovery.k8s.io/v1/endpointslices',
+    namespaced: true,
+    labelSelector: `!${HEADLESS_LABEL}`,
+    fieldSelector: '',
+    optional: false,
+    selects: (object) => !hasLabel(object, HEADLESS_LABEL),
+  },
+];

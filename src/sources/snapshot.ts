@@ -1,0 +1,34 @@
+/**
+ * A source's whole contents, once: for commands that look and go.
+ */
+import { OBJECT_KINDS, type ObjectKind, type ObjectSink } from '../model/kubernetes.ts';
+import type { Source } from './source.ts';
+
+export type Snapshot = Readonly<Record<ObjectKind, readonly unknown[]>>;
+
+/**
+ * Runs a source until each kind was handed over whole, then stops it. Rejects with the signal's reason when aborted
+ * before that: a caller that will not wait for an API server for ever passes AbortSignal.timeout.
+ */
+export const snapshot = async (source: Source, signal: AbortSignal): Promise<Snapshot> => {
+  const done = new AbortController();
+  const contents = new Map<ObjectKind, readonly unknown[]>();
+  const sink: ObjectSink = {
+    replace: (kind, objects) => {
+      contents.set(kind, objects);
+      if (contents.size === OBJECT_KINDS.length) done.abort();
+    },
+    // changes after the whole: the moment of a kind's replace is as good as any other
+    put: () => undefined,
+    remove: () => undefined,
+  };
+  await source.run(sink, AbortSignal.any([signal, done.signal]));
+  if (!done.signal.aborted) signal.throwIfAborted();
+  const of = (kind: ObjectKind): readonly unknown[] => contents.get(kind) ?? [];
+  return {
+    Service: of('Service'),
+    EndpointSlice: of('EndpointSlice'),
+    Node: of('Node'),
+    ServiceCIDR: of('ServiceCIDR'),
+  };
+};
