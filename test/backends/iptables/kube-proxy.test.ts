@@ -1,0 +1,73 @@
+/** Our chains against those that kube-proxy 1.36.2 left in a kernel for the same objects. */
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { iptablesBackend } from '../../../src/backends/iptables/index.ts';
+import { SaveParser } from '../../../src/backends/iptables/parse.ts';
+import type { Wish } from '../../../src/backends/iptables/objects.ts';
+import { compileAll } from '../../../src/dataplane/report.ts';
+import { type IPFamily, parseCIDR } from '../../../src/model/address.ts';
+import { OBJECT_KINDS } from '../../../src/model/kubernetes.ts';
+import { Tracker } from '../../../src/model/tracker.ts';
+import { resourcesFor } from '../../../src/sources/resources.ts';
+
+const FOLDER = new URL('../../fixtures/kube-proxy-1.36.2/', import.meta.url);
+const read = (name: string): string => readFileSync(new URL(name, FOLDER), 'utf8');
+
+const ours = (family: IPFamily): readonly Wish[] => {
+  const { items } = JSON.parse(read('objects.json')) as { items: { kind: string }[] };
+  const tracker = new Tracker({
+    node: {
+      nodeName: 'node1',
+      bindAddress: undefined,
+      detectLocalMode: 'ClusterCIDR',
+      clusterCIDRs: ['10.200.0.0/16', 'fd20::/48'].flatMap((text) => parseCIDR(text) ?? []),
+      bridgeInterface: '',
+      interfaceNamePrefix: '',
+      nodePortAddresses: ['10.250.0.1/32', 'fd50::1/128'],
+      masqueradeBit: 14,
+      masqueradeAll: false,
+      dropInvalid: true,
+    },
+  });
+  for (const kind of OBJECT_KINDS) {
+    const resource = resourcesFor('node1').find((candidate) => candidate.kind === kind);
+    tracker.replace(
+      kind,
+      items.filter((item) => item.kind === kind && resource?.selects(item) !== false),
+    );
+  }
+  return compileAll(iptablesBackend({ family }), tracker.take(family)).sections.flatMap(({ objects }) => objects);
+};
+
+const COMMENT = /-m comment --comment (?:"[^"]*"|\S+) ?/;
+/** Dispatch chains are bags: kube-proxy fills them in the order of a Go map. */
+const BAGS = /KUBE-(SERVICES|EXTERNAL-SERVICES|NODEPORTS|PROXY-FIREWALL)$/;
+/** What kube-proxy has and we have not: its flush detector, packet counters, and localhost NodePorts. */
+const NOT_OURS = /KUBE-PROXY-CANARY|KUBE-FIREWALL|-d 127\.0\.0\.(0\/8|1\/32) /;
+
+const comparable = (objects: Iterable<Wish>): Readonly<Record<string, readonly string[]>> => {
+  const chains: Record<string, readonly string[]> = {};
+  for (const object of objects) {
+    if (NOT_OURS.test(object.id)) continue;
+    const rules = object.kind === 'chain' ? object.rules : [object.content];
+    const plain = rules
+      .map((rule) => rule.replace(COMMENT, '').replace(/-m nfacct --nfacct-name \S+ /, '').trim())
+      .filter((rule) => !NOT_OURS.test(`${rule} `));
+    chains[object.id] = BAGS.test(object.id) ? [...plain].sort() : plain;
+  }
+  return chains;
+};
+
+describe.each([
+  { family: 'IPv4', file: 'iptables-save.txt' },
+  { family: 'IPv6', file: 'ip6tables-save.txt' },
+] as const)('$family', ({ family, file }) => {
+  it('has the same chains with the same rules as kube-proxy', () => {
+    const parser = new SaveParser();
+    for (const line of read(file).split('\n')) parser.push(line);
+    const recorded = comparable(parser.objects.values());
+    expect(Object.keys(recorded).length).toBeGreaterThan(15);
+    // the recording was made with NodePorts on 10.250.0.1 and 127.0.0.1 (IPv4) and fd50::1
+    expect(comparable(ours(family))).toEqual(recorded);
+  });
+});
