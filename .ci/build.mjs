@@ -17,6 +17,8 @@ await build({
   platform: 'node',
   format: 'esm',
   target: 'node20',
+  // a lazily imported CommonJS module loses its names when bundles are split: take yaml's ES module build
+  alias: { yaml: './node_modules/yaml/browser/index.js' },
   sourcemap: 'linked',
   logLevel: 'warning',
   // CommonJS packages inside an ES module call require() for node's own modules

@@ -6,6 +6,8 @@
 const COMMANDS: Readonly<Record<string, () => Promise<void>>> = {
   /** Serves and probes in the namespace it was started in. */
   agent: async () => (await import('./network/agent/main.ts')).runAgent(),
+  /** An API server at the addresses that the next argument says, as JSON. */
+  apiserver: async () => (await import('./apiserver/process.ts')).serveApi(process.argv[3] ?? '{}'),
   /** Builds a network, prints it as JSON and keeps it for as long as it runs. */
   network: async () => (await import('./network/keep.ts')).keepNetwork(),
 };

@@ -105,6 +105,7 @@ export interface KubernetesObject {
   readonly kind: string;
   readonly apiVersion: string;
   readonly metadata: Readonly<Record<string, unknown>>;
+  readonly [field: string]: unknown;
 }
 
 /** The Service and its EndpointSlice. */
@@ -165,7 +166,7 @@ export const sliceOf = (name: string, endpoints: readonly EndpointSpec[], varian
   return object;
 };
 
-export const NODE_OBJECT: KubernetesObject & Readonly<Record<string, unknown>> = {
+export const NODE_OBJECT: KubernetesObject = {
   apiVersion: 'v1',
   kind: 'Node',
   metadata: { name: 'node1', labels: { 'topology.kubernetes.io/zone': 'za' } },

@@ -215,12 +215,31 @@ export class ApiServer {
       case 'POST /lab/compact':
         this.compact();
         return sendBody(response, 200, { version: this.version });
+      case 'PUT /lab/objects': {
+        const body = await readBody(request);
+        if (!Array.isArray(body)) throw badRequest('a list of objects is expected');
+        for (const object of body) this.put(object as ObjectInput);
+        return sendBody(response, 200, { version: this.version });
+      }
+      case 'DELETE /lab/objects': {
+        const body = await readBody(request);
+        if (!Array.isArray(body)) throw badRequest('a list of objects is expected');
+        for (const { kind, metadata } of body as readonly ObjectReference[]) {
+          this.delete(kind, metadata.namespace ?? '', metadata.name);
+        }
+        return sendBody(response, 200, { version: this.version });
+      }
       case 'GET /lab/requests':
         return sendBody(response, 200, this.requests);
       default:
         throw noSuchPath();
     }
   }
+}
+
+interface ObjectReference {
+  readonly kind: string;
+  readonly metadata: { readonly namespace?: string; readonly name: string };
 }
 
 const pauseWhileOpen = (socket: Socket, ms: number): Promise<void> =>

@@ -12,9 +12,12 @@ const packageRoot = (folder: string): string => {
   return packageRoot(parent);
 };
 
-/** The path of the program that agents run. */
-export const processEntry = (): string => {
-  const path = join(packageRoot(dirname(fileURLToPath(import.meta.url))), ENTRY);
+/** The path of a file of the built package. Throws when it is not built. */
+export const packageFile = (name: string): string => {
+  const path = join(packageRoot(dirname(fileURLToPath(import.meta.url))), name);
   if (!existsSync(path)) throw new Error(`${path} is missing: run \`npm run build\` first`);
   return path;
 };
+
+/** The path of the program that agents run. */
+export const processEntry = (): string => packageFile(ENTRY);

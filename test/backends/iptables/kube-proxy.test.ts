@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { iptablesBackend } from '../../../src/backends/iptables/index.ts';
-import { SaveParser } from '../../../src/backends/iptables/parse.ts';
 import type { Wish } from '../../../src/backends/iptables/objects.ts';
+import { SaveParser } from '../../../src/backends/iptables/parse.ts';
 import { compileAll } from '../../../src/dataplane/report.ts';
 import { type IPFamily, parseCIDR } from '../../../src/model/address.ts';
 import { OBJECT_KINDS } from '../../../src/model/kubernetes.ts';
@@ -51,7 +51,12 @@ const comparable = (objects: Iterable<Wish>): Readonly<Record<string, readonly s
     if (NOT_OURS.test(object.id)) continue;
     const rules = object.kind === 'chain' ? object.rules : [object.content];
     const plain = rules
-      .map((rule) => rule.replace(COMMENT, '').replace(/-m nfacct --nfacct-name \S+ /, '').trim())
+      .map((rule) =>
+        rule
+          .replace(COMMENT, '')
+          .replace(/-m nfacct --nfacct-name \S+ /, '')
+          .trim(),
+      )
       .filter((rule) => !NOT_OURS.test(`${rule} `));
     chains[object.id] = BAGS.test(object.id) ? [...plain].sort() : plain;
   }

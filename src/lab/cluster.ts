@@ -1,0 +1,202 @@
+/**
+ * A cluster in a lab: an API server on the lab's network, objects in it, and proxies on its nodes as they would run.
+ *
+ * The API server is reached over a unix socket from here, whatever network namespace it is in.
+ */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { request as httpRequest } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { ResultPromise } from 'execa';
+import type { LoggedRequest } from './apiserver/exchange.ts';
+import type { Fault } from './apiserver/faults.ts';
+import type { ObjectInput } from './apiserver/store.ts';
+import { packageFile } from './network/entry.ts';
+import type { Lab } from './network/lab.ts';
+import type { NodeName } from './network/plan.ts';
+
+const PORT = 6443;
+const READY_MS = 20_000;
+
+export interface NodeProxy {
+  /** Everything it has written to its log. */
+  log(): string;
+  /** Resolves when the log has a line that matches. */
+  said(pattern: RegExp, timeoutMs?: number): Promise<void>;
+  /** Sends a signal and waits for the end; gives the exit code, -1 when the signal ended it. */
+  stop(signal?: 'SIGTERM' | 'SIGKILL' | 'SIGINT'): Promise<number>;
+  readonly pid: number;
+  /** Resolves with the exit code when it ends by itself. */
+  readonly ended: Promise<number>;
+}
+
+export interface Cluster {
+  /** As proxies see it. */
+  readonly url: string;
+  /** A kubeconfig file that leads there. */
+  readonly kubeconfig: string;
+  /** A folder for files; removed with the cluster. */
+  readonly folder: string;
+  put(objects: readonly ObjectInput[]): Promise<void>;
+  delete(objects: readonly ObjectInput[]): Promise<void>;
+  inject(fault: Fault): Promise<void>;
+  requests(): Promise<readonly LoggedRequest[]>;
+  /** Starts `pointsman run` on a node with these arguments; its kubeconfig and node name are given to it. */
+  startProxy(node: NodeName, args?: readonly string[], options?: ProxyOptions): NodeProxy;
+  /** Ends the API server as if its machine had gone. */
+  stopApiServer(): Promise<void>;
+  startApiServer(): Promise<void>;
+  remove(): Promise<void>;
+}
+
+export interface ProxyOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  /** False: the arguments are all there is. */
+  readonly withKubeconfig?: boolean;
+}
+
+export const startCluster = async (lab: Lab): Promise<Cluster> => {
+  const folder = await mkdtemp(join(tmpdir(), 'pointsman-lab-'));
+  const address = lab.host('apiserver').ipv4;
+  const socketPath = join(folder, 'api.sock');
+  const url = `http://${address}:${PORT}`;
+  const kubeconfig = join(folder, 'kubeconfig');
+  await writeFile(kubeconfig, kubeconfigText(url));
+  let server: ResultPromise | undefined;
+  const startApiServer = async (): Promise<void> => {
+    server = lab.spawn(
+      'apiserver',
+      process.execPath,
+      [packageFile('dist/lab/process.js'), 'apiserver', JSON.stringify({ host: address, port: PORT, socketPath })],
+      { stdin: 'pipe', stdout: 'pipe', stderr: 'inherit', buffer: false },
+    );
+    await untilReady(server);
+  };
+  const stopApiServer = async (): Promise<void> => {
+    server?.kill('SIGKILL');
+    await server;
+    await rm(socketPath, { force: true });
+  };
+  await startApiServer();
+  const call = (method: string, path: string, body?: unknown) => callServer(socketPath, method, path, body);
+  return {
+    url,
+    kubeconfig,
+    folder,
+    put: async (objects) => void (await call('PUT', '/lab/objects', objects)),
+    delete: async (objects) => void (await call('DELETE', '/lab/objects', objects)),
+    inject: async (fault) => void (await call('POST', '/lab/faults', fault)),
+    requests: async () => (await call('GET', '/lab/requests')) as readonly LoggedRequest[],
+    startProxy: (node, args = [], { env = {}, withKubeconfig = true } = {}) => {
+      const own = withKubeconfig ? [`--kubeconfig=${kubeconfig}`, `--hostname-override=${node}`] : [];
+      return startProxy(lab, node, [...args, ...own], env);
+    },
+    startApiServer,
+    stopApiServer,
+    remove: async () => {
+      await stopApiServer();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+};
+
+const kubeconfigText = (server: string): string =>
+  JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [{ name: 'lab', cluster: { server } }],
+    users: [{ name: 'node', user: {} }],
+    contexts: [{ name: 'lab', context: { cluster: 'lab', user: 'node' } }],
+    'current-context': 'lab',
+  });
+
+const untilReady = (server: ResultPromise): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error('the API server does not come up')), READY_MS);
+    server.stdout?.once('data', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+    void server.then(() => reject(new Error('the API server has ended')));
+  });
+
+const startProxy = (
+  lab: Lab,
+  node: NodeName,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): NodeProxy => {
+  let log = '';
+  const waiting = new Set<() => void>();
+  const child = lab.spawn(node, process.execPath, [packageFile('dist/main.js'), 'run', ...args], {
+    stdout: 'ignore',
+    stderr: 'pipe',
+    buffer: false,
+    env,
+  });
+  child.stderr?.on('data', (chunk: Buffer) => {
+    log += chunk.toString();
+    for (const look of waiting) look();
+  });
+  const ended = child.then(({ exitCode }) => exitCode ?? -1);
+  return {
+    pid: child.pid ?? 0,
+    log: () => log,
+    said: (pattern, timeoutMs = READY_MS) =>
+      waitFor(
+        waiting,
+        () => pattern.test(log),
+        timeoutMs,
+        pattern,
+        () => log,
+      ),
+    stop: (signal = 'SIGTERM') => {
+      child.kill(signal);
+      return ended;
+    },
+    ended,
+  };
+};
+
+const waitFor = (
+  waiting: Set<() => void>,
+  isMet: () => boolean,
+  timeoutMs: number,
+  pattern: RegExp,
+  log: () => string,
+): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const done = (error?: Error): void => {
+      clearTimeout(timer);
+      waiting.delete(look);
+      if (error === undefined) resolve();
+      else reject(error);
+    };
+    const look = (): void => {
+      if (isMet()) done();
+    };
+    const timer = setTimeout(() => done(new Error(`the proxy did not say ${pattern}; its log:\n${log()}`)), timeoutMs);
+    waiting.add(look);
+    look();
+  });
+
+const callServer = (socketPath: string, method: string, path: string, body: unknown): Promise<unknown> =>
+  new Promise((resolve, reject) => {
+    const text = body === undefined ? '' : JSON.stringify(body);
+    // said by hand: node sends the body of a DELETE without a length otherwise
+    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) };
+    const request = httpRequest({ socketPath, method, path, headers, agent: false }, (response) => {
+      let answer = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => {
+        answer += chunk;
+      });
+      response.on('error', reject);
+      response.on('end', () => {
+        if (response.statusCode === 200) resolve(JSON.parse(answer === '' ? 'null' : answer));
+        else reject(new Error(`${method} ${path}: ${response.statusCode} ${answer}`));
+      });
+    });
+    request.on('error', reject);
+    request.end(text);
+  });
