@@ -43,7 +43,7 @@ export interface Cluster {
   requests(): Promise<readonly LoggedRequest[]>;
   /** Starts `pointsman run` on a node with these arguments; its kubeconfig and node name are given to it. */
   startProxy(node: NodeName, args?: readonly string[], options?: ProxyOptions): NodeProxy;
-  /** Ends the API server as if its machine had gone. */
+  /** An outage of the API server: connections break, new ones are refused; it forgets nothing. */
   stopApiServer(): Promise<void>;
   startApiServer(): Promise<void>;
   remove(): Promise<void>;
@@ -62,22 +62,18 @@ export const startCluster = async (lab: Lab): Promise<Cluster> => {
   const url = `http://${address}:${PORT}`;
   const kubeconfig = join(folder, 'kubeconfig');
   await writeFile(kubeconfig, kubeconfigText(url));
-  let server: ResultPromise | undefined;
-  const startApiServer = async (): Promise<void> => {
-    server = lab.spawn(
-      'apiserver',
-      process.execPath,
-      [packageFile('dist/lab/process.js'), 'apiserver', JSON.stringify({ host: address, port: PORT, socketPath })],
-      { stdin: 'pipe', stdout: 'pipe', stderr: 'inherit', buffer: false },
-    );
-    await untilReady(server);
+  const server = lab.spawn(
+    'apiserver',
+    process.execPath,
+    [packageFile('dist/lab/process.js'), 'apiserver', JSON.stringify({ host: address, port: PORT, socketPath })],
+    { stdin: 'pipe', stdout: 'pipe', stderr: 'inherit', buffer: false },
+  );
+  await untilItSpeaks(server);
+  const tell = async (line: string): Promise<void> => {
+    const answered = untilItSpeaks(server);
+    server.stdin?.write(`${line}\n`);
+    await answered;
   };
-  const stopApiServer = async (): Promise<void> => {
-    server?.kill('SIGKILL');
-    await server;
-    await rm(socketPath, { force: true });
-  };
-  await startApiServer();
   const call = (method: string, path: string, body?: unknown) => callServer(socketPath, method, path, body);
   return {
     url,
@@ -91,10 +87,11 @@ export const startCluster = async (lab: Lab): Promise<Cluster> => {
       const own = withKubeconfig ? [`--kubeconfig=${kubeconfig}`, `--hostname-override=${node}`] : [];
       return startProxy(lab, node, [...args, ...own], env);
     },
-    startApiServer,
-    stopApiServer,
+    startApiServer: () => tell('start'),
+    stopApiServer: () => tell('stop'),
     remove: async () => {
-      await stopApiServer();
+      server.kill('SIGKILL');
+      await server;
       await rm(folder, { recursive: true, force: true });
     },
   };
@@ -110,7 +107,7 @@ const kubeconfigText = (server: string): string =>
     'current-context': 'lab',
   });
 
-const untilReady = (server: ResultPromise): Promise<void> =>
+const untilItSpeaks = (server: ResultPromise): Promise<void> =>
   new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error('the API server does not come up')), READY_MS);
     server.stdout?.once('data', () => {
@@ -128,12 +125,10 @@ const startProxy = (
 ): NodeProxy => {
   let log = '';
   const waiting = new Set<() => void>();
-  const child = lab.spawn(node, process.execPath, [packageFile('dist/main.js'), 'run', ...args], {
-    stdout: 'ignore',
-    stderr: 'pipe',
-    buffer: false,
-    env,
-  });
+  // by env(1), as its PATH must not decide where the programs around it are found
+  const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+  const command = [process.execPath, packageFile('dist/main.js'), 'run', ...args];
+  const child = lab.spawn(node, 'env', [...variables, ...command], { stdout: 'ignore', stderr: 'pipe', buffer: false });
   child.stderr?.on('data', (chunk: Buffer) => {
     log += chunk.toString();
     for (const look of waiting) look();
