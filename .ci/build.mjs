@@ -10,7 +10,11 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 rmSync(join(root, 'dist'), { recursive: true, force: true });
 await build({
   absWorkingDir: root,
-  entryPoints: ['src/main.ts', 'src/lab/process.ts'],
+  entryPoints: [
+    { in: 'src/main.ts', out: 'main' },
+    { in: 'src/lab/process.ts', out: 'lab/process' },
+    ...(process.argv.includes('bench') ? [{ in: 'bench/run.ts', out: 'bench/run' }] : []),
+  ],
   outdir: 'dist',
   bundle: true,
   splitting: true,

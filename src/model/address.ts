@@ -22,20 +22,34 @@ export interface Cidr {
 /** IPv4 octets with leading zeros are decimal for Kubernetes (k/k#108074), octal for most libraries. */
 const withoutLeadingZeros = (text: string): string => text.replace(/(^|\.)0+(?=\d)/g, '$1');
 
+/** Two groups in place of a dotted end: of its two meanings ipaddr.js knows one, and reads `::10.0.0.1` as IPv4-mapped. */
+const withoutDots = (text: string): string =>
+  text.replace(/:([\d.]+)$/, (end, dotted: string) => {
+    const [a, b, c, d] = parse(dotted)?.toByteArray() ?? [];
+    if (a === undefined || b === undefined || c === undefined || d === undefined) return end;
+    return `:${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`;
+  });
+
 const parse = (text: string): ipaddr.IPv4 | ipaddr.IPv6 | undefined => {
-  const cleaned = text.includes(':') ? text : withoutLeadingZeros(text);
-  if (cleaned.includes('%')) return undefined;
-  if (!cleaned.includes(':') && !ipaddr.IPv4.isValidFourPartDecimal(cleaned)) return undefined;
-  return ipaddr.isValid(cleaned) ? ipaddr.process(cleaned) : undefined;
+  if (!text.includes(':')) {
+    const decimal = withoutLeadingZeros(text);
+    return ipaddr.IPv4.isValidFourPartDecimal(decimal) ? ipaddr.IPv4.parse(decimal) : undefined;
+  }
+  if (text.includes('%')) return undefined;
+  const groups = withoutDots(text);
+  return ipaddr.IPv6.isValid(groups) ? ipaddr.IPv6.parse(groups) : undefined;
 };
 
 /** The canonical spelling of an address, or undefined when it is none. IPv4-mapped IPv6 addresses become IPv4, as in Go. */
 export const parseIP = (text: string): string | undefined => {
   if (isIPv4(text)) return text; // node refuses leading zeros, so what it accepts is canonical
-  const parsed = parse(text);
-  if (parsed === undefined) return undefined;
-  return parsed.kind() === 'ipv4' ? parsed.toString() : (parsed as ipaddr.IPv6).toRFC5952String();
+  const bytes = parse(text)?.toByteArray();
+  return bytes === undefined ? undefined : formatBytes(isMapped(bytes) ? bytes.slice(12) : bytes);
 };
+
+/** Inside ::ffff:0:0/96. */
+const isMapped = (bytes: readonly number[]): boolean =>
+  bytes.length === 16 && bytes[10] === 0xff && bytes[11] === 0xff && bytes.slice(0, 10).every((byte) => byte === 0);
 
 /** The family of a canonical address. */
 export const familyOf = (ip: string): IPFamily => (ip.includes(':') ? 'IPv6' : 'IPv4');
@@ -45,12 +59,15 @@ export const parseCIDR = (text: string): Cidr | undefined => {
   const [address, length, ...rest] = text.trim().split('/');
   if (address === undefined || length === undefined || rest.length > 0 || !/^\d+$/.test(length)) return undefined;
   const prefix = Number(length);
-  const parsed = parse(address);
-  if (parsed === undefined) return undefined;
-  const bytes = maskBytes(parsed.toByteArray(), prefix);
-  if (prefix > bytes.length * 8) return undefined;
-  const family: IPFamily = bytes.length === 4 ? 'IPv4' : 'IPv6';
-  return { text: `${formatBytes(bytes)}/${prefix}`, family, prefix, bytes };
+  const given = parse(address)?.toByteArray();
+  if (given === undefined || prefix > given.length * 8) return undefined;
+  const isIPv4Network = given.length === 4 || (isMapped(given) && prefix >= 96);
+  return network(isIPv4Network ? given.slice(-4) : given, isIPv4Network && given.length === 16 ? prefix - 96 : prefix);
+};
+
+const network = (address: readonly number[], prefix: number): Cidr => {
+  const bytes = maskBytes(address, prefix);
+  return { text: `${formatBytes(bytes)}/${prefix}`, family: bytes.length === 4 ? 'IPv4' : 'IPv6', prefix, bytes };
 };
 
 /** The 4 or 16 bytes of a canonical address, most significant first. */

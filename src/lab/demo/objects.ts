@@ -55,7 +55,14 @@ export const nodeObject = (lab: Lab, name: NodeName): ObjectInput => {
   };
 };
 
-export const serviceObject = ({ name, protocol, clusterIPs, port, nodePort, targetPort }: DemoService): ObjectInput => ({
+export const serviceObject = ({
+  name,
+  protocol,
+  clusterIPs,
+  port,
+  nodePort,
+  targetPort,
+}: DemoService): ObjectInput => ({
   apiVersion: 'v1',
   kind: 'Service',
   metadata: { namespace: NAMESPACE, name },

@@ -1,0 +1,69 @@
+/**
+ * How long from the write of one endpoint's change at the API server to the first packet that reaches the new endpoint?
+ * And what does a stream of changes cost?
+ */
+import { serviceObjects } from '../src/lab/many.ts';
+import { type Bed, cpuSeconds, quantile, show, sleep, startProxy, type Variant } from './bed.ts';
+import { cleanUp } from './start.ts';
+
+const PROBED = { number: 99_000, port: 80 } as const;
+const ROUNDS = 31;
+const CHANGES_PER_SECOND = 50;
+const CHURN_SECONDS = 15;
+/** After a change, for as long as the proxy rests; so that each change finds it idle. */
+const PAUSE_MS = 1_500;
+
+/** A Service whose one endpoint is a pod that answers. */
+const probed = (ip: string) => {
+  const [service, slice] = serviceObjects(PROBED.number, 1, ip);
+  const clusterIP = '10.96.255.254';
+  return { clusterIP, service: { ...service, spec: { ...service.spec, clusterIP, clusterIPs: [clusterIP] } }, slice };
+};
+
+export const oneChange = async (bed: Bed, variant: Variant, services: number, endpoints: number): Promise<void> => {
+  const pods = (['pod1', 'pod2'] as const).map((name) => ({ name, ip: bed.lab.host(name).ipv4 }));
+  const servers = await Promise.all(
+    pods.map(async ({ name }) => (await bed.lab.agent(name)).serve({ protocol: 'tcp', port: 8080, name })),
+  );
+  const { service, slice, clusterIP } = probed(pods[0]?.ip ?? '');
+  await bed.cluster.put([service, slice]);
+  const proxy = await startProxy(bed, variant);
+  const client = await bed.lab.agent('pod3');
+  const times: number[] = [];
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const pod = pods[(round + 1) % 2] ?? { name: '', ip: '' };
+    await sleep(PAUSE_MS);
+    const startedAt = performance.now();
+    await bed.cluster.put([probed(pod.ip).slice]);
+    for (;;) {
+      const [outcome] = await client.probe({ protocol: 'tcp', host: clusterIP, port: PROBED.port, timeoutMs: 1_000 });
+      if (outcome?.kind === 'answer' && outcome.server === pod.name) break;
+    }
+    times.push(performance.now() - startedAt);
+  }
+  const figures = { 'p50 ms': quantile(times, 0.5).toFixed(0), 'p90 ms': quantile(times, 0.9).toFixed(0) };
+  show(`one endpoint, API to packet, ${variant} ${services}×${endpoints}`, figures);
+  await churn(bed, proxy.pid, variant, services, endpoints);
+  await proxy.stop();
+  await bed.cluster.delete([service, slice].map(({ kind, metadata }) => ({ kind, metadata })));
+  for (const server of servers) await server.stop();
+  await cleanUp(bed, variant);
+};
+
+/** CPU that a steady stream of endpoint changes costs, tools included. */
+const churn = async (bed: Bed, pid: number, variant: Variant, services: number, endpoints: number): Promise<void> => {
+  const before = await cpuSeconds(pid);
+  const startedAt = performance.now();
+  for (let i = 0; i < CHURN_SECONDS * CHANGES_PER_SECOND; i += 1) {
+    const [, slice] = serviceObjects((i * 7) % services, endpoints, `10.201.${(i >> 8) & 255}.${i & 255}`);
+    await bed.cluster.put([slice]);
+    const due = startedAt + ((i + 1) * 1_000) / CHANGES_PER_SECOND;
+    await sleep(Math.max(0, due - performance.now()));
+  }
+  await sleep(PAUSE_MS);
+  const cpu = (await cpuSeconds(pid)) - before;
+  const share = (100 * cpu * 1_000) / (performance.now() - startedAt);
+  show(`${CHANGES_PER_SECOND} changes/s, ${variant} ${services}×${endpoints}`, {
+    'percent of a core': share.toFixed(0),
+  });
+};

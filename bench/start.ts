@@ -1,0 +1,50 @@
+/**
+ * How long does a node take from the start of the program to the last rule, and what does it cost? Beside it, in the
+ * same run: one iptables-restore of the same rules, which is how one would do it by hand.
+ */
+import { packageFile } from '../src/lab/network/entry.ts';
+import { type Bed, cpuSeconds, memory, show, startProxy, type Variant } from './bed.ts';
+
+export const start = async (bed: Bed, variant: Variant, services: number, endpoints: number): Promise<void> => {
+  const title = `start ${variant} ${services}×${endpoints}`;
+  const startedAt = performance.now();
+  const proxy = await startProxy(bed, variant);
+  const seconds = (performance.now() - startedAt) / 1_000;
+  const { peak } = await memory(proxy.pid);
+  show(title, { seconds: seconds.toFixed(1), 'cpu s': (await cpuSeconds(proxy.pid)).toFixed(1), 'peak MB': peak });
+  await proxy.stop();
+
+  const againAt = performance.now();
+  const again = await startProxy(bed, variant);
+  const restart = (performance.now() - againAt) / 1_000;
+  show(`restart ${variant} ${services}×${endpoints}`, {
+    seconds: restart.toFixed(1),
+    log:
+      /"added":.*?"elapsed"/.exec(
+        again
+          .log()
+          .split('\n')
+          .find((l) => l.includes('"IPv4","fullSync"')) ?? '',
+      )?.[0] ?? '',
+  });
+  await again.stop();
+  await cleanUp(bed, variant);
+};
+
+/** One restore of the complete dump. */
+export const oneRestore = async (bed: Bed, variant: Variant, services: number, endpoints: number): Promise<void> => {
+  const main = packageFile('dist/main.js');
+  const file = `${bed.cluster.folder}/dump`;
+  const args = `--cluster-cidr=10.200.0.0/16 --node=node1 --kubeconfig=${bed.cluster.kubeconfig}`;
+  await bed.lab.run('node1', 'sh', ['-c', `${process.execPath} ${main} dump ${args} >${file}`]);
+  const startedAt = performance.now();
+  await bed.lab.run('node1', 'sh', ['-c', `iptables-${variant}-restore --noflush <${file}`], { timeoutMs: 300_000 });
+  const seconds = (performance.now() - startedAt) / 1_000;
+  show(`one iptables-${variant}-restore ${services}×${endpoints}`, { seconds: seconds.toFixed(1) });
+  await cleanUp(bed, variant);
+};
+
+export const cleanUp = async (bed: Bed, variant: Variant): Promise<void> => {
+  const args = [packageFile('dist/main.js'), 'cleanup', `--iptables-tool=${variant}`];
+  await bed.lab.run('node1', process.execPath, args, { timeoutMs: 300_000 });
+};

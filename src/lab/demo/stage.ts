@@ -1,0 +1,67 @@
+/**
+ * What the demo plays on: the lab, the API server in it, servers on its pods and a proxy on each node.
+ *
+ * Owns what is made and takes it down again, at the end or as soon as the signal comes: then whatever still waits for a
+ * part of it fails at once, so nothing has to be told to stop.
+ */
+import { type Cluster, type NodeProxy, startCluster } from '../cluster.ts';
+import type { Running, ServerState } from '../network/agent/calls.ts';
+import { createNetwork, type Lab } from '../network/lab.ts';
+import { type HostName, LAB_NETWORKS, type NodeName } from '../network/plan.ts';
+import { ECHO, NODES, nodeObject, WEB } from './objects.ts';
+import type { Page } from './page.ts';
+
+export interface Stage {
+  readonly lab: Lab;
+  readonly cluster: Cluster;
+  readonly page: Page;
+  readonly signal: AbortSignal;
+}
+
+/** The pods behind the Services at first, the one that takes another's place later, and the one that calls them. */
+export const FIRST_PODS: readonly HostName[] = ['pod1', 'pod2', 'remote1', 'remote2'];
+export const LEAVING_POD: HostName = 'remote2';
+export const JOINING_POD: HostName = 'remote3';
+export const CALLING_POD: HostName = 'pod3';
+
+/** Where pods are: whoever comes from elsewhere is masqueraded. */
+export const PROXY_FLAGS: readonly string[] = [
+  `--cluster-cidr=${LAB_NETWORKS.cluster.IPv4},${LAB_NETWORKS.cluster.IPv6}`,
+];
+
+/** Plays on a new stage, and takes it down whatever happens. `play` is over when this is. */
+export const withStage = async (
+  page: Page,
+  signal: AbortSignal,
+  play: (stage: Stage) => Promise<void>,
+): Promise<void> => {
+  const lab = await createNetwork({ pods: { node1: 3, node2: 3 }, signal });
+  let cluster: Cluster | undefined;
+  const stop = (): void => void lab.remove().catch(() => undefined); // the call below tells
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    signal.throwIfAborted();
+    cluster = await startCluster(lab);
+    await play({ lab, cluster, page, signal });
+  } finally {
+    signal.removeEventListener('abort', stop);
+    await Promise.all([lab.remove(), cluster?.remove()]);
+  }
+};
+
+/** Starts a Service's server on a pod, in the name of the pod. */
+export const serveOn = async ({ lab, signal }: Stage, pod: HostName): Promise<Running<ServerState>> => {
+  const agent = await lab.agent(pod);
+  await agent.serve({ protocol: 'udp', port: ECHO.targetPort, name: pod }, signal);
+  return agent.serve({ protocol: 'tcp', port: WEB.targetPort, name: pod }, signal);
+};
+
+/** Starts the proxy of a node, and waits until it has looked at the kernel and at the cluster. */
+export const startProxyOn = async ({ cluster }: Stage, node: NodeName): Promise<NodeProxy> => {
+  const proxy = cluster.startProxy(node, PROXY_FLAGS);
+  for (const family of ['IPv4', 'IPv6']) await proxy.said(new RegExp(`"ipFamily":"${family}","fullSync":true.*\n`));
+  return proxy;
+};
+
+export const putNodes = ({ lab, cluster }: Stage): Promise<void> =>
+  cluster.put(NODES.map((node) => nodeObject(lab, node)));
