@@ -1,0 +1,182 @@
+/**
+ * The kernel's IP Virtual Server over generic netlink: what `ipvsadm` does, as a library.
+ *
+ *     const ipvs = Ipvs.open();
+ *     const web = { protocol: 'TCP', address: '10.96.0.80', port: 80 } as const;
+ *     const failures = ipvs.execute([
+ *       newService(web, { ...PLAIN, scheduler: 'lc' }),
+ *       newDestination(web, { address: '10.244.1.7', port: 8080 }, MASQUERADE),
+ *       newDestination(web, { address: '10.244.2.9', port: 8080 }, { ...MASQUERADE, weight: 3 }),
+ *     ]);
+ *     for (const { key, activeConnections } of ipvs.destinations(web)) console.log(key.address, activeConnections);
+ *     ipvs.execute([setDestination(web, { address: '10.244.1.7', port: 8080 }, { ...MASQUERADE, weight: 0 })]);
+ *     ipvs.close();
+ *
+ * Flushing is left out: it takes away what others made.
+ */
+import type { Attribute } from '../netlink/attributes.ts';
+import { Connection, type Failure } from '../netlink/connection.ts';
+import { ERRNO, NetlinkError } from '../netlink/error.ts';
+import { familyId, genericAttributes, genericRequest } from '../netlink/generic.ts';
+import { FLAG } from '../netlink/message.ts';
+import { openSocket, PROTOCOL, type Socket } from '../netlink/socket.ts';
+import {
+  destinationAttribute,
+  familyOfKey,
+  readDestination,
+  readService,
+  readTimeouts,
+  serviceAttribute,
+  timeoutAttributes,
+} from './layout.ts';
+import type {
+  Destination,
+  DestinationKey,
+  DestinationSettings,
+  Service,
+  ServiceKey,
+  ServiceSettings,
+  Timeouts,
+} from './types.ts';
+
+const COMMAND = {
+  NEW_SERVICE: 1,
+  SET_SERVICE: 2,
+  DEL_SERVICE: 3,
+  GET_SERVICE: 4,
+  NEW_DEST: 5,
+  SET_DEST: 6,
+  DEL_DEST: 7,
+  GET_DEST: 8,
+  SET_CONFIG: 12,
+  GET_CONFIG: 13,
+} as const;
+
+/** One thing to do. Data: nothing happens before it is given to `execute`. */
+export interface Operation {
+  readonly command: number;
+  readonly attributes: readonly Attribute[];
+}
+
+/** Round robin, no persistence. */
+export const PLAIN: ServiceSettings = {
+  scheduler: 'rr',
+  persistenceSeconds: 0,
+  isOnePacket: false,
+  hasFallback: false,
+  hashesPort: false,
+};
+
+/** NAT, weight 1, no bounds. */
+export const MASQUERADE: DestinationSettings = {
+  forwarding: 'masquerade',
+  weight: 1,
+  upperThreshold: 0,
+  lowerThreshold: 0,
+};
+
+/** EEXIST when there is one; ENOENT when the kernel has no such scheduler. */
+export const newService = (key: ServiceKey, settings: ServiceSettings): Operation => ({
+  command: COMMAND.NEW_SERVICE,
+  attributes: [serviceAttribute(key, settings)],
+});
+
+/** ESRCH when there is none. Destinations and connections stay. */
+export const setService = (key: ServiceKey, settings: ServiceSettings): Operation => ({
+  command: COMMAND.SET_SERVICE,
+  attributes: [serviceAttribute(key, settings)],
+});
+
+/** Takes its destinations along. ESRCH when there is none. */
+export const deleteService = (key: ServiceKey): Operation => ({
+  command: COMMAND.DEL_SERVICE,
+  attributes: [serviceAttribute(key)],
+});
+
+/** EEXIST when the service has it; ESRCH when there is no such service. */
+export const newDestination = (service: ServiceKey, key: DestinationKey, settings: DestinationSettings): Operation => ({
+  command: COMMAND.NEW_DEST,
+  attributes: [serviceAttribute(service), destinationAttribute(key, settings)],
+});
+
+/** ENOENT when the service has it not; ESRCH when there is no such service. */
+export const setDestination = (service: ServiceKey, key: DestinationKey, settings: DestinationSettings): Operation => ({
+  command: COMMAND.SET_DEST,
+  attributes: [serviceAttribute(service), destinationAttribute(key, settings)],
+});
+
+/** ENOENT when the service has it not; ESRCH when there is no such service. */
+export const deleteDestination = (service: ServiceKey, key: DestinationKey): Operation => ({
+  command: COMMAND.DEL_DEST,
+  attributes: [serviceAttribute(service), destinationAttribute(key)],
+});
+
+export class Ipvs {
+  readonly #connection: Connection;
+  readonly #family: number;
+
+  private constructor(connection: Connection, family: number) {
+    this.#connection = connection;
+    this.#family = family;
+  }
+
+  /** In the network namespace of this process. Throws NetlinkError: ENOENT when the module ip_vs is not loaded. */
+  static open(socket: Socket = openSocket(PROTOCOL.GENERIC)): Ipvs {
+    const connection = new Connection(socket);
+    try {
+      return new Ipvs(connection, familyId(connection, 'IPVS'));
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
+  }
+
+  get sent(): Connection['sent'] {
+    return this.#connection.sent;
+  }
+
+  close(): void {
+    this.#connection.close();
+  }
+
+  /**
+   * Carries out all operations in order, in as few sends as they fit in, whatever comes of each; gives those that
+   * failed, by their place. Throws NetlinkError when the kernel's answers were lost (ENOBUFS): then look what is there.
+   */
+  execute(operations: readonly Operation[]): readonly Failure[] {
+    return this.#connection.execute(
+      operations.map(({ command, attributes }) => genericRequest(this.#family, command, attributes)),
+    );
+  }
+
+  /** All virtual servers of both address families. */
+  services(): readonly Service[] {
+    return this.#dump(COMMAND.GET_SERVICE, []).map(readService);
+  }
+
+  /** The real servers of a virtual server; none when there is no such virtual server. */
+  destinations(service: ServiceKey): readonly Destination[] {
+    try {
+      const family = familyOfKey(service);
+      const found = this.#dump(COMMAND.GET_DEST, [serviceAttribute(service)]);
+      return found.map((attributes) => readDestination(attributes, family));
+    } catch (error) {
+      if (error instanceof NetlinkError && error.errno === ERRNO.ESRCH) return [];
+      throw error;
+    }
+  }
+
+  timeouts(): Timeouts {
+    const answer = this.#connection.get(genericRequest(this.#family, COMMAND.GET_CONFIG, []));
+    return readTimeouts(answer === undefined ? new Map() : genericAttributes(answer));
+  }
+
+  /** A time-out of 0 stays as it is. */
+  setTimeouts(timeouts: Timeouts): void {
+    this.#connection.run(genericRequest(this.#family, COMMAND.SET_CONFIG, timeoutAttributes(timeouts)));
+  }
+
+  #dump(command: number, attributes: readonly Attribute[]): readonly ReadonlyMap<number, Buffer>[] {
+    return this.#connection.dump(genericRequest(this.#family, command, attributes, FLAG.DUMP)).map(genericAttributes);
+  }
+}

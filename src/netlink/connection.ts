@@ -1,0 +1,189 @@
+/**
+ * Requests and answers over one socket.
+ *
+ * Many messages go in one send and only the last asks for an acknowledgement: an acknowledgement occupies most of a KiB
+ * of the receive buffer, and some hundred of them overrun it (ENOBUFS). A message that fails answers by itself, with its own
+ * sequence number, so what failed is known; and as the kernel works in order, the last answer ends the wait.
+ */
+import { ERRNO, errorOf, NetlinkError } from './error.ts';
+import {
+  decodeMessages,
+  encodeMessage,
+  errnoOf,
+  FLAG,
+  MESSAGE_HEADER,
+  type Message,
+  messageLength,
+  type Request,
+  TYPE,
+} from './message.ts';
+import type { Socket } from './socket.ts';
+
+export interface Failure {
+  /** Which of the requests, from 0. */
+  readonly index: number;
+  readonly error: NetlinkError;
+}
+
+/** Bigger sends gain nothing. */
+const SEND_BYTES = 1 << 17;
+const ANSWER_MS = 10_000;
+/** A dump of something that keeps changing is begun again, this often at most. */
+const MAX_DUMPS = 20;
+
+export class Connection {
+  readonly #socket: Socket;
+  #sequence = 0;
+  /** How many sends and messages so far, for whoever counts. */
+  #sends = 0;
+  #messages = 0;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+  }
+
+  get sent(): { readonly sends: number; readonly messages: number } {
+    return { sends: this.#sends, messages: this.#messages };
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+
+  /** Carries out all requests, whatever comes of each; gives those that failed. Throws when nothing can be known. */
+  execute(requests: readonly Request[]): readonly Failure[] {
+    const failures: Failure[] = [];
+    for (const { from, to } of chunks(requests)) failures.push(...this.#executeChunk(requests, from, to));
+    return failures;
+  }
+
+  /** One request that has no answer but yes. Throws NetlinkError. */
+  run(request: Request): void {
+    const [failure] = this.execute([request]);
+    if (failure !== undefined) throw failure.error;
+  }
+
+  /** The answer to a request for one thing. Throws NetlinkError, also when it does not exist. */
+  get(request: Request): Message | undefined {
+    const first = this.#send([request], FLAG.ACK);
+    let answer: Message | undefined;
+    this.#receive(first, first, (message) => {
+      if (message.type === TYPE.ERROR) {
+        const error = errorOf(message);
+        if (error !== undefined) throw error;
+        return true;
+      }
+      answer = copy(message);
+      return false;
+    });
+    return answer;
+  }
+
+  /** Everything that a request for a list gives. A list that changed while it was read is read again. Throws NetlinkError. */
+  dump(request: Request): readonly Message[] {
+    for (let attempt = 1; ; attempt += 1) {
+      const { messages, isTorn } = this.#dumpOnce(request);
+      if (!isTorn) return messages;
+      if (attempt === MAX_DUMPS) throw new NetlinkError(ERRNO.EINTR, 'the list changes faster than it can be read');
+    }
+  }
+
+  #dumpOnce(request: Request): { readonly messages: readonly Message[]; readonly isTorn: boolean } {
+    const sequence = this.#send([{ ...request, flags: request.flags | FLAG.DUMP }], 0);
+    const messages: Message[] = [];
+    let isTorn = false;
+    this.#receive(sequence, sequence, (message) => {
+      isTorn ||= (message.flags & FLAG.DUMP_INTR) !== 0;
+      if (message.type === TYPE.ERROR || message.type === TYPE.DONE) {
+        const errno = errnoOf(message);
+        if (errno === ERRNO.EINTR) isTorn = true;
+        else if (errno !== 0) throw errorOf(message) ?? new NetlinkError(errno, '');
+        return true;
+      }
+      messages.push(copy(message));
+      return false;
+    });
+    return { messages, isTorn };
+  }
+
+  #executeChunk(requests: readonly Request[], from: number, to: number): readonly Failure[] {
+    const failures: Failure[] = [];
+    const first = this.#sendAll(requests.slice(from, to), from, failures);
+    if (first === undefined) return failures;
+    const last = first + (to - from) - 1;
+    this.#receive(first, last, (message) => {
+      if (message.type !== TYPE.ERROR) return false;
+      const error = errorOf(message);
+      if (error !== undefined) failures.push({ index: from + message.sequence - first, error });
+      return message.sequence === last;
+    });
+    return failures;
+  }
+
+  /** A message that is too large for the socket fails by itself: the chunk is halved until it is alone. */
+  #sendAll(requests: readonly Request[], from: number, failures: Failure[]): number | undefined {
+    try {
+      return this.#send(requests, 0, FLAG.ACK);
+    } catch (error) {
+      if (!(error instanceof NetlinkError) || error.errno !== ERRNO.EMSGSIZE) throw error;
+      if (requests.length === 1) {
+        failures.push({ index: from, error });
+        return undefined;
+      }
+      const half = requests.length >> 1;
+      failures.push(
+        ...this.#shifted(requests.slice(0, half), from),
+        ...this.#shifted(requests.slice(half), from + half),
+      );
+      return undefined;
+    }
+  }
+
+  #shifted(requests: readonly Request[], by: number): readonly Failure[] {
+    return this.#executeChunk(requests, 0, requests.length).map(({ index, error }) => ({ index: index + by, error }));
+  }
+
+  /** Gives the sequence number of the first. */
+  #send(requests: readonly Request[], flags: number, lastFlags = flags): number {
+    const first = this.#sequence + 1;
+    const datagram = Buffer.alloc(requests.reduce((sum, request) => sum + messageLength(request), 0));
+    let at = 0;
+    for (const [i, request] of requests.entries()) {
+      at = encodeMessage(datagram, at, request, first + i, i === requests.length - 1 ? lastFlags : flags);
+    }
+    this.#sequence += requests.length;
+    this.#socket.send(datagram);
+    this.#sends += 1;
+    this.#messages += requests.length;
+    return first;
+  }
+
+  /** Takes answers to these sequence numbers until `isLast` says so. Others are left over from what failed earlier. */
+  #receive(first: number, last: number, isLast: (message: Message) => boolean): void {
+    for (;;) {
+      const datagram = this.#socket.receive(ANSWER_MS);
+      if (datagram === undefined) throw new NetlinkError(ERRNO.ETIMEDOUT, 'the kernel did not answer');
+      for (const message of decodeMessages(datagram)) {
+        if (message.sequence >= first && message.sequence <= last && isLast(message)) return;
+      }
+    }
+  }
+}
+
+/** The socket uses its buffer again. */
+const copy = (message: Message): Message => ({ ...message, body: Buffer.from(message.body) });
+
+function* chunks(requests: readonly Request[]): Generator<{ readonly from: number; readonly to: number }> {
+  let from = 0;
+  let size = 0;
+  for (const [i, request] of requests.entries()) {
+    const length = Math.max(messageLength(request), MESSAGE_HEADER);
+    if (i > from && size + length > SEND_BYTES) {
+      yield { from, to: i };
+      from = i;
+      size = 0;
+    }
+    size += length;
+  }
+  if (from < requests.length) yield { from, to: requests.length };
+}

@@ -1,0 +1,208 @@
+/** Sets of the ipset subsystem: ipset(8), linux/netfilter/ipset/ip_set.h. */
+import { type AddressFamily, addressBytes, FAMILY, familyOfAddress, formatAddress } from './address.ts';
+import {
+  type Attribute,
+  type Attributes,
+  decode,
+  decodeList,
+  decodeNest,
+  encode,
+  getBe16,
+  getText,
+  getU8,
+  nest,
+  net16,
+  net32,
+  netBytes,
+  sizeOf,
+  text,
+  u8,
+} from './attributes.ts';
+import type { Connection } from './connection.ts';
+import { FLAG, type Request } from './message.ts';
+
+export type SetType = 'hash:ip' | 'hash:ip,port' | 'hash:ip,port,ip' | 'hash:ip,port,net' | 'bitmap:port';
+
+export interface SetDefinition {
+  readonly name: string;
+  readonly type: SetType;
+  readonly family: AddressFamily;
+  /** hash types: how many entries it may hold. */
+  readonly maxEntries: number;
+  /** Entries may carry a packet mark (skbinfo). */
+  readonly hasMarks?: boolean;
+}
+
+/** What a type has no use for is left out. */
+export interface SetEntry {
+  readonly address?: string;
+  readonly protocol?: SetProtocol;
+  readonly port?: number;
+  /** Of hash:ip,port,ip and hash:ip,port,net. */
+  readonly second?: string;
+  /** Prefix length of `second`, for hash:ip,port,net. */
+  readonly prefix?: number;
+  /** Mark and mask for the SET target. */
+  readonly mark?: { readonly value: number; readonly mask: number };
+}
+
+export type SetProtocol = 'tcp' | 'udp' | 'sctp';
+
+export interface ListedSet {
+  readonly definition: SetDefinition;
+  /** Rules and other sets that refer to it. */
+  readonly references: number;
+  readonly entries: readonly SetEntry[];
+}
+
+/** Error numbers of its own. */
+export const IPSET_ERROR = { BUSY: 4100, TYPE_MISMATCH: 4102, EXIST: 4103, FULL: 4352 } as const;
+
+const SUBSYSTEM = 6 << 8;
+const COMMAND = { CREATE: 2, DESTROY: 3, FLUSH: 4, LIST: 7, ADD: 9, DEL: 10, TYPE: 13 } as const;
+const PROTOCOL_VERSION = 7;
+/** Of a message. */
+const ATTR = {
+  PROTOCOL: 1,
+  SETNAME: 2,
+  TYPENAME: 3,
+  REVISION: 4,
+  FAMILY: 5,
+  DATA: 7,
+  ADT: 8,
+  REVISION_MIN: 10,
+} as const;
+/** Of entries and of definitions. */
+const DATA = { IP: 1, PORT: 4, PORT_TO: 5, PROTO: 7, CADT_FLAGS: 8 } as const;
+const DEFINITION = { HASHSIZE: 18, MAXELEM: 19, REFERENCES: 25 } as const;
+const ENTRY = { IP2: 20, CIDR2: 21, SKBMARK: 27 } as const;
+/** Of an address. */
+const IPV4 = 1;
+const IPV6 = 2;
+const FLAG_WITH_SKBINFO = 1 << 6;
+const INITIAL_HASHSIZE = 1024;
+const MAX_PORT = 65_535;
+const PROTOCOL_NUMBER: Readonly<Record<SetProtocol, number>> = { tcp: 6, udp: 17, sctp: 132 };
+const PROTOCOL_NAME = new Map(Object.entries(PROTOCOL_NUMBER).map(([name, n]) => [n, name as SetProtocol]));
+const HEADER = 4;
+
+const request = (command: number, family: AddressFamily, flags: number, attributes: readonly Attribute[]): Request => {
+  const all = [u8(ATTR.PROTOCOL, PROTOCOL_VERSION), ...attributes];
+  const body = Buffer.alloc(HEADER + sizeOf(all));
+  body[0] = FAMILY[family];
+  encode(body, HEADER, all);
+  return { type: SUBSYSTEM | command, flags, body };
+};
+
+/** The newest revision of a type that this kernel has. Throws NetlinkError: ENOENT when it has none. */
+export const typeRevision = (connection: Connection, type: SetType, family: AddressFamily): number => {
+  const answer = connection.get(
+    request(COMMAND.TYPE, family, 0, [text(ATTR.TYPENAME, type), u8(ATTR.FAMILY, FAMILY[family])]),
+  );
+  return answer === undefined ? 0 : getU8(decode(answer.body.subarray(HEADER)), ATTR.REVISION);
+};
+
+/** No error when there is one of the same definition. */
+export const createSet = (set: SetDefinition, revision: number): Request => {
+  const flags = set.hasMarks === true ? [net32(DATA.CADT_FLAGS, FLAG_WITH_SKBINFO)] : [];
+  const data =
+    set.type === 'bitmap:port'
+      ? [net16(DATA.PORT, 0), net16(DATA.PORT_TO, MAX_PORT), ...flags]
+      : [net32(DEFINITION.HASHSIZE, INITIAL_HASHSIZE), net32(DEFINITION.MAXELEM, set.maxEntries), ...flags];
+  return request(COMMAND.CREATE, set.family, FLAG.CREATE, [
+    text(ATTR.SETNAME, set.name),
+    text(ATTR.TYPENAME, set.type),
+    u8(ATTR.REVISION, revision),
+    u8(ATTR.FAMILY, set.type === 'bitmap:port' ? 0 : FAMILY[set.family]),
+    nest(ATTR.DATA, data),
+  ]);
+};
+
+/** No error when there is none; BUSY while rules refer to it. */
+export const destroySet = (name: string): Request => request(COMMAND.DESTROY, 'IPv4', 0, [text(ATTR.SETNAME, name)]);
+
+const address = (type: number, value: string): Attribute =>
+  nest(type, [netBytes(familyOfAddress(value) === 'IPv4' ? IPV4 : IPV6, addressBytes(value))]);
+
+const entryData = ({ address: ip, protocol, port, second, prefix, mark }: SetEntry): readonly Attribute[] => [
+  ...(ip === undefined ? [] : [address(DATA.IP, ip)]),
+  ...(port === undefined ? [] : [net16(DATA.PORT, port)]),
+  ...(protocol === undefined ? [] : [u8(DATA.PROTO, PROTOCOL_NUMBER[protocol])]),
+  ...(second === undefined ? [] : [address(ENTRY.IP2, second)]),
+  ...(prefix === undefined ? [] : [u8(ENTRY.CIDR2, prefix)]),
+  ...(mark === undefined ? [] : [netBytes(ENTRY.SKBMARK, markBytes(mark))]),
+];
+
+const markBytes = ({ value, mask }: { readonly value: number; readonly mask: number }): Uint8Array => {
+  const buffer = Buffer.alloc(8);
+  buffer.writeUInt32BE(value >>> 0, 0);
+  buffer.writeUInt32BE(mask >>> 0, 4);
+  return buffer;
+};
+
+/** No error when the set has it: then it takes over the mark. */
+export const addEntry = (set: SetDefinition, entry: SetEntry): Request =>
+  request(COMMAND.ADD, set.family, 0, [text(ATTR.SETNAME, set.name), nest(ATTR.DATA, entryData(entry))]);
+
+/** No error when the set has it not. */
+export const deleteEntry = (set: SetDefinition, entry: SetEntry): Request =>
+  request(COMMAND.DEL, set.family, 0, [text(ATTR.SETNAME, set.name), nest(ATTR.DATA, entryData(entry))]);
+
+/** All sets that `isWanted` names, with their entries. Throws NetlinkError. */
+export const listSets = (
+  connection: Connection,
+  isWanted: (name: string) => boolean,
+): ReadonlyMap<string, ListedSet> => {
+  const sets = new Map<string, { definition: SetDefinition; references: number; entries: SetEntry[] }>();
+  for (const message of connection.dump(request(COMMAND.LIST, 'IPv4', 0, []))) {
+    const attributes = decode(message.body.subarray(HEADER));
+    const name = getText(attributes, ATTR.SETNAME);
+    if (!isWanted(name)) continue;
+    // a large set comes in several parts, of which the first alone says what it is
+    const known = sets.get(name) ?? { ...definitionOf(name, attributes), entries: [] };
+    sets.set(name, known);
+    known.entries.push(...entriesOf(attributes));
+  }
+  return sets;
+};
+
+const definitionOf = (name: string, attributes: Attributes): { definition: SetDefinition; references: number } => {
+  const data = decodeNest(attributes, ATTR.DATA);
+  const definition = {
+    name,
+    type: getText(attributes, ATTR.TYPENAME) as SetType,
+    family: getU8(attributes, ATTR.FAMILY) === FAMILY.IPv6 ? ('IPv6' as const) : ('IPv4' as const),
+    maxEntries: getNet32(data, DEFINITION.MAXELEM),
+    hasMarks: (getNet32(data, DATA.CADT_FLAGS) & FLAG_WITH_SKBINFO) !== 0,
+  };
+  return { definition, references: getNet32(data, DEFINITION.REFERENCES) };
+};
+
+const getNet32 = (attributes: Attributes, type: number): number => {
+  const value = attributes.get(type);
+  return value === undefined || value.length < 4 ? 0 : value.readUInt32BE(0);
+};
+
+const entriesOf = (attributes: Attributes): readonly SetEntry[] =>
+  decodeList(attributes.get(ATTR.ADT) ?? Buffer.alloc(0)).map(([, value]) => entryOf(decode(value)));
+
+const entryOf = (data: Attributes): SetEntry => {
+  const ip = addressIn(data, DATA.IP);
+  const second = addressIn(data, ENTRY.IP2);
+  const protocol = PROTOCOL_NAME.get(getU8(data, DATA.PROTO));
+  const mark = data.get(ENTRY.SKBMARK);
+  return {
+    ...(ip === undefined ? {} : { address: ip }),
+    ...(data.has(DATA.PORT) ? { port: getBe16(data, DATA.PORT) } : {}),
+    ...(protocol === undefined ? {} : { protocol }),
+    ...(second === undefined ? {} : { second }),
+    ...(data.has(ENTRY.CIDR2) ? { prefix: getU8(data, ENTRY.CIDR2) } : {}),
+    ...(mark === undefined ? {} : { mark: { value: mark.readUInt32BE(0), mask: mark.readUInt32BE(4) } }),
+  };
+};
+
+const addressIn = (data: Attributes, type: number): string | undefined => {
+  const nested = decodeNest(data, type);
+  const value = nested.get(IPV4) ?? nested.get(IPV6);
+  return value === undefined ? undefined : formatAddress(value);
+};

@@ -1,0 +1,150 @@
+/** Links and their addresses: rtnetlink(7), linux/rtnetlink.h. */
+import { type AddressFamily, addressBytes, FAMILY, familyOfAddress, formatAddress } from './address.ts';
+import {
+  type Attribute,
+  decode,
+  decodeNest,
+  encode,
+  getText,
+  nest,
+  bytes as raw,
+  sizeOf,
+  text,
+  u32,
+} from './attributes.ts';
+import { readI32, readU32, writeI32 } from './bytes.ts';
+import type { Connection } from './connection.ts';
+import { ERRNO, NetlinkError } from './error.ts';
+import { FLAG, type Message, type Request } from './message.ts';
+
+export interface Link {
+  readonly index: number;
+  readonly name: string;
+  /** Such as `dummy`; empty for a physical one. */
+  readonly kind: string;
+  readonly isUp: boolean;
+}
+
+export interface LinkAddress {
+  readonly index: number;
+  readonly address: string;
+  readonly prefix: number;
+  readonly scope: 'global' | 'site' | 'link' | 'host' | 'nowhere';
+}
+
+const NEWLINK = 16;
+const DELLINK = 17;
+const GETLINK = 18;
+const NEWADDR = 20;
+const DELADDR = 21;
+const GETADDR = 22;
+const IFLA_IFNAME = 3;
+const IFLA_LINKINFO = 18;
+const IFLA_INFO_KIND = 1;
+const IFA_ADDRESS = 1;
+const IFA_LOCAL = 2;
+const IFA_FLAGS = 8;
+const IFF_UP = 1;
+/** No duplicate address detection: an IPv6 address of ours is usable at once, and stays when another node has it too. */
+const IFA_F_NODAD = 2;
+const LINK_HEADER = 16;
+const ADDRESS_HEADER = 8;
+const SCOPES: Readonly<Record<number, LinkAddress['scope']>> = {
+  0: 'global',
+  200: 'site',
+  253: 'link',
+  254: 'host',
+  255: 'nowhere',
+};
+
+const linkRequest = (type: number, flags: number, attributes: readonly Attribute[]): Request => {
+  const body = Buffer.alloc(LINK_HEADER + sizeOf(attributes));
+  encode(body, LINK_HEADER, attributes);
+  return { type, flags, body };
+};
+
+/** A link by name; undefined when there is none. Throws NetlinkError. */
+export const getLink = (connection: Connection, name: string): Link | undefined => {
+  try {
+    const answer = connection.get(linkRequest(GETLINK, 0, [text(IFLA_IFNAME, name)]));
+    return answer === undefined ? undefined : linkOf(answer);
+  } catch (error) {
+    if (error instanceof NetlinkError && error.errno === ERRNO.ENODEV) return undefined;
+    throw error;
+  }
+};
+
+export const listLinks = (connection: Connection): readonly Link[] =>
+  connection.dump(linkRequest(GETLINK, 0, [])).map(linkOf);
+
+const linkOf = ({ body }: Message): Link => {
+  const attributes = decode(body.subarray(LINK_HEADER));
+  return {
+    index: readI32(body, 4),
+    name: getText(attributes, IFLA_IFNAME),
+    kind: getText(decodeNest(attributes, IFLA_LINKINFO), IFLA_INFO_KIND),
+    isUp: (readU32(body, 8) & IFF_UP) !== 0,
+  };
+};
+
+/** A dummy link, left down: its addresses are local all the same. EEXIST when there is a link of this name. */
+export const newDummy = (name: string): Request =>
+  linkRequest(NEWLINK, FLAG.CREATE | FLAG.EXCL, [
+    text(IFLA_IFNAME, name),
+    nest(IFLA_LINKINFO, [text(IFLA_INFO_KIND, 'dummy')]),
+  ]);
+
+/** Takes its addresses along. ENODEV when there is none. */
+export const deleteLink = (name: string): Request => linkRequest(DELLINK, 0, [text(IFLA_IFNAME, name)]);
+
+const addressRequest = (
+  type: number,
+  flags: number,
+  header: { readonly family: AddressFamily; readonly prefix: number; readonly flags: number; readonly index: number },
+  attributes: readonly Attribute[],
+): Request => {
+  const body = Buffer.alloc(ADDRESS_HEADER + sizeOf(attributes));
+  body[0] = FAMILY[header.family];
+  body[1] = header.prefix;
+  body[2] = header.flags;
+  writeI32(body, header.index, 4);
+  encode(body, ADDRESS_HEADER, attributes);
+  return { type, flags, body };
+};
+
+const hostAddress = (type: number, flags: number, index: number, address: string): Request => {
+  const family = familyOfAddress(address);
+  const value = addressBytes(address);
+  const addressFlags = family === 'IPv6' ? IFA_F_NODAD : 0;
+  return addressRequest(type, flags, { family, prefix: value.length * 8, flags: addressFlags, index }, [
+    raw(IFA_LOCAL, value),
+    raw(IFA_ADDRESS, value),
+    u32(IFA_FLAGS, addressFlags),
+  ]);
+};
+
+/** Gives a link an address of its own (/32, /128). EEXIST when it has it. */
+export const newAddress = (index: number, address: string): Request =>
+  hostAddress(NEWADDR, FLAG.CREATE | FLAG.EXCL, index, address);
+
+/** EADDRNOTAVAIL when the link has it not. */
+export const deleteAddress = (index: number, address: string): Request => hostAddress(DELADDR, 0, index, address);
+
+/** All addresses of one family, of all links. Throws NetlinkError. */
+export const listAddresses = (connection: Connection, family: AddressFamily): readonly LinkAddress[] =>
+  connection
+    .dump(addressRequest(GETADDR, 0, { family, prefix: 0, flags: 0, index: 0 }, []))
+    .flatMap((message) => addressOf(message) ?? []);
+
+const addressOf = ({ body }: Message): LinkAddress | undefined => {
+  const attributes = decode(body.subarray(ADDRESS_HEADER));
+  // on a point-to-point link ADDRESS is the peer's
+  const value = attributes.get(IFA_LOCAL) ?? attributes.get(IFA_ADDRESS);
+  if (value === undefined) return undefined;
+  return {
+    index: readU32(body, 4),
+    address: formatAddress(value),
+    prefix: body[1] ?? 0,
+    scope: SCOPES[body[3] ?? 0] ?? 'global',
+  };
+};

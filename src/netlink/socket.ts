@@ -1,0 +1,120 @@
+/**
+ * AF_NETLINK sockets: the half dozen system calls that Node.js lacks, by koffi (netlink(7)).
+ *
+ * The kernel does the work of most families inside send(2), and its answers wait when that returns: so sending and
+ * receiving are plain synchronous calls. What the socket does is behind an interface of three functions, so that tests
+ * put a kernel of their own in its place.
+ */
+import { createRequire } from 'node:module';
+import { constants } from 'node:os';
+import { NetlinkError } from './error.ts';
+
+export interface Socket {
+  /** Hands over one datagram. Throws NetlinkError. */
+  send(datagram: Buffer): void;
+  /** The next datagram, or undefined when none comes within `timeoutMs`. Valid until the next call. Throws NetlinkError. */
+  receive(timeoutMs: number): Buffer | undefined;
+  close(): void;
+}
+
+export const PROTOCOL = { ROUTE: 0, NETFILTER: 12, GENERIC: 16 } as const;
+export type Protocol = (typeof PROTOCOL)[keyof typeof PROTOCOL];
+
+const AF_NETLINK = 16;
+const SOCK_RAW = 3;
+const SOCK_NONBLOCK = 0o4000;
+const SOCK_CLOEXEC = 0o2000000;
+const SOL_SOCKET = 1;
+const SO_SNDBUFFORCE = 32;
+const SO_RCVBUFFORCE = 33;
+const SOL_NETLINK = 270;
+const NETLINK_CAP_ACK = 10;
+const NETLINK_EXT_ACK = 11;
+const MSG_TRUNC = 0x20;
+const POLLIN = 1;
+/** A dump's parts are at most 32 KiB, an error may carry a whole message of 64 KiB back. */
+const RECEIVE_BYTES = 1 << 18;
+const BUFFER_BYTES = 1 << 23;
+
+interface System {
+  readonly socket: (domain: number, type: number, protocol: number) => number;
+  readonly bind: (fd: number, address: Buffer, length: number) => number;
+  readonly setsockopt: (fd: number, level: number, name: number, value: Buffer, length: number) => number;
+  readonly send: (fd: number, data: Buffer, length: number, flags: number) => number;
+  readonly recv: (fd: number, data: Buffer, length: number, flags: number) => number;
+  readonly poll: (fds: Buffer, count: number, timeoutMs: number) => number;
+  readonly close: (fd: number) => number;
+  readonly errno: () => number;
+}
+
+/** `long` stands for ssize_t, which koffi does not know. */
+const loadSystem = (): System => {
+  const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
+  const libc = koffi.load(null);
+  return {
+    socket: libc.func('int socket(int, int, int)'),
+    bind: libc.func('int bind(int, const void *, uint)'),
+    setsockopt: libc.func('int setsockopt(int, int, int, const void *, uint)'),
+    send: libc.func('long send(int, const void *, size_t, int)'),
+    recv: libc.func('long recv(int, void *, size_t, int)'),
+    poll: libc.func('int poll(void *, ulong, int)'),
+    close: libc.func('int close(int)'),
+    errno: () => koffi.errno(),
+  } as System;
+};
+
+/** Repeats what a signal interrupted. */
+const untilDone = (system: System, call: () => number): number => {
+  for (;;) {
+    const result = call();
+    if (result >= 0 || system.errno() !== constants.errno.EINTR) return result;
+  }
+};
+
+const int32 = (value: number): Buffer => Buffer.from(Int32Array.of(value).buffer);
+
+/** Opens a socket in the network namespace of this process. Throws NetlinkError. */
+export const openSocket = (protocol: Protocol): Socket => {
+  const system = loadSystem();
+  const failed = (what: string): NetlinkError => new NetlinkError(system.errno(), what);
+  const fd = system.socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
+  if (fd < 0) throw failed('socket');
+  const address = Buffer.alloc(12);
+  Buffer.from(Uint16Array.of(AF_NETLINK).buffer).copy(address);
+  if (system.bind(fd, address, address.length) < 0) {
+    const error = failed('bind');
+    system.close(fd);
+    throw error;
+  }
+  // kernels that lack one of these do with less: no words in errors, smaller buffers
+  for (const option of [NETLINK_CAP_ACK, NETLINK_EXT_ACK]) system.setsockopt(fd, SOL_NETLINK, option, int32(1), 4);
+  for (const option of [SO_SNDBUFFORCE, SO_RCVBUFFORCE])
+    system.setsockopt(fd, SOL_SOCKET, option, int32(BUFFER_BYTES), 4);
+  return overDescriptor(system, fd, failed);
+};
+
+const overDescriptor = (system: System, fd: number, failed: (what: string) => NetlinkError): Socket => {
+  const buffer = Buffer.alloc(RECEIVE_BYTES);
+  const poll = Buffer.alloc(8);
+  Buffer.from(Int32Array.of(fd).buffer).copy(poll);
+  Buffer.from(Uint16Array.of(POLLIN).buffer).copy(poll, 4);
+  let isOpen = true;
+  return {
+    send: (datagram) => {
+      if (untilDone(system, () => system.send(fd, datagram, datagram.length, 0)) < 0) throw failed('send');
+    },
+    receive: (timeoutMs) => {
+      for (let isLast = false; ; isLast = true) {
+        const length = untilDone(system, () => system.recv(fd, buffer, buffer.length, MSG_TRUNC));
+        if (length > buffer.length) throw new NetlinkError(constants.errno.EMSGSIZE, `a datagram of ${length} bytes`);
+        if (length >= 0) return buffer.subarray(0, length);
+        if (system.errno() !== constants.errno.EAGAIN) throw failed('recv');
+        if (isLast || untilDone(system, () => system.poll(poll, 1, timeoutMs)) === 0) return undefined;
+      }
+    },
+    close: () => {
+      if (isOpen) system.close(fd);
+      isOpen = false;
+    },
+  };
+};
