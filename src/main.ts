@@ -10,10 +10,13 @@ import { toYaml } from './config/write.ts';
 
 const FAMILIES = { ipv4: 'IPv4', ipv6: 'IPv6' } as const;
 
-/** Aborts on the signals by which a node tells its processes to end. */
+/**
+ * Aborts on the signals by which a node tells its processes to end. The listeners stay: execa's own, there while a
+ * program of ours runs, end the process as soon as they find themselves alone.
+ */
 const untilStopped = (): AbortSignal => {
   const stop = new AbortController();
-  for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort(name));
+  for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => stop.abort(name));
   return stop.signal;
 };
 
@@ -39,11 +42,16 @@ const runCommand = async (command: Command): Promise<void> => {
 };
 
 const dumpCommand = async (command: Command): Promise<void> => {
-  const options = command.opts<{ node?: string; output: DumpOptions['output']; ipFamily: keyof typeof FAMILIES }>();
+  const options = command.opts<{
+    node?: string;
+    output: DumpOptions['output'];
+    ipFamily: keyof typeof FAMILIES;
+    tool?: string;
+  }>();
   const { dump } = await import('./commands/dump.ts');
   const family = FAMILIES[options.ipFamily];
   const setup = await setUp(command, { nodeName: options.node, quiet: true });
-  await dump(setup, { output: options.output, family, signal: untilStopped() });
+  await dump(setup, { output: options.output, family, tool: options.tool, signal: untilStopped() });
 };
 
 const cleanupCommand = async (command: Command): Promise<void> => {
@@ -71,6 +79,7 @@ const program = new Command('pointsman')
     withFlags('dump', 'print the complete rules without touching anything', dumpCommand)
       .option('--node <name>', 'the node whose rules to print (default: this host)')
       .addOption(new Option('--ip-family <family>', 'whose rules').choices(Object.keys(FAMILIES)).default('ipv4'))
+      .option('--tool <name>', 'only the part that this tool would read, such as ipvsadm')
       .addOption(new Option('-o, --output <format>', 'form').choices(['rules', 'json']).default('rules')),
   )
   .addCommand(withFlags('cleanup', 'remove all rules of pointsman and kube-proxy (mode iptables)', cleanupCommand))

@@ -5,7 +5,7 @@
 
 import { type AnyBackend, offlineBackend } from '../backends/index.ts';
 import { nodeOptions } from '../config/node-options.ts';
-import type { KernelObject } from '../dataplane/contract.ts';
+import type { KernelObject, Part } from '../dataplane/contract.ts';
 import { compileAll } from '../dataplane/report.ts';
 import { IP_FAMILIES, type IPFamily } from '../model/address.ts';
 import { OBJECT_KINDS } from '../model/kubernetes.ts';
@@ -17,6 +17,8 @@ export interface DumpOptions {
   readonly output: 'rules' | 'json';
   /** Rules are one tool's input, so of one family. */
   readonly family: IPFamily;
+  /** Only the part that this tool would read. */
+  readonly tool?: string | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -39,7 +41,18 @@ export const dump = async (setup: Setup, options: DumpOptions): Promise<void> =>
     await write(`${JSON.stringify(Object.fromEntries(families), undefined, 2)}\n`);
     return;
   }
-  await write(backends.get(options.family)?.print(compiled.get(options.family)?.sections ?? []) ?? '');
+  const parts = backends.get(options.family)?.print(compiled.get(options.family)?.sections ?? []) ?? [];
+  await write(joined(parts, options.tool));
+};
+
+/** A single part is a tool's input as it stands; of several each has a heading. */
+const joined = (parts: readonly Part[], tool: string | undefined): string => {
+  const [only] = parts;
+  if (only !== undefined && parts.length === 1 && (tool === undefined || tool === only.tool)) return only.text;
+  if (tool === undefined) return parts.map(({ tool: name, text }) => `##### ${name}\n${text}`).join('\n');
+  const chosen = parts.find(({ tool: name }) => name === tool);
+  if (chosen !== undefined) return chosen.text;
+  throw new Error(`this mode has no part ${tool}; there is: ${parts.map(({ tool: name }) => name).join(', ')}`);
 };
 
 const readCluster = async (setup: Setup, signal: AbortSignal): Promise<Tracker> => {

@@ -22,12 +22,13 @@ export const run = async (setup: Setup, signal: AbortSignal): Promise<void> => {
   const source = await openSource(setup);
   for (const [family, reason] of opened.unusable) log.warn({ ipFamily: family, reason }, 'family left alone');
   log.info({ version: VERSION, mode: config.mode, node: nodeName, tool: opened.description }, 'pointsman starts');
-  const { tracker, loops } = assemble(setup, opened, signal);
+  const { tracker, loops, progress } = assemble(setup, opened, signal);
   const waiting = sayWhatIsAwaited(tracker, log);
   const looking = setInterval(() => tracker.refreshNode(), config[config.mode].syncPeriodMs);
   await source.run(tracker, signal);
   clearInterval(looking);
   waiting.stop();
+  progress.stop();
   await Promise.all([...loops.values()].map((loop) => loop.stop()));
   log.info({ reason: String(signal.reason) }, 'pointsman stops, rules stay');
 };
@@ -35,6 +36,7 @@ export const run = async (setup: Setup, signal: AbortSignal): Promise<void> => {
 interface Assembly {
   readonly tracker: Tracker;
   readonly loops: ReadonlyMap<IPFamily, { request(): void; stop(): Promise<void> }>;
+  readonly progress: Progress;
 }
 
 const assemble = ({ config, nodeName, log }: Setup, { backends }: Opened, signal: AbortSignal): Assembly => {
@@ -63,10 +65,12 @@ const assemble = ({ config, nodeName, log }: Setup, { backends }: Opened, signal
       hasWork: () => tracker.hasWork(family),
       take: () => tracker.take(family),
     };
-    const options = { name: family, minIntervalMs: minSyncPeriodMs ?? 0, syncPeriodMs, log };
+    // after a failure the log says how things stand
+    const onFailure = (): void => progress.stop();
+    const options = { name: family, minIntervalMs: minSyncPeriodMs ?? 0, syncPeriodMs, log, onFailure };
     loops.set(family, new Loop(work, reconciler, options));
   }
-  return { tracker, loops };
+  return { tracker, loops, progress };
 };
 
 const interfaceAddresses = (): readonly string[] =>

@@ -20,6 +20,7 @@ export const nodeOptions = (config: Config, nodeName: string): NodeOptions => {
     bridgeInterface: config.detectLocal.bridgeInterface,
     interfaceNamePrefix: config.detectLocal.interfaceNamePrefix,
     nodePortAddresses: config.nodePortAddresses,
+    seesLocalAddresses: config.mode === 'ipvs',
     masqueradeBit,
     masqueradeAll,
     dropInvalid: !config.conntrack.tcpBeLiberal,

@@ -1,5 +1,5 @@
 /** Leaving: what is read back goes, all of it and nothing else. */
-import type { Backend, KernelObject } from './contract.ts';
+import { type Backend, type Change, KernelError, type KernelObject } from './contract.ts';
 import { diff } from './desired.ts';
 
 export interface CleanupResult<O> {
@@ -8,15 +8,44 @@ export interface CleanupResult<O> {
   readonly left: readonly O[];
 }
 
+/** Throws KernelError when the kernel cannot be written, or refuses without saying what. */
 export const removeAll = async <O extends KernelObject, B>(
   backend: Backend<O, B>,
   signal: AbortSignal,
 ): Promise<CleanupResult<O>> => {
   const have = await backend.read(signal);
-  for (const batch of backend.plan(diff(have, new Map()))) {
-    signal.throwIfAborted();
-    await backend.apply(batch, signal);
+  const inUse = new Set<string>();
+  let left = have;
+  for (let isDone = false; !isDone; ) {
+    const refused = await remove(
+      backend,
+      diff(left, new Map()).filter(({ object }) => !inUse.has(object.id)),
+      signal,
+    );
+    left = await backend.read(signal);
+    // what somebody else's rules refer to cannot go, and must not keep the rest
+    for (const id of refused) inUse.add(id);
+    isDone = refused.length === 0;
   }
-  const left = await backend.read(signal);
   return { removed: [...have.values()].filter(({ id }) => !left.has(id)), left: [...left.values()] };
+};
+
+/** Gives the ids that the kernel named when it refused; none when all is written. */
+const remove = async <O extends KernelObject, B>(
+  backend: Backend<O, B>,
+  changes: readonly Change<O>[],
+  signal: AbortSignal,
+): Promise<readonly string[]> => {
+  try {
+    for (const batch of backend.plan(changes)) {
+      signal.throwIfAborted();
+      await backend.apply(batch, signal);
+    }
+    return [];
+  } catch (error) {
+    if (!(error instanceof KernelError && error.scope === 'content')) throw error;
+    const named = error.suspects.filter((id) => changes.some(({ object }) => object.id === id));
+    if (named.length === 0) throw error;
+    return named;
+  }
 };

@@ -36,6 +36,12 @@ export interface Section<O> {
   readonly objects: readonly O[];
 }
 
+/** Complete input of one tool. */
+export interface Part {
+  readonly tool: string;
+  readonly text: string;
+}
+
 /** One kernel transaction: what the driver writes, and the ids of the objects that it changes. */
 export interface Batch<B> {
   readonly payload: B;
@@ -67,8 +73,8 @@ export interface Backend<O extends KernelObject, B> {
   plan(changes: readonly Change<O>[]): readonly Batch<B>[];
   /** The object in the tool's own language. Pure. */
   format(object: O): string;
-  /** Everything, as complete input of the tool with each section's title as a comment. Pure. */
-  print(sections: readonly Section<O>[]): string;
+  /** Everything, tool by tool, with each section's title as a comment where the tool knows comments. Pure. */
+  print(sections: readonly Section<O>[]): readonly Part[];
   /** What the kernel holds of ours, in listing form. Throws KernelError. */
   read(signal: AbortSignal): Promise<ReadonlyMap<string, O>>;
   /** Writes one batch, atomically where the kernel is. Idempotent. Throws KernelError. */

@@ -84,6 +84,6 @@ export class Pacer {
     const againMs = await this.#run();
     const endedAt = this.#clock.now();
     this.#restUntil = endedAt + Math.max(this.#minIntervalMs, REST_PER_WORK * (endedAt - startedAt));
-    if (againMs !== undefined && !this.#stopped) this.#arm(againMs);
+    if (againMs !== undefined && !this.#stopped) this.#arm(Math.max(againMs, this.#restUntil - endedAt));
   }
 }

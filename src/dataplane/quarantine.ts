@@ -10,6 +10,7 @@ interface Patient<O> {
   readonly wanted: Fragment<O> | undefined;
   readonly attempts: number;
   readonly since: number;
+  /** Infinite when there is nothing to try: only another wish can help. */
   readonly retryAt: number;
   readonly message: string;
 }
@@ -60,29 +61,33 @@ export class Quarantine<O extends KernelObject, B> {
     return [...this.#patients].filter(([, p]) => p.retryAt <= now).map(([owner, p]) => [owner, p.wanted] as const);
   }
 
-  /** Milliseconds until the next try; undefined when nobody is set aside. */
+  /** Milliseconds until the next try; undefined when nobody waits for one. */
   nextRetryMs(): number | undefined {
-    if (this.#patients.size === 0) return undefined;
     const at = Math.min(...[...this.#patients.values()].map(({ retryAt }) => retryAt));
-    return Math.max(0, at - this.#options.now());
+    return at === Number.POSITIVE_INFINITY ? undefined : Math.max(0, at - this.#options.now());
   }
 
   release(owner: string): void {
     this.#patients.delete(owner);
   }
 
+  /** Sets aside whose wishes the kernel refused, until it is time to try them again. */
   admit(owner: string, wanted: Fragment<O> | undefined, message: string): void {
+    const { firstRetryMs, lastRetryMs } = this.#options;
+    const attempts = this.#patients.get(owner)?.attempts ?? 0;
+    this.#setAside(owner, wanted, message, Math.min(lastRetryMs, firstRetryMs * 2 ** attempts));
+  }
+
+  /** Sets aside whose wishes could not be made out, until it has others: its last good objects stay. */
+  suspend(owner: string, message: string): void {
+    this.#setAside(owner, undefined, message, Number.POSITIVE_INFINITY);
+  }
+
+  #setAside(owner: string, wanted: Fragment<O> | undefined, message: string, waitMs: number): void {
     const former = this.#patients.get(owner);
+    const now = this.#options.now();
     const attempts = (former?.attempts ?? 0) + 1;
-    const { now, firstRetryMs, lastRetryMs } = this.#options;
-    const waitMs = Math.min(lastRetryMs, firstRetryMs * 2 ** (attempts - 1));
-    this.#patients.set(owner, {
-      wanted,
-      attempts,
-      message,
-      since: former?.since ?? now(),
-      retryAt: now() + waitMs,
-    });
+    this.#patients.set(owner, { wanted, attempts, message, since: former?.since ?? now, retryAt: now + waitMs });
   }
 
   /**

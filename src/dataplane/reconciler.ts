@@ -128,8 +128,7 @@ export class Reconciler<O extends KernelObject, B> {
   /** Compares the kernel with what we left there, and repairs what differs. */
   async audit(): Promise<Drift> {
     if (!this.#known) return { missing: [], changed: [], foreign: [] };
-    const { found, touched } = await this.#writer.readBeside();
-    return this.#writer.exclusive(async () => {
+    return this.#writer.readBeside(async (found, touched) => {
       const drift = this.#correct(found, touched);
       await this.#settle();
       return drift;
@@ -150,7 +149,9 @@ export class Reconciler<O extends KernelObject, B> {
     if (isFirst && this.#state.have.size === 0) return this.#syncInGroups(input.node);
     for (const service of this.#backlog.services.values()) this.#compile(service, input.node);
     this.#backlog.services.clear();
-    return this.#settle(isFirst ? (done, total) => this.#options.onProgress?.(done / total) : undefined);
+    const result = await this.#settle(isFirst ? (done, total) => this.#options.onProgress?.(done / total) : undefined);
+    if (isFirst) this.#options.onProgress?.(1); // also where there was nothing to write
+    return result;
   }
 
   #remember(input: SyncInput): void {
@@ -195,7 +196,7 @@ export class Reconciler<O extends KernelObject, B> {
       return fragment.objects.length;
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
-      this.#quarantine.admit(owner, undefined, `cannot be compiled: ${message}`);
+      this.#quarantine.suspend(owner, `cannot be compiled: ${message}`);
       this.#options.onQuarantine?.(owner, message);
       return 0;
     }

@@ -25,8 +25,8 @@ export class Writer<O extends KernelObject, B> {
   readonly #backend: Backend<O, B>;
   readonly #state: KernelState<O>;
   readonly #signal: AbortSignal;
-  /** What is read back is right only for ids that no write touched meanwhile. */
-  #touched: Set<string> | undefined;
+  /** Ids that writes touched since each read beside them began: of these, what was read may be stale. */
+  readonly #watches = new Set<Set<string>>();
   #tail: Promise<unknown> = Promise.resolve();
 
   constructor(backend: Backend<O, B>, state: KernelState<O>, signal: AbortSignal) {
@@ -47,16 +47,18 @@ export class Writer<O extends KernelObject, B> {
     this.#state.learn(await this.#backend.read(this.#signal));
   }
 
-  /** Reads the kernel without holding up writes; tells which ids writes touched meanwhile. */
-  async readBeside(): Promise<{ readonly found: ReadonlyMap<string, O>; readonly touched: ReadonlySet<string> }> {
+  /**
+   * Reads the kernel without holding up writes, then uses what was found, alone, with the ids that writes touched since
+   * the read began: also those of a write that was still under way when the read ended.
+   */
+  async readBeside<T>(use: (found: ReadonlyMap<string, O>, touched: ReadonlySet<string>) => Promise<T>): Promise<T> {
     const touched = new Set<string>();
-    await this.exclusive(async () => {
-      this.#touched = touched;
-    });
+    await this.exclusive(async () => this.#watches.add(touched));
     try {
-      return { found: await this.#backend.read(this.#signal), touched };
+      const found = await this.#backend.read(this.#signal);
+      return await this.exclusive(() => use(found, touched));
     } finally {
-      this.#touched = undefined;
+      this.#watches.delete(touched);
     }
   }
 
@@ -106,7 +108,7 @@ export class Writer<O extends KernelObject, B> {
   async #apply(batch: Batch<B>): Promise<Refusal | undefined> {
     // A stop takes effect between batches: the one under way is finished, what is in the kernel stays consistent.
     this.#signal.throwIfAborted();
-    for (const id of batch.ids) this.#touched?.add(id);
+    for (const touched of this.#watches) for (const id of batch.ids) touched.add(id);
     try {
       await this.#backend.apply(batch, this.#signal);
     } catch (error) {

@@ -1,4 +1,5 @@
 /** Running the programs that talk to the kernel: text in, text out, no policy. */
+import type { Readable } from 'node:stream';
 import { execa } from 'execa';
 
 export interface ToolResult {
@@ -47,10 +48,10 @@ export const runTool = async (
   return { exitCode: result.exitCode, stderr: (timedOut + (result.stderr ?? '')).slice(0, MAX_STDERR).trim() };
 };
 
-const eachLine = async (stream: AsyncIterable<Buffer | string>, onLine: (line: string) => void): Promise<void> => {
+const eachLine = async (stream: Readable, onLine: (line: string) => void): Promise<void> => {
   let rest = '';
-  for await (const chunk of stream) {
-    const lines = (rest + chunk.toString('utf8')).split('\n');
+  for await (const chunk of stream.setEncoding('utf8')) {
+    const lines = `${rest}${chunk}`.split('\n');
     rest = lines.pop() ?? '';
     for (const line of lines) onLine(line);
   }

@@ -27,8 +27,14 @@ export type IptablesFailure =
 const TIMEOUT_MS = 120_000;
 /** As long as kube-proxy waits for the xtables lock. */
 const LOCK_SECONDS = 5;
-/** Exit status of the tools for a resource problem: the lock, but also missing permissions. */
+/** Exit status of the tools for a resource problem: the lock, missing permissions, and all that the nf_tables kernel says. */
 const EXIT_RESOURCE = 4;
+const LOCK_HELD = /holding the xtables lock/;
+/** The nf_tables kernel's word on one line of input … */
+const REFUSED = /^line \d+: \w+ failed \((.*?)\)/m;
+/** … which is not about that line when the kernel is short of something, or lets us write nothing at all. */
+const SHORT =
+  /^(?:Cannot allocate memory|No buffer space|Too many open files|Operation not permitted|Permission denied)/;
 /** A table holds what this tool cannot express: it was written by nft. */
 const INCOMPATIBLE = /^# Table `?(\S+?)'? is incompatible/;
 
@@ -65,13 +71,14 @@ const attempt = async (
 };
 
 const failure = async (file: string, { exitCode, stderr }: ToolResult): Promise<IptablesFailure> => {
-  if (exitCode === EXIT_RESOURCE && !stderr.includes('lock')) {
-    return { reason: 'resource', message: `${file}: exit status ${exitCode}: ${stderr}` };
-  }
-  if (exitCode === EXIT_RESOURCE) {
+  if (exitCode === EXIT_RESOURCE && LOCK_HELD.test(stderr)) {
     const holder = await lockHolder();
     const by = holder === undefined ? '' : `; the lock is held by ${holder}`;
     return { reason: 'locked', message: `${file}: waited ${LOCK_SECONDS} s for the xtables lock${by}: ${stderr}` };
+  }
+  const refusal = REFUSED.exec(stderr)?.[1];
+  if (exitCode === EXIT_RESOURCE && (refusal === undefined || SHORT.test(refusal))) {
+    return { reason: 'resource', message: `${file}: exit status ${exitCode}: ${stderr}` };
   }
   const status = exitCode === undefined ? 'was killed' : `exit status ${exitCode}`;
   const line = /line:? (\d+)/i.exec(stderr)?.[1];

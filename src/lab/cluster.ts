@@ -21,7 +21,7 @@ const READY_MS = 20_000;
 export interface NodeProxy {
   /** Everything it has written to its log. */
   log(): string;
-  /** Resolves when the log has a line that matches. */
+  /** Resolves when the log has a line that matches; throws when it ends without. */
   said(pattern: RegExp, timeoutMs?: number): Promise<void>;
   /** Sends a signal and waits for the end; gives the exit code, -1 when the signal ended it. */
   stop(signal?: 'SIGTERM' | 'SIGKILL' | 'SIGINT'): Promise<number>;
@@ -56,7 +56,19 @@ export interface ProxyOptions {
 }
 
 export const startCluster = async (lab: Lab): Promise<Cluster> => {
-  const folder = await mkdtemp(join(tmpdir(), 'pointsman-lab-'));
+  // named as the namespaces are: so it can be told whose it is when its maker was killed
+  const folder = await mkdtemp(join(tmpdir(), `${lab.host('apiserver').namespace}-`));
+  try {
+    return await startIn(folder, lab);
+  } catch (error) {
+    await removeFolder(folder);
+    throw error;
+  }
+};
+
+const removeFolder = (folder: string): Promise<void> => rm(folder, { recursive: true, force: true });
+
+const startIn = async (folder: string, lab: Lab): Promise<Cluster> => {
   const address = lab.host('apiserver').ipv4;
   const socketPath = join(folder, 'api.sock');
   const url = `http://${address}:${PORT}`;
@@ -92,7 +104,7 @@ export const startCluster = async (lab: Lab): Promise<Cluster> => {
     remove: async () => {
       server.kill('SIGKILL');
       await server;
-      await rm(folder, { recursive: true, force: true });
+      await removeFolder(folder);
     },
   };
 };
@@ -114,7 +126,10 @@ const untilItSpeaks = (server: ResultPromise): Promise<void> =>
       clearTimeout(timer);
       resolve();
     });
-    void server.then(() => reject(new Error('the API server has ended')));
+    void server.then(() => {
+      clearTimeout(timer);
+      reject(new Error('the API server has ended'));
+    });
   });
 
 const startProxy = (
@@ -133,18 +148,31 @@ const startProxy = (
     log += chunk.toString();
     for (const look of waiting) look();
   });
-  const ended = child.then(({ exitCode }) => exitCode ?? -1);
+  let isOver = false;
+  const ended = child.then(({ exitCode }) => {
+    isOver = true;
+    for (const look of waiting) look();
+    return exitCode ?? -1;
+  });
   return {
     pid: child.pid ?? 0,
     log: () => log,
     said: (pattern, timeoutMs = READY_MS) =>
-      waitFor(
-        waiting,
-        () => pattern.test(log),
-        timeoutMs,
-        pattern,
-        () => log,
-      ),
+      new Promise((resolve, reject) => {
+        const done = (problem?: string): void => {
+          clearTimeout(timer);
+          waiting.delete(look);
+          if (problem === undefined) resolve();
+          else reject(new Error(`the proxy ${problem} ${pattern}; its log:\n${log}`));
+        };
+        const look = (): void => {
+          if (pattern.test(log)) done();
+          else if (isOver) done('has ended, and did not say');
+        };
+        const timer = setTimeout(() => done('did not say'), timeoutMs);
+        waiting.add(look);
+        look();
+      }),
     stop: (signal = 'SIGTERM') => {
       child.kill(signal);
       return ended;
@@ -152,28 +180,6 @@ const startProxy = (
     ended,
   };
 };
-
-const waitFor = (
-  waiting: Set<() => void>,
-  isMet: () => boolean,
-  timeoutMs: number,
-  pattern: RegExp,
-  log: () => string,
-): Promise<void> =>
-  new Promise((resolve, reject) => {
-    const done = (error?: Error): void => {
-      clearTimeout(timer);
-      waiting.delete(look);
-      if (error === undefined) resolve();
-      else reject(error);
-    };
-    const look = (): void => {
-      if (isMet()) done();
-    };
-    const timer = setTimeout(() => done(new Error(`the proxy did not say ${pattern}; its log:\n${log()}`)), timeoutMs);
-    waiting.add(look);
-    look();
-  });
 
 const callServer = (socketPath: string, method: string, path: string, body: unknown): Promise<unknown> =>
   new Promise((resolve, reject) => {

@@ -4,9 +4,8 @@
  * Slice ports match service ports by (name, protocol), never by number. Only the first address of an endpoint counts
  * (the API says the others are the same endpoint). Unset conditions mean ready and serving (discovery.k8s.io/v1).
  */
-import { familyOf, type IPFamily, joinHostPort, parseIP } from './address.ts';
-import { Malformed, objectKey, readArray, readMeta, readProtocol, readString } from './kubernetes.ts';
-import type { Protocol } from './service.ts';
+import { familyOf, IP_FAMILIES, type IPFamily, joinHostPort, parseIP } from './address.ts';
+import { Malformed, objectKey, type Protocol, readArray, readMeta, readProtocol, readString } from './kubernetes.ts';
 
 export interface Endpoint {
   readonly ip: string;
@@ -45,7 +44,6 @@ export interface Slice {
 
 const SERVICE_LABEL = 'kubernetes.io/service-name';
 const TRIGGER_ANNOTATION = 'endpoints.kubernetes.io/last-change-trigger-time';
-const FAMILY_OF_TYPE: Readonly<Record<string, IPFamily>> = { IPv4: 'IPv4', IPv6: 'IPv6' };
 const NO_HINTS: readonly string[] = [];
 
 /** Reads an EndpointSlice. Throws Malformed, naming the field, when it cannot be one. */
@@ -54,7 +52,8 @@ export const readSlice = (raw: unknown): Slice => {
   const slice = raw as Record<string, unknown>;
   const serviceName = meta.labels[SERVICE_LABEL];
   if (typeof serviceName !== 'string' || serviceName === '') throw new Malformed(`label ${SERVICE_LABEL} is missing`);
-  const family = FAMILY_OF_TYPE[readString(slice.addressType, 'addressType')];
+  const addressType = readString(slice.addressType, 'addressType');
+  const family = IP_FAMILIES.find((candidate) => candidate === addressType);
   const triggered = Date.parse(meta.annotations[TRIGGER_ANNOTATION] ?? '');
   return {
     key: objectKey(meta),

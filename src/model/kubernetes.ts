@@ -4,11 +4,12 @@
  * Objects come from an API server that validated them, or from a folder of files that nobody validated. Readers take
  * what a proxy needs and throw Malformed with the field's path; the object is then skipped and counted.
  */
-import type { Protocol } from './service.ts';
 
 export type ObjectKind = 'Service' | 'EndpointSlice' | 'Node' | 'ServiceCIDR';
 
 export const OBJECT_KINDS: readonly ObjectKind[] = ['Service', 'EndpointSlice', 'Node', 'ServiceCIDR'];
+
+export type Protocol = 'TCP' | 'UDP' | 'SCTP';
 
 /** Where objects go. `replace` is the whole contents of a kind: the first one of each kind also says "synced". */
 export interface ObjectSink {
@@ -75,6 +76,10 @@ export const readPort = (value: unknown, path: string): number => {
   if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 65_535) return value;
   throw new Malformed(`${path} must be a port from 1 to 65535, not ${JSON.stringify(value)}`);
 };
+
+/** 0 stands for none, as in Go; so does nothing at all. */
+export const readOptionalPort = (value: unknown, path: string): number =>
+  value === undefined || value === null || value === 0 ? 0 : readPort(value, path);
 
 export const readProtocol = (value: unknown, path: string): Protocol => {
   const protocol = value ?? 'TCP';

@@ -5,7 +5,7 @@
  * itself, so that a dump made on another machine says the same as one made on the node.
  */
 import { type Cidr, cidrContains, familyOf, type IPFamily, isLoopback, parseCIDR, parseIP } from './address.ts';
-import { readArray, readMeta } from './kubernetes.ts';
+import { readArray, readMeta, readString } from './kubernetes.ts';
 
 export type DetectLocalMode = 'ClusterCIDR' | 'NodeCIDR' | 'BridgeInterface' | 'InterfaceNamePrefix';
 
@@ -25,6 +25,8 @@ export interface NodeContext {
   /** The node's own address of this family, if known. */
   readonly nodeIP: string | undefined;
   readonly nodePortAddresses: NodePortAddresses;
+  /** Addresses of this family that the node has, without loopback; empty where nobody asks for them. */
+  readonly localAddresses: readonly string[];
   readonly localDetector: LocalDetector | undefined;
   /** One bit: packets that carry it leave with the node's address as their source. */
   readonly masqueradeMark: number;
@@ -44,6 +46,8 @@ export interface NodeOptions {
   readonly interfaceNamePrefix: string;
   /** CIDRs, or just `primary`; empty = all local addresses. */
   readonly nodePortAddresses: readonly string[];
+  /** Rules depend on which addresses the node has: a mode that needs to know is compiled again when they change. */
+  readonly seesLocalAddresses: boolean;
   readonly masqueradeBit: number;
   readonly masqueradeAll: boolean;
   readonly dropInvalid: boolean;
@@ -69,9 +73,12 @@ export const readNode = (raw: unknown): NodeFacts => {
   };
   const listed = readArray(spec?.podCIDRs, 'spec.podCIDRs');
   const cidrs = listed.length > 0 ? listed : [spec?.podCIDR];
-  const addresses = readArray(status?.addresses, 'status.addresses') as readonly { type?: string; address?: string }[];
-  const ofType = (type: string): readonly string[] =>
-    addresses.filter((entry) => entry.type === type).flatMap((entry) => parseIP(entry.address ?? '') ?? []);
+  const addresses = readArray(status?.addresses, 'status.addresses').map((entry, i) => {
+    const { type, address } = (entry ?? {}) as { readonly type?: unknown; readonly address?: unknown };
+    return { type, ip: parseIP(readString(address, `status.addresses[${i}].address`)) };
+  });
+  const ofType = (wanted: string): readonly string[] =>
+    addresses.flatMap(({ type, ip }) => (type === wanted && ip !== undefined ? [ip] : []));
   return {
     name: meta.name,
     zone: meta.labels[ZONE_LABEL] ?? '',
@@ -110,12 +117,16 @@ export const nodeContext = (
     zone: facts?.zone ?? '',
     nodeIP,
     nodePortAddresses: selectNodePortAddresses(options, family, nodeIP, interfaceAddresses),
+    localAddresses: options.seesLocalAddresses ? ownAddresses(family, interfaceAddresses) : [],
     localDetector: selectDetector(options, facts, family),
     masqueradeMark: 2 ** options.masqueradeBit,
     masqueradeAll: options.masqueradeAll,
     dropInvalid: options.dropInvalid,
   };
 };
+
+const ownAddresses = (family: IPFamily, interfaceAddresses: readonly string[]): readonly string[] =>
+  [...new Set(interfaceAddresses)].filter((ip) => familyOf(ip) === family && !isLoopback(ip)).sort();
 
 const nodeAddress = (options: NodeOptions, facts: NodeFacts | undefined, family: IPFamily): string | undefined => {
   const override = options.bindAddress;
@@ -159,6 +170,5 @@ const selectNodePortAddresses = (
     .flatMap((text) => parseCIDR(text) ?? [])
     .filter((cidr) => cidr.family === family);
   if (cidrs.length === 0 || cidrs.some((cidr) => cidr.prefix === 0)) return 'all';
-  const chosen = interfaceAddresses.filter((ip) => familyOf(ip) === family && cidrs.some((c) => cidrContains(c, ip)));
-  return [...new Set(chosen)].filter((ip) => !isLoopback(ip)).sort();
+  return ownAddresses(family, interfaceAddresses).filter((ip) => cidrs.some((cidr) => cidrContains(cidr, ip)));
 };

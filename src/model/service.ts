@@ -8,14 +8,14 @@ import {
   Malformed,
   type ObjectMeta,
   objectKey,
+  type Protocol,
   readArray,
   readMeta,
+  readOptionalPort,
   readPort,
   readProtocol,
   readString,
 } from './kubernetes.ts';
-
-export type Protocol = 'TCP' | 'UDP' | 'SCTP';
 
 export interface ServicePortName {
   readonly namespace: string;
@@ -55,6 +55,8 @@ export interface Service {
 }
 
 const DEFAULT_AFFINITY_SECONDS = 10_800;
+/** The API's limit. */
+const MAX_AFFINITY_SECONDS = 86_400;
 const SCHEDULER_ANNOTATION = 'pointsman.dev/ipvs-scheduler';
 
 /** `ns/name` or `ns/name:port`, as kube-proxy prints it; the protocol is not part of it. */
@@ -90,7 +92,7 @@ const readClusterIPs = (spec: Record<string, unknown>): readonly string[] => {
   const listed = readArray(spec.clusterIPs, 'spec.clusterIPs');
   const texts = listed.length > 0 ? listed : [spec.clusterIP];
   return texts
-    .filter((text) => text !== undefined && text !== '' && text !== 'None')
+    .filter((text) => text !== undefined && text !== null && text !== '' && text !== 'None')
     .map((text) => {
       const ip = typeof text === 'string' ? parseIP(text) : undefined;
       if (ip === undefined) throw new Malformed(`spec.clusterIPs: ${JSON.stringify(text)} is not an IP address`);
@@ -118,7 +120,7 @@ const readPorts = (
       ...shared,
       name,
       port: readPort(port.port, `${at}.port`),
-      nodePort: port.nodePort === undefined || port.nodePort === 0 ? 0 : readPort(port.nodePort, `${at}.nodePort`),
+      nodePort: readOptionalPort(port.nodePort, `${at}.nodePort`),
     };
   });
 };
@@ -146,7 +148,7 @@ const readShared = (
     affinitySeconds: spec.sessionAffinity === 'ClientIP' ? readAffinitySeconds(spec) : 0,
     internalPolicyLocal: spec.internalTrafficPolicy === 'Local',
     externalPolicyLocal,
-    healthCheckNodePort: isLocalBalancer && typeof spec.healthCheckNodePort === 'number' ? spec.healthCheckNodePort : 0,
+    healthCheckNodePort: isLocalBalancer ? readOptionalPort(spec.healthCheckNodePort, 'spec.healthCheckNodePort') : 0,
     scheduler: meta.annotations[SCHEDULER_ANNOTATION],
     createdAt: meta.createdAt,
   };
@@ -188,7 +190,10 @@ const readSourceRanges = (spec: Record<string, unknown>, family: IPFamily): read
 };
 
 const readAffinitySeconds = (spec: Record<string, unknown>): number => {
-  const config = spec.sessionAffinityConfig as { clientIP?: { timeoutSeconds?: unknown } } | undefined;
-  const seconds = config?.clientIP?.timeoutSeconds;
-  return typeof seconds === 'number' && seconds > 0 ? seconds : DEFAULT_AFFINITY_SECONDS;
+  const config = spec.sessionAffinityConfig as { clientIP?: { timeoutSeconds?: unknown } | null } | null | undefined;
+  const seconds = config?.clientIP?.timeoutSeconds ?? DEFAULT_AFFINITY_SECONDS;
+  if (Number.isInteger(seconds) && Number(seconds) >= 1 && Number(seconds) <= MAX_AFFINITY_SECONDS)
+    return Number(seconds);
+  const path = 'spec.sessionAffinityConfig.clientIP.timeoutSeconds';
+  throw new Malformed(`${path} must be from 1 to ${MAX_AFFINITY_SECONDS} seconds, not ${JSON.stringify(seconds)}`);
 };

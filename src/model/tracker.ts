@@ -10,6 +10,7 @@ import { mergeSlices, readSlice, type Slice } from './endpoint.ts';
 import { Malformed, OBJECT_KINDS, type ObjectKind, type ObjectSink, objectKey, readMeta } from './kubernetes.ts';
 import { missingFacts, type NodeContext, type NodeFacts, type NodeOptions, nodeContext, readNode } from './node.ts';
 import { ownerOf, readService, type Service } from './service.ts';
+import { Slices } from './slices.ts';
 import { resolve, type ServiceEndpoints } from './topology.ts';
 
 /** What one family has to compile again. */
@@ -40,7 +41,8 @@ export interface TrackerOptions {
 }
 
 interface FamilyView {
-  readonly dirty: Set<string>;
+  /** Service to look at again → when the changes of its endpoints were triggered. */
+  readonly dirty: Map<string, readonly number[]>;
   /** Service → the owners that it had when last looked at. */
   readonly owners: Map<string, readonly string[]>;
   node: NodeContext | undefined;
@@ -49,17 +51,16 @@ interface FamilyView {
 /** First in a first sync: everything else on a new node waits for the API server's address. */
 const API_SERVICE = 'default/kubernetes';
 const SAME_BUT_TRIGGER = { triggeredAt: undefined };
+/** The key of what has none. */
+const NAMELESS = 'without a name';
 
 export class Tracker implements ObjectSink {
   readonly #options: TrackerOptions;
   readonly #families: readonly IPFamily[];
   readonly #services = new Map<string, Service>();
-  /** Service → its slices by key. */
-  readonly #slices = new Map<string, Map<string, Slice>>();
-  readonly #serviceOfSlice = new Map<string, string>();
+  readonly #slices = new Slices();
   readonly #problems = new Map<string, Problem>();
   readonly #synced = new Set<ObjectKind>();
-  readonly #triggers = new Map<string, number[]>();
   readonly #views: Readonly<Record<IPFamily, FamilyView>>;
   #facts: NodeFacts | undefined;
   #skipped = 0;
@@ -67,7 +68,7 @@ export class Tracker implements ObjectSink {
   constructor(options: TrackerOptions) {
     this.#options = options;
     this.#families = options.families ?? IP_FAMILIES;
-    const view = (): FamilyView => ({ dirty: new Set(), owners: new Map(), node: undefined });
+    const view = (): FamilyView => ({ dirty: new Map(), owners: new Map(), node: undefined });
     this.#views = { IPv4: view(), IPv6: view() };
   }
 
@@ -93,8 +94,12 @@ export class Tracker implements ObjectSink {
   }
 
   replace(kind: ObjectKind, objects: readonly unknown[]): void {
-    const keys = new Set(objects.flatMap((object) => this.#put(kind, object) ?? []));
+    const keys = new Set(objects.map((object) => this.#put(kind, object)));
     for (const key of this.#keys(kind)) if (!keys.has(key)) this.#removeKey(kind, key);
+    // what could never be read has left nothing but its problem
+    for (const [id, problem] of this.#problems) {
+      if (problem.kind === kind && !keys.has(problem.key)) this.#problems.delete(id);
+    }
     this.#synced.add(kind);
     this.#options.onChange?.();
   }
@@ -130,20 +135,19 @@ export class Tracker implements ObjectSink {
     const node = this.#context(family);
     const nodeChanged = !isDeepStrictEqual(node, view.node);
     view.node = node;
-    const dirty = nodeChanged ? [...this.#services.keys(), ...view.owners.keys()] : view.dirty;
+    const dirty = nodeChanged ? [...this.#services.keys(), ...view.owners.keys()] : view.dirty.keys();
     const names = new Set(view.owners.size === 0 ? [API_SERVICE, ...dirty] : dirty);
-    view.dirty.clear();
     const services: ServiceEndpoints[] = [];
     const gone: string[] = [];
     for (const name of names) {
-      const resolved = this.#resolve(name, node);
+      const resolved = this.#resolve(name, node, view.dirty.get(name) ?? []);
       const owners = resolved.map(({ port }) => ownerOf(port.name));
       gone.push(...(view.owners.get(name) ?? []).filter((owner) => !owners.includes(owner)));
       if (owners.length === 0) view.owners.delete(name);
       else view.owners.set(name, owners);
       services.push(...resolved);
     }
-    this.#forgetTriggers(names);
+    view.dirty.clear();
     return { node, nodeChanged, services, gone };
   }
 
@@ -152,34 +156,26 @@ export class Tracker implements ObjectSink {
     return nodeContext(this.#options.node, this.#facts, family, addresses);
   }
 
-  #resolve(name: string, node: NodeContext): readonly ServiceEndpoints[] {
+  #resolve(name: string, node: NodeContext, triggeredAt: readonly number[]): readonly ServiceEndpoints[] {
     const ports = this.#services.get(name)?.ports[node.family] ?? [];
-    const slices = this.#slices.get(name)?.values() ?? [];
-    const all = [...slices];
+    const slices = this.#slices.of(name);
     const place = { nodeName: node.name, zone: node.zone };
     return ports.map((port) => {
       const wanted = { name: port.name.port, protocol: port.name.protocol, family: node.family };
-      return resolve(port, mergeSlices(all, wanted, node.name), place, this.#triggers.get(name) ?? []);
+      return resolve(port, mergeSlices(slices, wanted, node.name), place, triggeredAt);
     });
   }
 
-  /** Triggers are kept until both families have looked. */
-  #forgetTriggers(names: Iterable<string>): void {
-    for (const name of names) {
-      if (!this.#families.some((family) => this.#views[family].dirty.has(name))) this.#triggers.delete(name);
-    }
-  }
-
-  /** The object's key, or undefined if nothing about it can be read. */
-  #put(kind: ObjectKind, object: unknown): string | undefined {
-    const key = keyOf(kind, object);
+  /** Gives the object's key. */
+  #put(kind: ObjectKind, object: unknown): string {
+    const key = keyOf(kind, object) ?? NAMELESS;
     try {
       this.#read(kind, object);
       this.#problems.delete(`${kind} ${key}`);
     } catch (error) {
       if (!(error instanceof Malformed)) throw error;
       this.#skipped += 1;
-      const problem = { kind, key: key ?? 'without a name', message: error.message };
+      const problem = { kind, key, message: error.message };
       const known = this.#problems.get(`${kind} ${key}`);
       this.#problems.set(`${kind} ${key}`, problem);
       if (known?.message !== error.message) this.#options.onProblem?.(problem);
@@ -196,23 +192,37 @@ export class Tracker implements ObjectSink {
 
   #putService(service: Service): void {
     const key = objectKey(service);
-    if (isDeepStrictEqual(this.#services.get(key), service)) return;
+    const former = this.#services.get(key);
     this.#services.set(key, service);
-    this.#markDirty(key, IP_FAMILIES);
+    this.#portsChanged(key, former, service);
+  }
+
+  #portsChanged(key: string, former: Service | undefined, service: Service | undefined): void {
+    for (const family of IP_FAMILIES) {
+      const isSame = isDeepStrictEqual(former?.ports[family] ?? [], service?.ports[family] ?? []);
+      if (!isSame) this.#markDirty(key, family);
+    }
   }
 
   #putSlice(slice: Slice): void {
-    if (this.#serviceOfSlice.get(slice.key) !== slice.service) this.#removeKey('EndpointSlice', slice.key);
-    const slices = this.#slices.get(slice.service) ?? new Map<string, Slice>();
-    const known = slices.get(slice.key);
-    slices.set(slice.key, slice);
-    this.#slices.set(slice.service, slices);
-    this.#serviceOfSlice.set(slice.key, slice.service);
+    const known = this.#slices.put(slice);
     if (isDeepStrictEqual({ ...known, ...SAME_BUT_TRIGGER }, { ...slice, ...SAME_BUT_TRIGGER })) return;
-    if (slice.triggeredAt !== undefined && this.#synced.has('EndpointSlice')) {
-      this.#triggers.set(slice.service, [...(this.#triggers.get(slice.service) ?? []), slice.triggeredAt]);
-    }
-    this.#markDirty(slice.service, slice.family === undefined ? [] : [slice.family]);
+    const isElsewhere = known?.service !== slice.service || known.family !== slice.family;
+    if (known !== undefined && isElsewhere) this.#endpointsGone(known);
+    // what the first list brings was triggered before we were here
+    const isNews = slice.triggeredAt !== undefined && this.#synced.has('EndpointSlice');
+    this.#endpointsChanged(slice, (times) => (isNews ? [...times, slice.triggeredAt] : times));
+  }
+
+  /** Endpoints of a Service that is not known are looked at when it comes. */
+  #endpointsChanged({ service, family }: Slice, toTimes: (times: readonly number[]) => readonly number[]): void {
+    if (family === undefined || (this.#services.get(service)?.ports[family].length ?? 0) === 0) return;
+    this.#markDirty(service, family, toTimes);
+  }
+
+  /** A removal carries no time, and the times so far may be those of what is removed. */
+  #endpointsGone(slice: Slice): void {
+    this.#endpointsChanged(slice, () => []);
   }
 
   #putNode(facts: NodeFacts): void {
@@ -224,29 +234,26 @@ export class Tracker implements ObjectSink {
   #removeKey(kind: ObjectKind, key: string): void {
     this.#problems.delete(`${kind} ${key}`);
     if (kind === 'Service') {
-      if (this.#services.delete(key)) this.#markDirty(key, IP_FAMILIES);
+      const former = this.#services.get(key);
+      this.#services.delete(key);
+      this.#portsChanged(key, former, undefined);
     } else if (kind === 'EndpointSlice') {
-      const service = this.#serviceOfSlice.get(key);
-      if (service === undefined) return;
-      const slices = this.#slices.get(service);
-      const family = slices?.get(key)?.family;
-      slices?.delete(key);
-      if (slices?.size === 0) this.#slices.delete(service);
-      this.#serviceOfSlice.delete(key);
-      this.#triggers.delete(service);
-      this.#markDirty(service, family === undefined ? [] : [family]);
+      const slice = this.#slices.remove(key);
+      if (slice !== undefined) this.#endpointsGone(slice);
     }
     // A Node that is deleted keeps what was known of it: the machine is still there (kube-proxy does the same).
   }
 
   #keys(kind: ObjectKind): readonly string[] {
     if (kind === 'Service') return [...this.#services.keys()];
-    if (kind === 'EndpointSlice') return [...this.#serviceOfSlice.keys()];
+    if (kind === 'EndpointSlice') return this.#slices.keys();
     return [];
   }
 
-  #markDirty(service: string, families: readonly IPFamily[]): void {
-    for (const family of families) if (this.#families.includes(family)) this.#views[family].dirty.add(service);
+  #markDirty(service: string, family: IPFamily, toTimes = (times: readonly number[]) => times): void {
+    if (!this.#families.includes(family)) return;
+    const { dirty } = this.#views[family];
+    dirty.set(service, toTimes(dirty.get(service) ?? []));
   }
 }
 

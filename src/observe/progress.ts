@@ -12,8 +12,10 @@ export class Progress {
   readonly #log: Pick<BaseLogger, 'info'>;
   readonly #bar: cliProgress.SingleBar | undefined;
   readonly #now: () => number;
-  readonly #startedAt: number;
-  #shownAt: number;
+  /** When the first part was done: waiting for the cluster before is no sync. */
+  #startedAt: number | undefined;
+  #shownAt = 0;
+  #ended = false;
 
   /** `names`: whose parts make up the whole. */
   constructor(
@@ -25,32 +27,37 @@ export class Progress {
     for (const name of names) this.#parts.set(name, 0);
     this.#log = log;
     this.#now = now;
-    this.#startedAt = now();
-    this.#shownAt = now();
     if (stream.isTTY !== true) return;
     const format = 'first sync |{bar}| {percentage}% | {duration_formatted}';
     this.#bar = new cliProgress.SingleBar({ stream, format, clearOnComplete: true, hideCursor: true });
   }
 
-  /** `part` of `name`'s share is done, 0 to 1. */
+  /** `part` of `name`'s share is done, 0 to 1. Once all are done nothing is shown any more. */
   update(name: string, part: number): void {
+    if (this.#ended) return;
     this.#parts.set(name, part);
-    const now = this.#now();
-    if (now - this.#startedAt < SILENT_MS) return;
     const percent = this.#percent();
-    if (this.#bar !== undefined) {
-      if (!this.#bar.isActive) this.#bar.start(PERCENT, percent);
-      this.#bar.update(percent);
-      if (percent >= PERCENT) this.#bar.stop();
-    } else if (now - this.#shownAt >= SILENT_MS) {
-      this.#shownAt = now;
-      this.#log.info({ percent, seconds: Math.round((now - this.#startedAt) / 1_000) }, 'first sync under way');
-    }
+    if (percent >= PERCENT) this.stop();
+    else this.#show(percent);
   }
 
   /** Takes the bar away, finished or not. */
   stop(): void {
+    this.#ended = true;
     if (this.#bar?.isActive === true) this.#bar.stop();
+  }
+
+  #show(percent: number): void {
+    const now = this.#now();
+    this.#startedAt ??= now;
+    if (now - this.#startedAt < SILENT_MS) return;
+    if (this.#bar !== undefined) {
+      if (!this.#bar.isActive) this.#bar.start(PERCENT, percent);
+      this.#bar.update(percent);
+    } else if (now - this.#shownAt >= SILENT_MS) {
+      this.#shownAt = now;
+      this.#log.info({ percent, seconds: Math.round((now - this.#startedAt) / 1_000) }, 'first sync under way');
+    }
   }
 
   #percent(): number {

@@ -109,6 +109,7 @@ describe('nodeOptions', () => {
       bridgeInterface: 'cni0',
       interfaceNamePrefix: 'veth',
       nodePortAddresses: ['10.0.0.0/8'],
+      seesLocalAddresses: false,
       masqueradeBit: 3,
       masqueradeAll: true,
       dropInvalid: false,

@@ -3,7 +3,7 @@
  * The addresses are those of the lab, so that the same row runs in the packet walker and with real packets.
  */
 import type { IPFamily } from '../../src/model/address.ts';
-import type { Protocol } from '../../src/model/service.ts';
+import type { Protocol } from '../../src/model/kubernetes.ts';
 
 export type PodName = 'pod1' | 'pod2' | 'pod3' | 'remote1' | 'remote2';
 export type HostName = PodName | 'node1' | 'node2' | 'outside';

@@ -6,6 +6,7 @@ import {
   type Fragment,
   KernelError,
   type KernelObject,
+  type Part,
 } from '../../src/dataplane/contract.ts';
 import type { SyncInput } from '../../src/dataplane/reconciler.ts';
 import type { NodeContext } from '../../src/model/node.ts';
@@ -65,8 +66,8 @@ export class FakeKernel implements Backend<FakeObject, readonly Change<FakeObjec
     return `${object.id}: ${object.content}`;
   }
 
-  print(): string {
-    return '';
+  print(): readonly Part[] {
+    return [];
   }
 
   async read(): Promise<ReadonlyMap<string, FakeObject>> {
@@ -100,6 +101,7 @@ export const NODE: NodeContext = {
   zone: 'za',
   nodeIP: '10.250.0.1',
   nodePortAddresses: 'all',
+  localAddresses: [],
   localDetector: undefined,
   masqueradeMark: 0x4000,
   masqueradeAll: false,

@@ -1,7 +1,7 @@
 /** Kubernetes objects for the model's tests: the least that is valid, and on top of it what a test is about. */
 import { type IPFamily, parseCIDR } from '../../src/model/address.ts';
 import type { Endpoint } from '../../src/model/endpoint.ts';
-import type { NodeContext, NodeOptions } from '../../src/model/node.ts';
+import type { NodeOptions } from '../../src/model/node.ts';
 import { readService, type ServicePort } from '../../src/model/service.ts';
 
 export type Fields = Readonly<Record<string, unknown>>;
@@ -74,19 +74,8 @@ export const NODE_OPTIONS: NodeOptions = {
   bridgeInterface: '',
   interfaceNamePrefix: '',
   nodePortAddresses: [],
+  seesLocalAddresses: false,
   masqueradeBit: 14,
-  masqueradeAll: false,
-  dropInvalid: true,
-};
-
-export const NODE_CONTEXT: NodeContext = {
-  name: 'node1',
-  family: 'IPv4',
-  zone: 'za',
-  nodeIP: '10.250.0.1',
-  nodePortAddresses: 'all',
-  localDetector: undefined,
-  masqueradeMark: 0x4000,
   masqueradeAll: false,
   dropInvalid: true,
 };

@@ -9,7 +9,7 @@
  */
 import type { Arranger, Change } from '../../dataplane/contract.ts';
 import { formatBytes, ipBytes } from '../../model/address.ts';
-import type { Protocol } from '../../model/service.ts';
+import type { Protocol } from '../../model/kubernetes.ts';
 import { EXTERNAL_SERVICES, hash16, NODEPORTS, PROXY_FIREWALL, SERVICES, type Table } from './names.ts';
 import { chain, chainId, type Destination, type Frontend, type Line, type Trunk, type Wish } from './objects.ts';
 import { rule, TO_LOCAL } from './rule.ts';
@@ -103,7 +103,8 @@ const nameOf = (tree: Tree, label: string, addressDigits: number): string => {
   const text = [destination, protocol?.toLowerCase(), ports?.replace(':', '-')].filter((part) => part !== undefined);
   const readable = text.join('.');
   const prefix = TREE_PREFIX[tree.table][tree.chain] ?? 'KUBE-SVC-';
-  return prefix + (readable.length <= MAX_LABEL ? readable : hash16(readable));
+  // the plan must tell a tree's chain from a Service's, whose name ends in a bare hash
+  return prefix + (readable.length <= MAX_LABEL ? readable : `by-${hash16(readable)}`);
 };
 
 export class Dispatch implements Arranger<Wish> {

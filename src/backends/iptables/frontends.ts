@@ -5,7 +5,8 @@
  * refuses (no endpoint at all) or drops (none that the traffic policy admits).
  */
 import type { IPFamily } from '../../model/address.ts';
-import { formatServicePortName, type Protocol, type ServicePort } from '../../model/service.ts';
+import type { Protocol } from '../../model/kubernetes.ts';
+import { formatServicePortName, type ServicePort } from '../../model/service.ts';
 import type { ServiceEndpoints } from '../../model/topology.ts';
 import { EXTERNAL_SERVICES, NODEPORTS, PROXY_FIREWALL, SERVICES, serviceChains, type Table } from './names.ts';
 import { type Destination, type Frontend, frontend, type Line } from './objects.ts';
@@ -14,10 +15,13 @@ import { hasExternalEndpoints, hasInternalEndpoints, isRestricted } from './verd
 
 export const frontends = (service: ServiceEndpoints): readonly Frontend[] => {
   const { port } = service;
+  const vips = port.loadBalancerVIPs.filter((ip) => ip !== port.clusterIP);
+  // one frontend an address: an external IP that is also a VIP is guarded by the source ranges
+  const externalIPs = port.externalIPs.filter((ip) => ip !== port.clusterIP && !vips.includes(ip));
   return [
     clusterIP(service),
-    ...port.externalIPs.map((ip) => externalIP(service, ip)),
-    ...port.loadBalancerVIPs.map((ip) => loadBalancerVIP(service, ip)),
+    ...externalIPs.map((ip) => externalIP(service, ip)),
+    ...vips.map((ip) => loadBalancerVIP(service, ip)),
     ...(port.nodePort === 0 ? [] : [nodePort(service)]),
     ...(port.healthCheckNodePort === 0 ? [] : [healthCheck(port)]),
   ];

@@ -42,7 +42,7 @@ export const iptablesBackend = ({ family, tools, onRestore }: IptablesOptions): 
     arranger: () => new Dispatch(family === 'IPv4' ? 32 : 128),
     plan: (changes) => plan(changes.filter(isOfKernel), MAX_RULES[variant]),
     format,
-    print,
+    print: (sections) => [{ tool: 'iptables', text: print(sections) }],
     read: async () => {
       const parser = new SaveParser();
       const failed = await save(tool, (line) => parser.push(line));

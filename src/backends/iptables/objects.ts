@@ -1,6 +1,6 @@
 /** The objects of this backend: what owners want, and what the kernel holds. Data and constructors only. */
 import type { KernelObject } from '../../dataplane/contract.ts';
-import type { Protocol } from '../../model/service.ts';
+import type { Protocol } from '../../model/kubernetes.ts';
 import { isOurs, type Table } from './names.ts';
 
 /** A chain of ours with its whole list of rules. */
@@ -64,11 +64,14 @@ export const chain = (table: Table, name: string, rules: readonly string[]): Cha
   rules,
 });
 
-const COMMENT = /-m comment --comment (?:"[^"]*"|\S+) /;
+const COMMENT = /-m comment --comment (?:"(?:[^"\\]|\\.)*"|\S+) /;
+/** Free text, of others too: nothing in it is an option. */
+const QUOTED = /"(?:[^"\\]|\\.)*"/g;
 const TARGET = / -[jg] (\S+)/;
 
 /** The chain that a rule jumps or goes to, if any; built-in targets included. */
-export const targetOf = (rule: string): string | undefined => TARGET.exec(` ${rule}`)?.[1];
+export const targetOf = (rule: string): string | undefined =>
+  TARGET.exec(` ${rule.includes('"') ? rule.replace(QUOTED, '""') : rule}`)?.[1];
 
 /** A jump is recognised by where it leads and what it matches: comments are free text, and differ between proxies. */
 export const jump = (table: Table, from: string, listed: string, copy = 0): Jump => {
@@ -77,7 +80,7 @@ export const jump = (table: Table, from: string, listed: string, copy = 0): Jump
   return { kind: 'jump', id, content: rule, table, chain: from, rule, listed };
 };
 
-/** A rule in a built-in chain that is ours: it leads to one of our chains. */
+/** Whether a rule of a built-in chain is ours: it leads to one of our chains. */
 export const isOurJump = (table: Table, rule: string): boolean => {
   const target = targetOf(rule);
   return target !== undefined && isOurs(table, target);

@@ -3,7 +3,9 @@ import { isOurs, type Table } from './names.ts';
 import { type Chain, chain, chainId, isOurJump, type Jump, jump } from './objects.ts';
 
 const RULE = /^-A (\S+)(?: (.*))?$/;
+/** Only a built-in chain has a policy. */
 const CHAIN = /^:(\S+) (\S+)/;
+const NO_POLICY = '-';
 const COUNTERS = /^\[\d+:\d+\] /;
 /** Space doubled by the nfacct match of iptables 1.8.9, and whatever other versions do alike. */
 const SPACES = / {2,}/g;
@@ -13,6 +15,7 @@ const isTable = (name: string): name is Table => name === 'nat' || name === 'fil
 export class SaveParser {
   readonly #objects = new Map<string, Chain | Jump>();
   #chains = new Map<string, string[]>();
+  #builtIn = new Set<string>();
   #table: Table | undefined;
 
   get objects(): ReadonlyMap<string, Chain | Jump> {
@@ -29,11 +32,14 @@ export class SaveParser {
   #begin(name: string): void {
     this.#table = isTable(name) ? name : undefined;
     this.#chains = new Map();
+    this.#builtIn = new Set();
   }
 
   #declare(table: Table, line: string): void {
-    const name = CHAIN.exec(line)?.[1];
-    if (name !== undefined && isOurs(table, name)) this.#chains.set(name, []);
+    const [, name, policy] = CHAIN.exec(line) ?? [];
+    if (name === undefined) return;
+    if (policy !== NO_POLICY) this.#builtIn.add(name);
+    else if (isOurs(table, name)) this.#chains.set(name, []);
   }
 
   #rule(table: Table, line: string): void {
@@ -41,7 +47,7 @@ export class SaveParser {
     if (name === undefined) return;
     const rules = this.#chains.get(name);
     if (rules !== undefined) rules.push(text.includes('  ') ? text.replace(SPACES, ' ') : text);
-    else if (isOurJump(table, text)) this.#jump(table, name, text);
+    else if (this.#builtIn.has(name) && isOurJump(table, text)) this.#jump(table, name, text);
   }
 
   #jump(table: Table, from: string, text: string): void {

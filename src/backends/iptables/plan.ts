@@ -9,7 +9,7 @@
 import type { Batch, Change } from '../../dataplane/contract.ts';
 import { compareText } from '../../model/endpoint.ts';
 import { jumpRank } from './base.ts';
-import type { Table } from './names.ts';
+import { MARK_MASQ, type Table } from './names.ts';
 import { type Chain, chainId, type Jump, targetOf } from './objects.ts';
 
 /** Input for one iptables-restore --noflush. */
@@ -22,7 +22,7 @@ export interface RestoreInput {
 type KernelChange = Change<Chain | Jump>;
 
 const TABLES: readonly Table[] = ['mangle', 'filter', 'nat'];
-/** Chains of one Service: SEP before the chains that lead there. Everything else refers to these. */
+/** Chains of one Service. A tree's chain is none, whose name has a prefix or `by-` where these have their hash. */
 const OF_A_SERVICE = /^KUBE-(?:SVC|SVL|FW|EXT|SEP)-[A-Z2-7]{16}$/;
 
 export const plan = (changes: readonly KernelChange[], maxRules: number): readonly Batch<RestoreInput>[] => {
@@ -30,8 +30,8 @@ export const plan = (changes: readonly KernelChange[], maxRules: number): readon
   if (total <= maxRules) return changes.length === 0 ? [] : [batch(changes)];
   const kept = changes.filter(({ op }) => op !== 'remove');
   const removed = changes.filter(({ op }) => op === 'remove');
-  const ofServices = kept.filter(isOfService);
-  const others = kept.filter((change) => !isOfService(change));
+  const ofServices = kept.filter(isBelowDispatch);
+  const others = kept.filter((change) => !isBelowDispatch(change));
   return [
     ...split(groupByReference(ofServices), maxRules).map(batch),
     // a predecessor's tree may lead from one of these to another: they change together
@@ -43,7 +43,9 @@ export const plan = (changes: readonly KernelChange[], maxRules: number): readon
 const weight = ({ op, object }: KernelChange): number =>
   op === 'remove' || object.kind === 'jump' ? 1 : 1 + object.rules.length;
 
-const isOfService = ({ object }: KernelChange): boolean => object.kind === 'chain' && OF_A_SERVICE.test(object.name);
+/** Chains of Services, and the one that all of these lead to: dispatch chains and jumps refer to them, never they to those. */
+const isBelowDispatch = ({ object }: KernelChange): boolean =>
+  object.kind === 'chain' && (OF_A_SERVICE.test(object.name) || object.name === MARK_MASQ);
 
 /** Puts chains that refer to each other into one group: a restore that declares a rule's target need not look it up. */
 const groupByReference = (changes: readonly KernelChange[]): readonly (readonly KernelChange[])[] => {
@@ -71,13 +73,14 @@ const references = ({ object }: KernelChange): readonly string[] =>
 /** Higher ranks refer to lower ones. */
 const rank = ({ object }: KernelChange): number => {
   if (object.kind === 'jump') return 9;
+  if (object.name === MARK_MASQ) return -1;
   if (!OF_A_SERVICE.test(object.name)) return 5;
   return ['KUBE-SEP', 'KUBE-SVC', 'KUBE-SVL', 'KUBE-EXT', 'KUBE-FW-'].indexOf(object.name.slice(0, 8));
 };
 
 const inOrderOfRemoval = (changes: readonly KernelChange[]): readonly (readonly KernelChange[])[] => {
-  const others = changes.filter((change) => !isOfService(change));
-  const ofServices = changes.filter(isOfService).sort((a, b) => rank(b) - rank(a));
+  const others = changes.filter((change) => !isBelowDispatch(change));
+  const ofServices = changes.filter(isBelowDispatch).sort((a, b) => rank(b) - rank(a));
   return [...(others.length > 0 ? [others] : []), ...ofServices.map((change) => [change])];
 };
 

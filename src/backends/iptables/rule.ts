@@ -5,8 +5,8 @@
  * tools, legacy and nf_tables, list alike (compared for 1.8.9).
  */
 import type { IPFamily } from '../../model/address.ts';
+import type { Protocol } from '../../model/kubernetes.ts';
 import type { LocalDetector } from '../../model/node.ts';
-import type { Protocol } from '../../model/service.ts';
 
 export interface Match {
   /** With prefix length; a leading `! ` negates. */
@@ -46,7 +46,11 @@ const BARE = /^[-_0-9A-Za-z]+$/;
 
 /** As iptables-save quotes. Names come from objects that no API server may have checked: nothing of them may end the quote. */
 export const quote = (comment: string): string => {
-  const safe = comment.replace(/[^ -~]|["'\\]/g, '?').slice(0, MAX_COMMENT);
+  // spaces are folded as they are where rules are read back
+  const safe = comment
+    .replace(/[^ -~]|["'\\]/g, '?')
+    .replace(/ {2,}/g, ' ')
+    .slice(0, MAX_COMMENT);
   return BARE.test(safe) ? safe : `"${safe}"`;
 };
 

@@ -1,21 +1,45 @@
 /** Who answers whom, and as whom they see the caller. */
 import type { IPFamily } from '../../model/address.ts';
-import { summarize } from '../network/summary.ts';
-import { ownersOf, type Requests, requestsOf, sum, targetOf, WAYS, type Way } from './calls.ts';
+import type { HostName } from '../network/plan.ts';
+import { type Summary, summarize } from '../network/summary.ts';
+import { expectedClient, formatWay, ownersOf, targetOf, WAYS, type Way } from './calls.ts';
+import { type Claim, claimUnless, type Findings, formatRequests, type Requests, requestsOf, sum } from './findings.ts';
 import { type DemoService, ECHO, WEB } from './objects.ts';
 import { FIRST_PODS, type Stage } from './stage.ts';
 
-const TRIES = 48;
+/** So many that none of four pods goes without a call by chance: that happens once in a thousand million ways. */
+const TRIES = 100;
+const PARALLEL = 8;
+const TIMEOUT_MS = 3_000;
 
-const callBy = async (stage: Stage, service: DemoService, family: IPFamily, { from, by }: Way) => {
-  const agent = await stage.lab.agent(from);
-  const target = targetOf(stage, service, by, family);
-  return summarize(await agent.probe({ ...target, tries: TRIES, parallel: 8, timeoutMs: 3_000 }, stage.signal));
+/** What came of the calls by one way. */
+interface Called {
+  readonly way: Way;
+  readonly summary: Summary;
+}
+
+/** A Service over one family, called by every way. */
+interface Round {
+  readonly title: string;
+  readonly called: readonly Called[];
+}
+
+const callBy = async (stage: Stage, service: DemoService, family: IPFamily, way: Way): Promise<Called> => {
+  const agent = await stage.lab.agent(way.from);
+  const options = { tries: TRIES, parallel: PARALLEL, timeoutMs: TIMEOUT_MS };
+  const outcomes = await agent.probe({ ...targetOf(stage, service, way.by, family), ...options }, stage.signal);
+  return { way, summary: summarize(outcomes) };
 };
 
-/** Such as `10.200.0.13 = pod3`, or `10.200.0.1, 10.250.0.1 = node1`. */
-const describeClients = (stage: Stage, clients: readonly string[]): string => {
-  const owners = ownersOf(stage);
+const callByAll = async (stage: Stage, service: DemoService, family: IPFamily): Promise<Round> => ({
+  title: `${service.name.padEnd(4)}  ${service.protocol} over ${family}`,
+  called: await Promise.all(WAYS.map((way) => callBy(stage, service, family, way))),
+});
+
+const requestsIn = ({ called }: Round): Requests => sum(called.map(({ summary }) => requestsOf(summary)));
+
+/** Such as `pod3 (10.200.0.13)`, or `node1 (10.200.0.1, 10.250.0.1)`. */
+const describeClients = (owners: ReadonlyMap<string, HostName>, clients: readonly string[]): string => {
   const byOwner = new Map<string, string[]>();
   for (const client of clients) {
     const owner = owners.get(client) ?? 'nobody here';
@@ -24,57 +48,83 @@ const describeClients = (stage: Stage, clients: readonly string[]): string => {
   return [...byOwner].map(([owner, addresses]) => `${owner} (${addresses.join(', ')})`).join('; ');
 };
 
-const callByAll = (stage: Stage, service: DemoService, family: IPFamily) =>
-  Promise.all(WAYS.map(async (way) => ({ way, summary: await callBy(stage, service, family, way) })));
-
-type Called = Awaited<ReturnType<typeof callByAll>>;
-
-const requestsIn = (called: Called): Requests => sum(called.map(({ summary }) => requestsOf(summary)));
-
-const showTable = (stage: Stage, called: Called): void => {
+/** One round in full: a row for each way. */
+const showWays = (stage: Stage, { called }: Round): void => {
+  const owners = ownersOf(stage);
   const rows = called.map(({ way: { from, by }, summary: { servers, clients, tries, answers } }) => [
     from,
     from === 'outside' && by === 'ClusterIP' ? 'ClusterIP*' : by,
     ...FIRST_PODS.map((pod) => servers[pod] ?? 0),
     tries - answers,
-    ` ${describeClients(stage, clients)}`,
+    ` ${describeClients(owners, clients)}`,
   ]);
-  stage.page.table(['from', 'to', ...FIRST_PODS, 'failed', ' source address that the pods saw'], rows);
+  stage.page.table(['from', 'to', ...FIRST_PODS, 'failed', ' source address seen by pods'], rows);
 };
 
-/** The rest in a line each: the same ways, all taken together. */
-const showLine = ({ page }: Stage, title: string, called: Called): void => {
-  const counts = FIRST_PODS.map((pod) => {
-    const answers = called.reduce((total, { summary }) => total + (summary.servers[pod] ?? 0), 0);
-    return `${pod} ${answers}`;
+/** Other rounds in a row each: all ways taken together. */
+const showRounds = ({ page }: Stage, rounds: readonly Round[]): void => {
+  const rows = rounds.map((round) => [
+    round.title,
+    ...FIRST_PODS.map((pod) => round.called.reduce((total, { summary }) => total + (summary.servers[pod] ?? 0), 0)),
+    requestsIn(round).failed,
+  ]);
+  page.table([`all ${WAYS.length} ways taken together`, ...FIRST_PODS, 'failed'], rows);
+};
+
+/** What of the answers by a way is not as it should be. */
+const answerProblems = ({ title, called }: Round): readonly string[] =>
+  called.flatMap(({ way, summary: { servers, failures } }) => {
+    const where = `${title}, ${formatWay(way)}`;
+    return [
+      ...FIRST_PODS.filter((pod) => servers[pod] === undefined).map((pod) => `${where}: no answer from ${pod}`),
+      ...Object.keys(servers)
+        .filter((name) => !FIRST_PODS.some((pod) => pod === name))
+        .map((name) => `${where}: an answer from ${name}`),
+      ...Object.entries(failures).map(([kind, count]) => `${where}: ${kind} ×${count}`),
+    ];
   });
-  const { made, failed } = requestsIn(called);
-  page.say(`${title}, the same ${called.length} ways, ${made} calls: ${counts.join(', ')}; ${failed} failed`);
+
+const sourceProblems = (owners: ReadonlyMap<string, HostName>, { title, called }: Round): readonly string[] =>
+  called
+    .filter(({ way, summary }) => summary.clients.some((client) => owners.get(client) !== expectedClient(way)))
+    .map(({ way, summary }) => `${title}, ${formatWay(way)}: ${describeClients(owners, summary.clients)}`);
+
+const judge = (stage: Stage, rounds: readonly Round[], requests: Requests): readonly Claim[] => {
+  const owners = ownersOf(stage);
+  const ways = rounds.reduce((total, { called }) => total + called.length, 0);
+  return [
+    claimUnless(
+      rounds.flatMap(answerProblems),
+      `each of ${ways} ways led to all four pods; ${formatRequests(requests)}`,
+    ),
+    claimUnless(
+      rounds.flatMap((round) => sourceProblems(owners, round)),
+      'pods saw each other under their own addresses, and others as the node that these came through',
+    ),
+  ];
 };
 
 /** Calls the Services by every way there is. */
-export const showBalancing = async (stage: Stage): Promise<Requests> => {
+export const showBalancing = async (stage: Stage): Promise<Findings> => {
   const { page } = stage;
   page.section('Balancing: who answered how often, and whom they saw');
   page.say(`Service web, TCP over IPv4, ${TRIES} connections a row:`, '');
-  const main = await callByAll(stage, WEB, 'IPv4');
-  showTable(stage, main);
-  page.say('');
-  const others = [];
-  for (const [title, service, family] of [
-    ['web,  TCP over IPv6', WEB, 'IPv6'],
-    ['echo, UDP over IPv4', ECHO, 'IPv4'],
-    ['echo, UDP over IPv6', ECHO, 'IPv6'],
-  ] as const) {
-    const called = await callByAll(stage, service, family);
-    showLine(stage, title, called);
-    others.push(called);
-  }
+  const first = await callByAll(stage, WEB, 'IPv4');
+  showWays(stage, first);
   page.note(
     '',
-    'Masquerading: a pod that calls a ClusterIP is seen under its own address. Whoever comes from outside the pods,',
-    'or by a NodePort, is seen as the node that led him on, so that the answer comes back by way of that node.',
-    '* The machine outside has a route for ClusterIPs by way of node1; in most clusters it would have none.',
+    'A pod that calls a ClusterIP is seen under its own address. Whoever comes from outside the pods,',
+    'or by a NodePort, is seen as the node on the way: so the answer goes back by way of that node.',
+    '* The machine outside has a route for ClusterIPs, to node1; in most clusters it would have none.',
+    '',
   );
-  return sum([main, ...others].map(requestsIn));
+  const others = [
+    await callByAll(stage, WEB, 'IPv6'),
+    await callByAll(stage, ECHO, 'IPv4'),
+    await callByAll(stage, ECHO, 'IPv6'),
+  ];
+  showRounds(stage, others);
+  const rounds = [first, ...others];
+  const requests = sum(rounds.map(requestsIn));
+  return { requests, claims: judge(stage, rounds, requests) };
 };

@@ -1,11 +1,10 @@
-/** Ways to call a Service: who calls, by which of its addresses; and the tally of what came of it. */
+/** Ways to call a Service: who calls, by which of its addresses, and as whom the pods are to see the caller. */
 import type { IPFamily } from '../../model/address.ts';
-import type { LoadTotals, Running } from '../network/agent/calls.ts';
-import { type HostName, LAB_NETWORKS } from '../network/plan.ts';
+import { type HostName, LAB_NETWORKS, type NodeName } from '../network/plan.ts';
 import { type DemoService, NODES } from './objects.ts';
 import { CALLING_POD, type Stage } from './stage.ts';
 
-export type Entrance = 'ClusterIP' | 'NodePort at node1' | 'NodePort at node2';
+type Entrance = 'ClusterIP' | `NodePort at ${NodeName}`;
 
 export interface Way {
   readonly from: HostName;
@@ -18,15 +17,7 @@ const ENTRANCES: readonly Entrance[] = ['ClusterIP', 'NodePort at node1', 'NodeP
 /** Every caller by every entrance. */
 export const WAYS: readonly Way[] = CALLERS.flatMap((from) => ENTRANCES.map((by) => ({ from, by })));
 
-export interface Requests {
-  readonly made: number;
-  readonly failed: number;
-}
-
-export const sum = (parts: readonly Requests[]): Requests => ({
-  made: parts.reduce((total, { made }) => total + made, 0),
-  failed: parts.reduce((total, { failed }) => total + failed, 0),
-});
+export const formatWay = ({ from, by }: Way): string => `${from} to ${by}`;
 
 export const addressOf = ({ lab }: Pick<Stage, 'lab'>, name: HostName, family: IPFamily): string =>
   lab.host(name)[family === 'IPv4' ? 'ipv4' : 'ipv6'];
@@ -37,6 +28,15 @@ export const targetOf = (stage: Stage, service: DemoService, by: Entrance, famil
   if (by === 'ClusterIP') return { protocol, host: service.clusterIPs[family], port: service.port };
   const node = by === 'NodePort at node1' ? 'node1' : 'node2';
   return { protocol, host: addressOf(stage, node, family), port: service.nodePort };
+};
+
+/**
+ * As whom the pods are to see a caller. Whoever comes by a node port is masqueraded by that node. To a ClusterIP pods
+ * and nodes come under addresses of their own; the machine outside is neither, and node1 masquerades it on its way.
+ */
+export const expectedClient = ({ from, by }: Way): HostName => {
+  if (by === 'ClusterIP') return from === 'outside' ? 'node1' : from;
+  return by === 'NodePort at node1' ? 'node1' : 'node2';
 };
 
 /** Whose each address is; a node has one more in its pods' network. */
@@ -51,19 +51,3 @@ export const ownersOf = ({ lab }: Stage): ReadonlyMap<string, HostName> =>
       [LAB_NETWORKS[node].IPv6.replace(/\/\d+$/, '1'), node],
     ]),
   ]);
-
-/** Calls one after the other in four rows, each on a connection of its own, until it is stopped. */
-export const startLoad = async (
-  stage: Stage,
-  service: DemoService,
-  { from, by }: Way,
-): Promise<Running<LoadTotals>> => {
-  const agent = await stage.lab.agent(from);
-  const target = targetOf(stage, service, by, 'IPv4');
-  return agent.load({ ...target, parallel: 4, pauseMs: 4, timeoutMs: 3_000 }, stage.signal);
-};
-
-export const requestsOf = ({ tries, answers }: { readonly tries: number; readonly answers: number }): Requests => ({
-  made: tries,
-  failed: tries - answers,
-});

@@ -1,13 +1,15 @@
 /** A pod goes away under load and another one comes, in the steps that Kubernetes takes. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { LoadTotals, Running, ServerState } from '../network/agent/calls.ts';
+import type { HeldState, Running, ServerState } from '../network/agent/calls.ts';
 import type { HostName } from '../network/plan.ts';
-import { type Requests, requestsOf, startLoad, sum, type Way } from './calls.ts';
+import { targetOf, type Way } from './calls.ts';
+import { type Claim, type Findings, formatCount } from './findings.ts';
+import { type Act, answersOf, type PlayAct, showActs, underLoad } from './load.ts';
 import { allReady, type DemoEndpoint, ECHO, sliceObjects, WEB } from './objects.ts';
-import { FIRST_PODS, JOINING_POD, LEAVING_POD, type Stage, serveOn } from './stage.ts';
+import { CALLING_POD, FIRST_PODS, JOINING_POD, LEAVING_POD, type Stage, serveOn } from './stage.ts';
 
 const WAYS: readonly Way[] = [
-  { from: 'pod3', by: 'ClusterIP' },
+  { from: CALLING_POD, by: 'ClusterIP' },
   { from: 'outside', by: 'NodePort at node1' },
   { from: 'outside', by: 'NodePort at node2' },
 ];
@@ -15,19 +17,21 @@ const WAYS: readonly Way[] = [
 const ACT_MS = 1_200;
 const DRAIN_MS = 800;
 const LOOK_MS = 4;
+/** More than it takes to be given a certain one of four pods: missing it so often happens once in ten million times. */
+const MOST_HOLDS = 60;
 
 const putEndpoints = ({ lab, cluster }: Stage, endpoints: readonly DemoEndpoint[]): Promise<void> =>
   cluster.put([WEB, ECHO].flatMap((service) => sliceObjects(lab, service, endpoints)));
 
-type Counts = Readonly<Record<string, number>>;
-
-/** Answers by pod so far, of all loads together. */
-const answersOf = async (loads: readonly Running<LoadTotals>[]): Promise<Counts> => {
-  const totals: Record<string, number> = {};
-  for (const { servers } of await Promise.all(loads.map((load) => load.state()))) {
-    for (const [pod, count] of Object.entries(servers)) totals[pod] = (totals[pod] ?? 0) + count;
+/** A connection to the ClusterIP that was given this pod. */
+const holdOn = async (stage: Stage, pod: HostName): Promise<Running<HeldState>> => {
+  const agent = await stage.lab.agent(CALLING_POD);
+  for (let i = 0; i < MOST_HOLDS; i += 1) {
+    const held = await agent.hold(targetOf(stage, WEB, 'ClusterIP', 'IPv4'), stage.signal);
+    if ((await held.state()).server === pod) return held;
+    await held.stop();
   }
-  return totals;
+  throw new Error(`${MOST_HOLDS} connections, and none was given ${pod}`);
 };
 
 /** Looks at a server for a while; gives how long after the beginning its last new connection came. */
@@ -44,66 +48,64 @@ const lastConnection = async (server: Running<ServerState>, { signal }: Stage): 
   return last;
 };
 
-/** Runs an act of the scene, and gives how often each pod answered in it. */
-const countDuring = async (loads: readonly Running<LoadTotals>[], act: () => Promise<void>): Promise<Counts> => {
-  const before = await answersOf(loads);
-  await act();
-  const after = await answersOf(loads);
-  return Object.fromEntries(Object.entries(after).map(([pod, count]) => [pod, count - (before[pod] ?? 0)]));
-};
+interface Course {
+  readonly held: HeldState;
+  readonly lastConnectionMs: number;
+}
 
-export const showDeparture = async (stage: Stage, leavingServer: Running<ServerState>): Promise<Requests> => {
-  const { page, signal } = stage;
-  page.section('A pod goes away under load, and another one comes');
-  page.say(
-    `Load on web: ${WAYS.map(({ from, by }) => `${from} to ${by}`).join('; ')}. Each call is a new connection.`,
-    '',
-  );
-  const pause = (): Promise<void> => sleep(ACT_MS, undefined, { signal });
+/** The steps, each an act: terminating, out of the slice, stopped; then the other one comes. */
+const takeSteps = async (stage: Stage, leavingServer: Running<ServerState>, act: PlayAct): Promise<Course> => {
+  const { signal } = stage;
   const staying = FIRST_PODS.filter((pod) => pod !== LEAVING_POD);
-  const loads = await Promise.all(WAYS.map((way) => startLoad(stage, WEB, way)));
-  let drainedMs = 0;
-  const acts: [string, Counts][] = [];
-  const act = async (title: string, run: () => Promise<void>): Promise<void> => {
-    acts.push([title, await countDuring(loads, run)]);
-  };
-  await act('all four ready', pause);
+  const line = await holdOn(stage, LEAVING_POD);
+  await act('all four ready', () => sleep(ACT_MS, undefined, { signal }));
+  let lastConnectionMs = 0;
   await act(`${LEAVING_POD} terminating`, async () => {
     await putEndpoints(stage, [...allReady(staying), { on: LEAVING_POD, state: 'terminating' }]);
-    drainedMs = await lastConnection(leavingServer, stage);
+    lastConnectionMs = await lastConnection(leavingServer, stage);
   });
-  await act(`${LEAVING_POD} out of the slice, then stopped`, async () => {
+  await act(`${LEAVING_POD} out of the slice`, async () => {
     await putEndpoints(stage, allReady(staying));
     await sleep(DRAIN_MS, undefined, { signal });
-    await leavingServer.stop();
-    await pause();
   });
-  await act(`${JOINING_POD} comes`, async () => {
+  const held = await line.stop();
+  await act(`${LEAVING_POD} stopped`, async () => {
+    await leavingServer.stop();
+    await sleep(DRAIN_MS, undefined, { signal });
+  });
+  await act(`${JOINING_POD} ready`, async () => {
     await serveOn(stage, JOINING_POD);
     await putEndpoints(stage, allReady([...staying, JOINING_POD]));
-    await pause();
+    await sleep(ACT_MS, undefined, { signal });
   });
-  const totals = await Promise.all(loads.map((load) => load.stop()));
-  showActs(stage, acts);
-  page.say(
-    '',
-    `The last new connection came to ${LEAVING_POD} ${Math.round(drainedMs)} ms after it was said to be terminating.`,
-  );
-  const requests = sum(totals.map(requestsOf));
-  page.verdict(requests.failed === 0, `${requests.made} requests, ${requests.failed} failed${failuresOf(totals)}`);
-  return requests;
+  return { held, lastConnectionMs };
 };
 
-const showActs = ({ page }: Stage, acts: readonly [string, Counts][]): void => {
-  const pods: readonly HostName[] = [...FIRST_PODS, JOINING_POD];
-  page.table(
-    ['meanwhile', ...pods],
-    acts.map(([title, counts]) => [title, ...pods.map((pod) => counts[pod] ?? 0)]),
-  );
+const judge = (acts: readonly Act[], { held, lastConnectionMs }: Course): readonly Claim[] => {
+  const [, , ...afterwards] = acts;
+  const last = acts.at(-1);
+  const atLeastOne = Math.max(1, Math.ceil(lastConnectionMs));
+  return [
+    {
+      text: `${LEAVING_POD} got no new connection later than ${atLeastOne} ms after it was set terminating`,
+      isKept: afterwards.every((act) => answersOf(act, LEAVING_POD) === 0),
+    },
+    {
+      text: `a connection that it had before lived on until it stopped: ${formatCount(held.roundTrips)} answers on it`,
+      isKept: held.alive && held.server === LEAVING_POD,
+    },
+    {
+      text: `${JOINING_POD} got its share as soon as it was ready`,
+      isKept: last !== undefined && answersOf(last, JOINING_POD) > 0,
+    },
+  ];
 };
 
-/** Such as ` (timeout ×2)`; nothing when there is none. */
-export const failuresOf = (totals: readonly LoadTotals[]): string => {
-  const kinds = totals.flatMap(({ failures }) => Object.entries(failures).map(([kind, count]) => `${kind} ×${count}`));
-  return kinds.length === 0 ? '' : ` (${kinds.join(', ')})`;
+export const showDeparture = async (stage: Stage, leavingServer: Running<ServerState>): Promise<Findings> => {
+  stage.page.section('A pod goes away under load, and another one comes');
+  const { acts, requests, claim, result } = await underLoad(stage, WEB, WAYS, (act) =>
+    takeSteps(stage, leavingServer, act),
+  );
+  showActs(stage, acts, [...FIRST_PODS, JOINING_POD]);
+  return { requests, claims: [claim, ...judge(acts, result)] };
 };

@@ -4,29 +4,52 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { toolEnvironment } from '../network/tools.ts';
 
-const PROGRAMS = { ip: 'iproute2', bridge: 'iproute2', sysctl: 'procps', iptables: 'iptables', ip6tables: 'iptables' };
+const PROGRAMS = {
+  ip: 'iproute2',
+  bridge: 'iproute2',
+  sysctl: 'procps',
+  iptables: 'iptables',
+  ip6tables: 'iptables',
+  unshare: 'util-linux',
+};
 
 const isInstalled = (program: string): boolean =>
   toolEnvironment()
     .PATH.split(':')
     .some((folder) => folder !== '' && existsSync(join(folder, program)));
 
-/** Root by name is not enough: a container's often may not make namespaces, nor mount what keeps them. */
-const mayMakeNamespaces = async (signal: AbortSignal): Promise<boolean> => {
-  const { failed } = await execa('unshare', ['--net', '--mount', 'true'], { reject: false, cancelSignal: signal });
-  return !failed;
+/** What has to work in a namespace of one's own, and what is missing when it does not; the first failure says it all. */
+const TRIALS: readonly (readonly [command: readonly string[], need: string])[] = [
+  [['true'], 'the right to make network and mount namespaces (in a container: --privileged)'],
+  [['sysctl', '-q', '-w', 'net.ipv4.ip_forward=1'], 'a /proc/sys that can be written (in a container: --privileged)'],
+  [['iptables', '-t', 'nat', '-S'], 'a kernel with the nat table of iptables'],
+  [['ip6tables', '-t', 'nat', '-S'], 'a kernel with IPv6 and the nat table of ip6tables'],
+];
+
+/** Root by name is not enough, and a program is nothing without the kernel's part of it. Leaves nothing behind. */
+const firstFailure = async (signal: AbortSignal): Promise<string | undefined> => {
+  for (const [command, need] of TRIALS) {
+    const { failed } = await execa('unshare', ['--net', '--mount', ...command], {
+      reject: false,
+      cancelSignal: signal,
+      env: toolEnvironment(),
+    });
+    signal.throwIfAborted();
+    if (failed) return need;
+  }
+  return undefined;
 };
 
-/** Everything that is missing, each as in "the demo needs …". */
+/** Everything that is missing, each as in "needs …". */
 export const findMissing = async (signal: AbortSignal): Promise<readonly string[]> => {
-  if (process.platform !== 'linux') return [`Linux (this is ${process.platform})`];
-  if (process.getuid?.() !== 0) return ['root, as it makes network namespaces'];
-  const programs = Object.entries(PROGRAMS).filter(([program]) => !isInstalled(program));
-  return [
-    ...programs.map(([program, debianPackage]) => `the program ${program} (Debian package ${debianPackage})`),
-    ...(existsSync('/proc/sys/net/ipv6') ? [] : ['IPv6 in the kernel']),
-    ...((await mayMakeNamespaces(signal))
-      ? []
-      : ['the right to make network and mount namespaces (a container gets it with --privileged)']),
+  if (process.platform !== 'linux') return [`Linux, and this is ${process.platform}`];
+  const missing = [
+    ...(process.getuid?.() === 0 ? [] : ['root, as it makes network namespaces']),
+    ...Object.entries(PROGRAMS)
+      .filter(([program]) => !isInstalled(program))
+      .map(([program, debianPackage]) => `the program ${program} (Debian package ${debianPackage})`),
   ];
+  if (missing.length > 0) return missing;
+  const failure = await firstFailure(signal);
+  return failure === undefined ? [] : [failure];
 };

@@ -2,40 +2,50 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { IPFamily } from '../../model/address.ts';
 import type { NodeProxy } from '../cluster.ts';
+import type { Running, ServerState } from '../network/agent/calls.ts';
 import type { HostName, NodeName } from '../network/plan.ts';
 import { addressOf, targetOf } from './calls.ts';
 import { allReady, type DemoService, ECHO, FAMILIES, NODES, serviceObject, sliceObjects, WEB } from './objects.ts';
 import {
   CALLING_POD,
+  commandLines,
   FIRST_PODS,
   JOINING_POD,
-  PROXY_FLAGS,
+  LEAVING_POD,
+  logLines,
   putNodes,
   type Stage,
   serveOn,
   startProxyOn,
 } from './stage.ts';
 
-export const showLab = (stage: Stage): void => {
-  const { page, lab } = stage;
-  const at = (name: HostName, width: number): string => `${name} ${addressOf(stage, name, 'IPv4')}`.padEnd(width);
-  const role = (name: HostName): string =>
-    name === CALLING_POD ? 'calls' : name === JOINING_POD ? 'comes later' : 'answers';
-  const pods = (['pod', 'remote'] as const).map((kind) => lab.hosts.filter(({ name }) => name.startsWith(kind)));
-  const pod = (name: HostName, isLast: boolean): string => `${isLast ? '└─' : '├─'} ${at(name, 20)} ${role(name)}`;
-  const rows = (pods[0] ?? []).map((left, i) => {
-    const right = pods[1]?.[i];
-    const isLast = i === (pods[0]?.length ?? 0) - 1;
-    return `  ${pod(left.name, isLast).padEnd(46)}${right === undefined ? '' : pod(right.name, isLast)}`;
+/** Between the left half of the picture and the right one. */
+const HALF = 46;
+
+const nameAndAddress = (stage: Stage, name: HostName): string => `${name} ${addressOf(stage, name, 'IPv4')}`;
+
+/** The pods of a node, a line each. */
+const podLines = (stage: Stage, node: NodeName): readonly string[] => {
+  const pods = stage.lab.hosts.filter((host) => host.node === node);
+  return pods.map(({ name }, i) => {
+    const role = name === CALLING_POD ? 'calls' : name === JOINING_POD ? 'comes later' : 'answers';
+    return `${i === pods.length - 1 ? '└─' : '├─'} ${nameAndAddress(stage, name).padEnd(20)} ${role}`;
   });
+};
+
+export const showLab = (stage: Stage): void => {
+  const { page } = stage;
+  const at = (name: HostName): string => nameAndAddress(stage, name);
+  const halves = (left: string, right: string): string => `${left.padEnd(HALF)}${right}`;
+  const [left, right] = [podLines(stage, 'node1'), podLines(stage, 'node2')];
   page.section('A lab of network namespaces: two nodes with pods, a machine outside, an API server');
   page.say(
-    `    ${at('outside', 46)}${at('apiserver', 0)}`,
-    `    │${' '.repeat(45)}│`,
-    `  ──┴──────────────────────── switch ──────────────┴──────────────────`,
-    `    │${' '.repeat(45)}│`,
-    `  ${at('node1', 46)}${at('node2', 0)}`,
-    ...rows,
+    halves(at('outside'), at('apiserver')),
+    halves('  │', '  │'),
+    `──┴${' switch '.padStart(26, '─').padEnd(HALF - 1, '─')}┴${'─'.repeat(HALF - 20)}`,
+    halves('  │', '  │'),
+    halves(at('node1'), at('node2')),
+    ...left.map((line, i) => halves(line, right[i] ?? '').trimEnd()),
   );
   page.note(
     '',
@@ -43,23 +53,29 @@ export const showLab = (stage: Stage): void => {
   );
 };
 
-/** Starts the proxies as they would run on real nodes. */
-export const startProxies = async (stage: Stage): Promise<ReadonlyMap<NodeName, NodeProxy>> => {
+/** Starts the proxies as they would run on real nodes, and gives that of node1. */
+export const startProxies = async (stage: Stage): Promise<NodeProxy> => {
   const { page, cluster } = stage;
   page.section('One proxy per node, each a process of its own');
-  page.say(`The API server listens at ${cluster.url}.`);
+  page.say(`The API server listens at ${cluster.url}.`, '');
   await putNodes(stage);
-  const proxies = await Promise.all(
-    NODES.map(async (node): Promise<[NodeName, NodeProxy]> => [node, await startProxyOn(stage, node)]),
-  );
-  for (const [node, proxy] of proxies) {
-    page.say('', `${node}$ pointsman run --kubeconfig=… --hostname-override=${node} ${PROXY_FLAGS.join(' ')}`);
-    page.quote(...proxy.log().trimEnd().split('\n'));
-  }
-  return new Map(proxies);
+  const [proxy] = await Promise.all([startProxyOn(stage, 'node1'), startProxyOn(stage, 'node2')]);
+  page.say(...NODES.flatMap(commandLines), '');
+  page.note(`What ${NODES[0]} says:`);
+  page.quote(...logLines(proxy));
+  return proxy;
 };
 
-/** Milliseconds since `began` at which a host first gets an answer. */
+const DEADLINE_MS = 20_000;
+const FIRST_PATIENCE_MS = 20;
+const PAUSE_MS = 2;
+/** Below the source ports that the kernel gives out by itself. */
+const FIRST_PORT = 20_000;
+
+/**
+ * Milliseconds since `began` at which a host first gets an answer. It calls from ports that nobody else calls from: the
+ * kernel remembers a call that came before the rules as one that goes to no pod, and so would treat another from there.
+ */
 const firstAnswer = async (
   stage: Stage,
   from: HostName,
@@ -68,40 +84,43 @@ const firstAnswer = async (
   began: number,
 ): Promise<number> => {
   const agent = await stage.lab.agent(from);
-  const target = { ...targetOf(stage, service, 'ClusterIP', family), timeoutMs: 20 };
-  for (;;) {
-    const [outcome] = await agent.probe(target, stage.signal);
+  const target = targetOf(stage, service, 'ClusterIP', family);
+  for (let localPort = FIRST_PORT; ; localPort += 1) {
+    const elapsed = performance.now() - began;
+    if (elapsed > DEADLINE_MS) throw new Error(`${service.name} does not answer ${from} over ${family}`);
+    // short, to see it soon; longer and longer, as on a slow machine no answer is that quick
+    const timeoutMs = Math.round(FIRST_PATIENCE_MS + elapsed / 10);
+    const [outcome] = await agent.probe({ ...target, localPort, timeoutMs }, stage.signal);
     if (outcome?.kind === 'answer') return performance.now() - began;
-    if (performance.now() - began > 20_000) throw new Error(`${service.name} does not answer ${from} over ${family}`);
-    await sleep(2, undefined, { signal: stage.signal });
+    await sleep(PAUSE_MS, undefined, { signal: stage.signal });
   }
 };
 
-/** Creates the Services and waits until both nodes serve them in both families. */
-export const createServices = async (stage: Stage): Promise<void> => {
+const describeService = ({ name, protocol, clusterIPs, port, nodePort }: DemoService): string =>
+  `${name.padEnd(4)}  ${protocol}  ClusterIPs ${clusterIPs.IPv4} and ${clusterIPs.IPv6} port ${port}, NodePort ${nodePort}`;
+
+/** Creates the Services and waits until both nodes serve them in both families. Gives the server of the leaving pod. */
+export const createServices = async (stage: Stage): Promise<Running<ServerState>> => {
   const { page, lab, cluster } = stage;
   page.section('Two Services of both families, with two pods on each node');
-  await Promise.all(FIRST_PODS.map((pod) => serveOn(stage, pod)));
-  const agents = [CALLING_POD, 'node2'] as const;
-  await Promise.all(agents.map((name) => lab.agent(name)));
-  for (const { name, protocol, clusterIPs, port, nodePort } of [WEB, ECHO]) {
-    const at = `ClusterIPs ${clusterIPs.IPv4} and ${clusterIPs.IPv6} port ${port}, NodePort ${nodePort}`;
-    page.say(`${name.padEnd(5)} ${protocol}  ${at}`);
-  }
+  page.say(...[WEB, ECHO].map(describeService));
+  const leavingServer = serveOn(stage, LEAVING_POD);
+  await Promise.all(FIRST_PODS.map((pod) => (pod === LEAVING_POD ? leavingServer : serveOn(stage, pod))));
+  const callers = [CALLING_POD, 'node2'] as const;
+  await Promise.all(callers.map((name) => lab.agent(name)));
   const began = performance.now();
-  const wait = (service: DemoService) =>
-    agents.flatMap((from) => FAMILIES.map((family) => firstAnswer(stage, from, service, family, began)));
-  const answers = Promise.all([WEB, ECHO].flatMap(wait));
-  await Promise.all([
-    cluster.put(
-      [WEB, ECHO].flatMap((service) => [serviceObject(service), ...sliceObjects(lab, service, allReady(FIRST_PODS))]),
-    ),
-    answers,
+  const objects = [WEB, ECHO].flatMap((service) => [
+    serviceObject(service),
+    ...sliceObjects(lab, service, allReady(FIRST_PODS)),
   ]);
-  const times = await answers;
+  const waits = [WEB, ECHO].flatMap((service) =>
+    callers.flatMap((from) => FAMILIES.map((family) => firstAnswer(stage, from, service, family, began))),
+  );
+  const [times] = await Promise.all([Promise.all(waits), cluster.put(objects)]);
   page.say(
     '',
-    `From the write to the API server to the first answer: ${Math.round(Math.min(...times))} ms;` +
-      ` both Services, on both nodes, in both families: ${Math.round(Math.max(...times))} ms.`,
+    `From the write to the API server to the first answer: ${Math.round(Math.min(...times))} ms;`,
+    `until both Services answered on both nodes in both families: ${Math.round(Math.max(...times))} ms.`,
   );
+  return leavingServer;
 };

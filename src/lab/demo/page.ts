@@ -1,27 +1,40 @@
-/** The demo's way of talking: numbered sections of plain text on stdout, in colour on a terminal. Knows no content. */
+/** The demo's way of talking: numbered sections of plain text, in colour where that is wanted. Knows no content. */
 import { styleText } from 'node:util';
+import type { Claim } from './findings.ts';
 
 /** A cell of a table; numbers stand to the right. */
-export type Cell = string | number;
+type Cell = string | number;
 
 export interface Page {
   section(title: string): void;
   say(...lines: readonly string[]): void;
   /** Said in passing: what something means. */
   note(...lines: readonly string[]): void;
-  /** What a program wrote, or what one would type. */
+  /** What a program wrote, or what one would type. What is too wide goes on in the next line. */
   quote(...lines: readonly string[]): void;
   /** A claim that was just tried: kept or not. */
-  verdict(isKept: boolean, text: string): void;
+  verdict(claim: Claim): void;
   table(head: readonly string[], rows: readonly (readonly Cell[])[]): void;
 }
 
+export interface PageOptions {
+  readonly write: (text: string) => void;
+  readonly inColour: boolean;
+}
+
+const WIDTH = 100;
 const INDENT = '   ';
 const GAP = '  ';
-const RULE_WIDTH = 100;
+/** Before what is left of a line that was too wide. */
+const HANG = '    ';
+/** Where such a line may be broken: after a comma, and before a match or a jump of a rule. */
+const BREAK = /(?<=,)|(?= -[mj] )/;
 
-/** Pads each column to its widest cell. A column's first number decides where its cells stand. */
-export const columns = (head: readonly string[], rows: readonly (readonly Cell[])[]): readonly string[] => {
+/** Undefined: as the terminal has it. */
+type Style = Parameters<typeof styleText>[0] | undefined;
+
+/** Pads each column to its widest cell. A column with numbers in it stands to the right, its title too. */
+const columns = (head: readonly string[], rows: readonly (readonly Cell[])[]): readonly string[] => {
   const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => String(row[i] ?? '').length)));
   const isNumeric = head.map((_, i) => rows.some((row) => typeof row[i] === 'number'));
   const line = (row: readonly Cell[]): string =>
@@ -35,25 +48,41 @@ export const columns = (head: readonly string[], rows: readonly (readonly Cell[]
   return [line(head), ...rows.map(line)];
 };
 
-export const openPage = (write: (text: string) => void): Page => {
+const fold = (text: string): readonly string[] => {
+  const lines: string[] = [];
+  let line = '';
+  for (const part of text.split(BREAK)) {
+    if (line !== '' && INDENT.length + line.length + part.length > WIDTH) {
+      lines.push(line);
+      line = HANG + part.trimStart();
+    } else {
+      line += part;
+    }
+  }
+  return [...lines, line];
+};
+
+export const openPage = ({ write, inColour }: PageOptions): Page => {
   let sections = 0;
-  const lines = (style: Parameters<typeof styleText>[0], texts: readonly string[]): void => {
-    for (const text of texts) write(text === '' ? '\n' : `${INDENT}${styleText(style, text)}\n`);
+  const paint = (style: Style, text: string): string =>
+    inColour && style !== undefined ? styleText(style, text) : text;
+  const lines = (style: Style, texts: readonly string[]): void => {
+    for (const text of texts) write(text === '' ? '\n' : `${INDENT}${paint(style, text)}\n`);
   };
   return {
     section: (title) => {
       sections += 1;
       const heading = `── ${sections}. ${title} `;
-      write(`\n${styleText(['bold', 'cyan'], heading.padEnd(RULE_WIDTH, '─'))}\n\n`);
+      write(`\n${paint(['bold', 'cyan'], heading.padEnd(WIDTH, '─'))}\n\n`);
     },
-    say: (...texts) => lines('reset', texts),
+    say: (...texts) => lines(undefined, texts),
     note: (...texts) => lines('gray', texts),
-    quote: (...texts) => lines('yellow', texts),
-    verdict: (isKept, text) => lines(isKept ? 'green' : ['bold', 'red'], [`${isKept ? '✔' : '✘'} ${text}`]),
+    quote: (...texts) => lines('yellow', texts.flatMap(fold)),
+    verdict: ({ isKept, text }) => lines(isKept ? 'green' : ['bold', 'red'], [`${isKept ? '✔' : '✘'} ${text}`]),
     table: (head, rows) => {
       const [first = '', ...rest] = columns(head, rows);
       lines('bold', [first]);
-      lines('reset', rest);
+      lines(undefined, rest);
     },
   };
 };

@@ -8,7 +8,7 @@ import { type Cluster, type NodeProxy, startCluster } from '../cluster.ts';
 import type { Running, ServerState } from '../network/agent/calls.ts';
 import { createNetwork, type Lab } from '../network/lab.ts';
 import { type HostName, LAB_NETWORKS, type NodeName } from '../network/plan.ts';
-import { ECHO, NODES, nodeObject, WEB } from './objects.ts';
+import { ECHO, FAMILIES, NODES, nodeObject, WEB } from './objects.ts';
 import type { Page } from './page.ts';
 
 export interface Stage {
@@ -24,29 +24,33 @@ export const LEAVING_POD: HostName = 'remote2';
 export const JOINING_POD: HostName = 'remote3';
 export const CALLING_POD: HostName = 'pod3';
 
-/** Where pods are: whoever comes from elsewhere is masqueraded. */
-export const PROXY_FLAGS: readonly string[] = [
-  `--cluster-cidr=${LAB_NETWORKS.cluster.IPv4},${LAB_NETWORKS.cluster.IPv6}`,
-];
+/** The pods behind the Services after that. */
+export const LAST_PODS: readonly HostName[] = FIRST_PODS.map((pod) => (pod === LEAVING_POD ? JOINING_POD : pod));
 
-/** Plays on a new stage, and takes it down whatever happens. `play` is over when this is. */
-export const withStage = async (
-  page: Page,
-  signal: AbortSignal,
-  play: (stage: Stage) => Promise<void>,
-): Promise<void> => {
-  const lab = await createNetwork({ pods: { node1: 3, node2: 3 }, signal });
+/** Where pods are: whoever comes from elsewhere is masqueraded. */
+const PROXY_FLAGS: readonly string[] = [`--cluster-cidr=${LAB_NETWORKS.cluster.IPv4},${LAB_NETWORKS.cluster.IPv6}`];
+
+/** Plays on a new stage, and takes it down whatever happens. Throws the signal's reason when that has come. */
+export const withStage = async <T>(page: Page, signal: AbortSignal, play: (stage: Stage) => Promise<T>): Promise<T> => {
+  const lab = await createNetwork({ pods: { node1: 3, node2: 3 }, signal }).catch((error: unknown) => {
+    if (!(error instanceof AggregateError)) signal.throwIfAborted(); // that one says what could not be taken down
+    throw error;
+  });
   let cluster: Cluster | undefined;
-  const stop = (): void => void lab.remove().catch(() => undefined); // the call below tells
-  signal.addEventListener('abort', stop, { once: true });
-  try {
+  const perform = async (): Promise<T> => {
     signal.throwIfAborted();
     cluster = await startCluster(lab);
-    await play({ lab, cluster, page, signal });
-  } finally {
-    signal.removeEventListener('abort', stop);
-    await Promise.all([lab.remove(), cluster?.remove()]);
-  }
+    return play({ lab, cluster, page, signal });
+  };
+  const stop = (): void => void lab.remove().catch(() => undefined); // the call below tells
+  signal.addEventListener('abort', stop, { once: true });
+  const [outcome] = await Promise.allSettled([perform()]);
+  signal.removeEventListener('abort', stop);
+  await Promise.all([lab.remove(), cluster?.remove()]);
+  // only now: Ctrl-C reaches all processes at once, and the end of another one may be noticed before it
+  signal.throwIfAborted();
+  if (outcome.status === 'rejected') throw outcome.reason;
+  return outcome.value;
 };
 
 /** Starts a Service's server on a pod, in the name of the pod. */
@@ -59,9 +63,23 @@ export const serveOn = async ({ lab, signal }: Stage, pod: HostName): Promise<Ru
 /** Starts the proxy of a node, and waits until it has looked at the kernel and at the cluster. */
 export const startProxyOn = async ({ cluster }: Stage, node: NodeName): Promise<NodeProxy> => {
   const proxy = cluster.startProxy(node, PROXY_FLAGS);
-  for (const family of ['IPv4', 'IPv6']) await proxy.said(new RegExp(`"ipFamily":"${family}","fullSync":true.*\n`));
+  await Promise.all(FAMILIES.map((family) => proxy.said(new RegExp(`"ipFamily":"${family}","fullSync":true.*\n`))));
   return proxy;
 };
+
+/** What one would type to start it. */
+export const commandLines = (node: NodeName): readonly string[] => [
+  `${node}$ pointsman run --kubeconfig=… --hostname-override=${node} \\`,
+  `           ${PROXY_FLAGS.join(' ')}`,
+];
+
+/** What it has said so far, without the date. */
+export const logLines = (proxy: NodeProxy): readonly string[] =>
+  proxy
+    .log()
+    .trimEnd()
+    .split('\n')
+    .map((line) => line.replace(/^\[\S+ (\S+)\]/, '$1'));
 
 export const putNodes = ({ lab, cluster }: Stage): Promise<void> =>
   cluster.put(NODES.map((node) => nodeObject(lab, node)));

@@ -5,6 +5,9 @@
  * the lab of a process that was killed, and for the grandchildren of this one.
  */
 import { readdirSync, statSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isLeftover, listNamespaces, NETNS_FOLDER } from './names.ts';
 import { ipBatch } from './tools.ts';
@@ -55,15 +58,17 @@ export const removeNamespaces = async (namespaces: readonly string[]): Promise<v
   await killProcesses(doomed);
   await ipBatch(
     doomed.map((namespace) => `netns delete ${namespace}`),
-    { force: true },
+    { force: true, shielded: true },
   );
   const left = listNamespaces().filter((namespace) => doomed.includes(namespace));
   if (left.length > 0) throw new Error(`namespaces ${left.join(', ')} cannot be removed`);
 };
 
-/** Removes the namespaces of labs whose process is gone, and says which they were. */
+/** Removes the namespaces and folders of labs whose process is gone, and says which they were. */
 export const removeLeftovers = async (): Promise<readonly string[]> => {
-  const leftovers = listNamespaces().filter(isLeftover);
-  await removeNamespaces(leftovers);
-  return leftovers;
+  const namespaces = listNamespaces().filter(isLeftover);
+  await removeNamespaces(namespaces);
+  const folders = readdirSync(tmpdir()).filter(isLeftover);
+  for (const folder of folders) await rm(join(tmpdir(), folder), { recursive: true, force: true });
+  return [...namespaces, ...folders];
 };

@@ -4,6 +4,7 @@
  * A shell in a session of its own waits for the end of a pipe whose other end only this process holds; the kernel
  * closes it however the process ends. No signal handler could do that, and none gets in the way of the program's own.
  */
+import { tmpdir } from 'node:os';
 import { execa } from 'execa';
 import { NETNS_FOLDER } from './names.ts';
 import { toolEnvironment } from './tools.ts';
@@ -23,12 +24,13 @@ for pause in 0 1; do
     pids=$(ip netns pids "\${path##*/}") && [ -n "$pids" ] && kill -9 $pids
     ip netns delete "\${path##*/}"
   done
+  rm -rf -- "$2/$1"*
 done
 `;
 
-/** Guards all namespaces whose names begin with `prefix`. */
+/** Guards all namespaces, and folders for temporary files, whose names begin with `prefix`. */
 export const startGuard = (prefix: string): Guard => {
-  const shell = execa('sh', ['-c', SCRIPT, 'lab-guard', prefix], {
+  const shell = execa('sh', ['-c', SCRIPT, 'lab-guard', prefix, tmpdir()], {
     detached: true,
     cleanup: false,
     stdin: 'pipe',

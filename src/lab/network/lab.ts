@@ -92,11 +92,8 @@ export const createNetwork = async (options: LabOptions = {}): Promise<Lab> => {
   const namespaces = namespacesOf(plan);
   const guard = startGuard(prefix);
   const takeDown = async (): Promise<void> => {
-    try {
-      await removeNamespaces(namespaces);
-    } finally {
-      await guard.dismiss();
-    }
+    await removeNamespaces(namespaces);
+    await guard.dismiss(); // not when something is left: it tries again when we end
   };
   try {
     await build(plan, options.signal);

@@ -38,8 +38,8 @@ export const listNamespaces = (): readonly string[] => {
   }
 };
 
-/** Whether a namespace is a lab's whose process is gone. */
-export const isLeftover = (namespace: string): boolean => {
-  const [, pid, start] = NAME.exec(namespace) ?? [];
+/** Whether a namespace, or a folder with such a name, is a lab's whose process is gone. */
+export const isLeftover = (name: string): boolean => {
+  const [, pid, start] = NAME.exec(name) ?? [];
   return pid !== undefined && startOf(Number(pid)) !== start;
 };

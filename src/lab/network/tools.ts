@@ -14,12 +14,14 @@ interface IpOptions {
   readonly namespace?: string;
   /** Go on after a line that fails. */
   readonly force?: boolean;
+  /** Ctrl-C in a terminal, which reaches all that a command has started, is not to stop it. */
+  readonly shielded?: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** Runs many `ip` commands in one process: starting one each would be most of a lab's cost. */
 export const ipBatch = async (lines: readonly string[], options: IpOptions = {}): Promise<void> => {
-  const { namespace, force = false, signal } = options;
+  const { namespace, force = false, shielded = false, signal } = options;
   const where = namespace === undefined ? [] : ['-n', namespace];
   const { failed, isCanceled, stderr, shortMessage } = await execa(
     'ip',
@@ -27,6 +29,7 @@ export const ipBatch = async (lines: readonly string[], options: IpOptions = {})
     {
       input: `${lines.join('\n')}\n`,
       reject: false,
+      detached: shielded,
       timeout: DEADLINE_MS,
       env: toolEnvironment(),
       ...(signal === undefined ? {} : { cancelSignal: signal }),

@@ -24,6 +24,7 @@ const ours = (family: IPFamily): readonly Wish[] => {
       bridgeInterface: '',
       interfaceNamePrefix: '',
       nodePortAddresses: ['10.250.0.1/32', 'fd50::1/128'],
+      seesLocalAddresses: false,
       masqueradeBit: 14,
       masqueradeAll: false,
       dropInvalid: true,

@@ -1,0 +1,165 @@
+/** What the node needs whatever its Services: link, sets, a constant number of rules, kernel settings. Pure. */
+import type { Fragment } from '../../dataplane/contract.ts';
+import type { NodeContext } from '../../model/node.ts';
+import { forwardMarked, markMasquerade, masquerade } from '../xtables/masquerade.ts';
+import { FORWARD, MARK_MASQ, POSTROUTING, PROXY_FIREWALL, SERVICES } from '../xtables/names.ts';
+import { type Chain, chain, type Jump, jump } from '../xtables/objects.ts';
+import type { JumpRank } from '../xtables/restore.ts';
+import { FROM_LOCAL, fromPod, loopback, NEW, rejectTarget, rule, TO_LOCAL } from '../xtables/rule.ts';
+import {
+  IPVS_FILTER,
+  IPVS_MARK,
+  IPVS_OUT,
+  LOAD_BALANCER,
+  NODE_PORT,
+  SET_NAMES,
+  type SetName,
+  SOURCE_RANGES,
+  setDefinition,
+  setName,
+} from './names.ts';
+import { device, ipSet, ipvsTimeouts, sysctl, type Wish } from './objects.ts';
+import type { IpvsSettings } from './settings.ts';
+
+/** In the order in which they are put on top. */
+const JUMPS: readonly Jump[] = [
+  jump('mangle', 'PREROUTING', `-j ${IPVS_MARK}`),
+  jump('mangle', 'OUTPUT', `-j ${IPVS_OUT}`),
+  jump('nat', 'OUTPUT', `-j ${SERVICES}`),
+  jump('nat', 'PREROUTING', `-j ${SERVICES}`),
+  jump('nat', 'POSTROUTING', `-j ${POSTROUTING}`),
+  jump('filter', 'FORWARD', `-j ${FORWARD}`),
+  jump('filter', 'INPUT', `-j ${NODE_PORT}`),
+  jump('filter', 'INPUT', `-j ${PROXY_FIREWALL}`),
+  jump('filter', 'FORWARD', `-j ${PROXY_FIREWALL}`),
+  jump('filter', 'INPUT', `-j ${IPVS_FILTER}`),
+];
+
+/** Higher ranks are put on top later. */
+export const jumpRank: JumpRank = ({ id }) => JUMPS.findIndex((known) => known.id === id);
+
+export const base = (node: NodeContext, settings: IpvsSettings): Fragment<Wish> => ({
+  owner: 'base',
+  since: 0,
+  objects: [
+    ...kernelSettings(settings),
+    device,
+    ...SET_NAMES.map((name) => ipSet(setDefinition(name, node.family))),
+    ...chains(node),
+    ...JUMPS,
+  ],
+});
+
+/** kube-proxy's. IPVS tells conntrack what it does, forgets connections to what is gone, and so on (ipvs-sysctl.rst). */
+export const kernelSettings = ({ strictARP, timeouts, ignoresReuse }: IpvsSettings): readonly Wish[] => [
+  sysctl('net/ipv4/vs/conntrack', 1),
+  ...(ignoresReuse ? [sysctl('net/ipv4/vs/conn_reuse_mode', 0)] : []),
+  sysctl('net/ipv4/vs/expire_nodest_conn', 1),
+  sysctl('net/ipv4/vs/expire_quiescent_template', 1),
+  sysctl('net/ipv4/ip_forward', 1),
+  ...(strictARP ? [sysctl('net/ipv4/conf/all/arp_ignore', 1), sysctl('net/ipv4/conf/all/arp_announce', 2)] : []),
+  ...(timeouts.tcp + timeouts.tcpFin + timeouts.udp > 0 ? [ipvsTimeouts(timeouts)] : []),
+];
+
+const chains = (node: NodeContext): readonly Chain[] => [
+  chain('mangle', IPVS_MARK, markForPods(node)),
+  chain('mangle', IPVS_OUT, markForNode(node)),
+  chain('nat', SERVICES, services(node)),
+  chain('nat', LOAD_BALANCER, [
+    rule({ matches: [inSet(node, 'LOAD-BALANCER-LOCAL', 'dst,dst')] }, 'RETURN'),
+    rule({}, MARK_MASQ),
+  ]),
+  chain('nat', NODE_PORT, nodePorts(node)),
+  chain('nat', MARK_MASQ, markMasquerade(node)),
+  chain('nat', POSTROUTING, [
+    rule({ comment: 'kubernetes: hairpin', matches: [inSet(node, 'LOOP-BACK', 'dst,dst,src')] }, 'MASQUERADE'),
+    ...masquerade(node),
+  ]),
+  chain('filter', FORWARD, forwardMarked(node)),
+  chain('filter', NODE_PORT, [
+    rule({ comment: 'kubernetes: health check', matches: [inSet(node, 'HEALTH-CHECK-NODE-PORT', 'dst')] }, 'ACCEPT'),
+  ]),
+  chain('filter', PROXY_FIREWALL, [rule({ matches: [inSet(node, 'LOAD-BALANCER-FW', 'dst,dst')] }, SOURCE_RANGES)]),
+  chain('filter', SOURCE_RANGES, [
+    rule({ matches: [inSet(node, 'LOAD-BALANCER-SOURCE-CIDR', 'dst,dst,src')] }, 'RETURN'),
+    rule({ matches: [inSet(node, 'LOAD-BALANCER-SOURCE-IP', 'dst,dst,src')] }, 'RETURN'),
+    rule({}, 'DROP'),
+  ]),
+  chain('filter', IPVS_FILTER, guard(node)),
+];
+
+const inSet = ({ family }: NodeContext, name: SetName, flags: string, negated = ''): string =>
+  `-m set ${negated}--match-set ${setName(name, family)} ${flags}`;
+
+const setMark = ({ family }: NodeContext): string =>
+  `SET --map-set ${setName('EXTERNAL-POLICY-MARK', family)} dst,dst --map-mark`;
+
+/** Under external policy Local pods reach the cluster's endpoints: the mark leads to another virtual server. */
+const markForPods = (node: NodeContext): readonly string[] =>
+  node.localDetector === undefined ? [] : [rule(fromPod(node.localDetector, false), setMark(node))];
+
+/**
+ * The node's own packets: IPVS gets them before table filter does, so what must not pass is dropped here. Its source is
+ * often the VIP itself.
+ */
+const markForNode = (node: NodeContext): readonly string[] => [
+  rule({ matches: [inSet(node, 'DROP-INTERNAL', 'dst,dst')] }, 'DROP'),
+  rule(
+    {
+      comment: 'kubernetes: not in the source ranges',
+      matches: [
+        inSet(node, 'LOAD-BALANCER-FW', 'dst,dst'),
+        inSet(node, 'LOAD-BALANCER-SOURCE-CIDR', 'dst,dst,src', '! '),
+        inSet(node, 'LOAD-BALANCER-SOURCE-IP', 'dst,dst,src', '! '),
+      ],
+    },
+    'DROP',
+  ),
+  rule({}, setMark(node)),
+];
+
+const services = (node: NodeContext): readonly string[] => {
+  const masqueraded = (name: SetName, more = {}): string =>
+    rule({ ...more, matches: [inSet(node, name, 'dst,dst')] }, MARK_MASQ);
+  const outsiders =
+    node.localDetector === undefined ? [] : [masqueraded('CLUSTER-IP', fromPod(node.localDetector, true))];
+  return [
+    rule({ source: loopback(node.family) }, 'RETURN'),
+    // the node's own packet to an address on the device has that address as its source, and would leave with it
+    rule({ comment: 'kubernetes: from the node itself', matches: [inSet(node, 'IPVS-IPS', 'src')] }, MARK_MASQ),
+    ...(node.masqueradeAll ? [masqueraded('CLUSTER-IP')] : outsiders),
+    rule({ matches: [inSet(node, 'LOAD-BALANCER', 'dst,dst')] }, LOAD_BALANCER),
+    masqueraded('EXTERNAL-IP'),
+    // no later rule, such as a host port's, is to take these away from IPVS
+    ...(['CLUSTER-IP', 'LOAD-BALANCER', 'EXTERNAL-IP', 'EXTERNAL-IP-LOCAL'] as const).map((name) =>
+      rule({ matches: [inSet(node, name, 'dst,dst')] }, 'ACCEPT'),
+    ),
+    rule({ matches: [TO_LOCAL] }, NODE_PORT),
+  ];
+};
+
+/** Policy Local keeps the client's address, except for the node's own packets: their answers have to find back. */
+const nodePorts = (node: NodeContext): readonly string[] =>
+  (
+    [
+      ['TCP', 'NODE-PORT-TCP', 'NODE-PORT-LOCAL-TCP', 'dst'],
+      ['UDP', 'NODE-PORT-UDP', 'NODE-PORT-LOCAL-UDP', 'dst'],
+      ['SCTP', 'NODE-PORT-SCTP-HASH', 'NODE-PORT-LOCAL-SCTP-HASH', 'dst,dst'],
+    ] as const
+  ).flatMap(([protocol, all, local, flags]) => [
+    rule({ protocol, matches: [inSet(node, local, flags), FROM_LOCAL.replace('--src', '! --src')] }, 'RETURN'),
+    rule({ protocol, matches: [inSet(node, all, flags)] }, MARK_MASQ),
+  ]);
+
+/** Whatever of the host listens on all addresses must not be reached by those of Services (k/k#72236). */
+const guard = (node: NodeContext): readonly string[] => {
+  const outside = node.localDetector === undefined ? {} : fromPod(node.localDetector, true);
+  return [
+    rule({ matches: [inSet(node, 'DROP-INTERNAL', 'dst,dst')] }, 'DROP'),
+    rule({ ...outside, matches: [inSet(node, 'DROP-EXTERNAL', 'dst,dst')] }, 'DROP'),
+    ...(['LOAD-BALANCER', 'CLUSTER-IP', 'EXTERNAL-IP', 'EXTERNAL-IP-LOCAL'] as const).map((name) =>
+      rule({ matches: [inSet(node, name, 'dst,dst')] }, 'RETURN'),
+    ),
+    rule({ matches: [NEW, inSet(node, 'IPVS-IPS', 'dst')] }, rejectTarget(node.family)),
+  ];
+};

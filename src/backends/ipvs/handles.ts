@@ -1,0 +1,59 @@
+/** The kernel's ends that this mode talks to: IPVS, sets, links. Both IP families share them. */
+import { Ipvs } from '../../ipvs-netlink/ipvs.ts';
+import { runTool } from '../../kernel/host.ts';
+import { Connection } from '../../netlink/connection.ts';
+import { ERRNO, NetlinkError } from '../../netlink/error.ts';
+import { type SetDefinition, typeRevision } from '../../netlink/ipset.ts';
+import { openSocket, PROTOCOL } from '../../netlink/socket.ts';
+
+export interface Handles {
+  readonly ipvs: Ipvs;
+  readonly sets: Connection;
+  readonly links: Connection;
+  /** The newest revision of a set's type that the kernel has. */
+  revisionOf(set: SetDefinition): number;
+}
+
+const MODULE = 'ip_vs';
+const MODPROBE_MS = 30_000;
+
+/** Throws, naming what is missing, when the kernel cannot do IPVS or sets. */
+export const openHandles = async (): Promise<Handles> => {
+  const ipvs = await openIpvs();
+  const sets = new Connection(openSocket(PROTOCOL.NETFILTER));
+  const links = new Connection(openSocket(PROTOCOL.ROUTE));
+  const revisions = new Map<string, number>();
+  const revisionOf = ({ type, family }: SetDefinition): number => {
+    const known = revisions.get(`${type} ${family}`);
+    if (known !== undefined) return known;
+    const revision = typeRevision(sets, type, family);
+    revisions.set(`${type} ${family}`, revision);
+    return revision;
+  };
+  return { ipvs, sets, links, revisionOf };
+};
+
+const openIpvs = async (): Promise<Ipvs> => {
+  try {
+    return Ipvs.open();
+  } catch (error) {
+    if (!(error instanceof NetlinkError) || error.errno !== ERRNO.ENOENT) throw error;
+  }
+  const said = await modprobe();
+  try {
+    return Ipvs.open();
+  } catch (error) {
+    if (!(error instanceof NetlinkError) || error.errno !== ERRNO.ENOENT) throw error;
+    throw new Error(`mode ipvs needs the kernel module ${MODULE}, which is not loaded and cannot be loaded: ${said}`);
+  }
+};
+
+/** What modprobe had to say; it may be missing, and the module built in all the same. */
+const modprobe = async (): Promise<string> => {
+  try {
+    const { exitCode, stderr } = await runTool('modprobe', [MODULE], { timeoutMs: MODPROBE_MS });
+    return exitCode === 0 ? 'modprobe succeeded, and the kernel still has no IPVS' : stderr;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+};

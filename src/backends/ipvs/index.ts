@@ -1,0 +1,70 @@
+/**
+ * The ipvs backend: the engine's contract over IPVS, ipset and rtnetlink, and a constant number of iptables rules.
+ *
+ * Kernel objects are virtual servers, real servers, addresses on the dummy link, sets and their entries, the chains that
+ * look into the sets, and a few kernel settings. What Services want are frontends, which are taken apart into those.
+ */
+import { type Backend, KernelError } from '../../dataplane/contract.ts';
+import type { IptablesTools } from '../../kernel/iptables.ts';
+import type { IPFamily } from '../../model/address.ts';
+import { NetlinkError } from '../../netlink/error.ts';
+import { readRules, writeRules } from '../xtables/driver.ts';
+import { formatRule } from '../xtables/objects.ts';
+import { Frontends } from './arrange.ts';
+import { base, kernelSettings } from './base.ts';
+import { compile } from './compile.ts';
+import { Draining } from './draining.ts';
+import type { Handles } from './handles.ts';
+import { formatObject, type Held, type Sysctl, type Wish } from './objects.ts';
+import { type Payload, plan } from './plan.ts';
+import { print } from './print.ts';
+import { readHeld } from './read.ts';
+import type { IpvsSettings } from './settings.ts';
+import { writeMessages } from './write.ts';
+
+/** Enough for a few hundred Services: each group is one turn of the process. */
+const GROUP_SIZE = 4_000;
+
+export interface IpvsOptions {
+  readonly family: IPFamily;
+  readonly settings: IpvsSettings;
+  /** Undefined where nothing is ever read or written (a dump). */
+  readonly kernel?: { readonly handles: Handles; readonly tools: IptablesTools };
+}
+
+export const ipvsBackend = ({ family, settings, kernel }: IpvsOptions): Backend<Wish, Payload> => {
+  const draining = kernel === undefined ? undefined : new Draining(kernel.handles.ipvs);
+  const sysctls = kernelSettings(settings).filter((object): object is Sysctl => object.kind === 'sysctl');
+  return {
+    mode: 'ipvs',
+    groupSize: GROUP_SIZE,
+    base: (node) => base(node, settings),
+    compile: (service, node) => compile(service, node, settings),
+    arranger: () => new Frontends(),
+    plan,
+    format,
+    print,
+    read: async () => {
+      if (kernel === undefined || draining === undefined) throw offline();
+      try {
+        const rules = await readRules(kernel.tools[family]);
+        const held = await readHeld(kernel.handles, draining, family, settings, sysctls);
+        return new Map<string, Held>([...rules.values(), ...held].map((object) => [object.id, object]));
+      } catch (error) {
+        throw error instanceof NetlinkError ? new KernelError('environment', `netlink: ${error.message}`) : error;
+      }
+    },
+    apply: async ({ payload }) => {
+      if (kernel === undefined || draining === undefined) throw offline();
+      if (payload.by === 'iptables') await writeRules(kernel.tools[family], payload.input);
+      else await writeMessages(kernel.handles, draining, payload.changes);
+    },
+  };
+};
+
+const offline = (): Error => new Error('this backend was made for a dump, and has no kernel');
+
+const format = (object: Wish): string => {
+  if (object.kind === 'frontend') return object.objects.map(formatObject).join('\n');
+  return object.kind === 'chain' || object.kind === 'jump' ? formatRule(object) : formatObject(object);
+};

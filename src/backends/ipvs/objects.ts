@@ -1,0 +1,189 @@
+/** The objects of this backend: what owners want, and what the kernel holds. Data, constructors and their listing form. */
+import type { KernelObject } from '../../dataplane/contract.ts';
+import type { DestinationKey, DestinationSettings, ServiceKey, ServiceSettings } from '../../ipvs-netlink/types.ts';
+import type { IPFamily } from '../../model/address.ts';
+import type { SetDefinition, SetEntry } from '../../netlink/ipset.ts';
+import type { Chain, Jump } from '../xtables/objects.ts';
+import { DEVICE } from './names.ts';
+
+export interface VirtualServer extends KernelObject {
+  readonly kind: 'virtual-server';
+  readonly key: ServiceKey;
+  readonly settings: ServiceSettings;
+}
+
+export interface RealServer extends KernelObject {
+  readonly kind: 'real-server';
+  readonly service: ServiceKey;
+  readonly key: DestinationKey;
+  readonly settings: DestinationSettings;
+}
+
+/** The dummy link. */
+export interface Device extends KernelObject {
+  readonly kind: 'device';
+}
+
+/** An address on the dummy link. */
+export interface Address extends KernelObject {
+  readonly kind: 'address';
+  readonly address: string;
+}
+
+export interface IpSet extends KernelObject {
+  readonly kind: 'set';
+  readonly definition: SetDefinition;
+}
+
+export interface Entry extends KernelObject {
+  readonly kind: 'entry';
+  readonly set: SetDefinition;
+  readonly entry: SetEntry;
+}
+
+/** A kernel setting below /proc/sys. It is never taken back: others may have come to rely on it. */
+export interface Sysctl extends KernelObject {
+  readonly kind: 'sysctl';
+  readonly path: string;
+}
+
+/** IPVS's own time-outs, in seconds; 0 = as it is. */
+export interface IpvsTimeouts extends KernelObject {
+  readonly kind: 'timeouts';
+  readonly seconds: { readonly tcp: number; readonly tcpFin: number; readonly udp: number };
+}
+
+export type IpvsObject = VirtualServer | RealServer | Device | Address | IpSet | Entry | Sysctl | IpvsTimeouts;
+export type Held = IpvsObject | Chain | Jump;
+
+/** All that belongs to one way to a service port: of two Services that want the same, one gets the whole of it. */
+export interface Frontend extends KernelObject {
+  readonly kind: 'frontend';
+  readonly objects: readonly (VirtualServer | RealServer | Entry)[];
+}
+
+export type Wish = Held | Frontend;
+
+const PROTOCOL_FLAG = { TCP: '-t', UDP: '-u', SCTP: '--sctp-service' } as const;
+
+const hostPort = ({ address, port }: DestinationKey): string =>
+  address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+
+/** As ipvsadm names it: `-t 10.96.0.1:443`, `-f 16385 -6`. */
+export const serviceFlag = (key: ServiceKey): string =>
+  'fwmark' in key
+    ? `-f ${key.fwmark}${key.family === 'IPv6' ? ' -6' : ''}`
+    : `${PROTOCOL_FLAG[key.protocol]} ${hostPort(key)}`;
+
+const schedulerFlags = (settings: ServiceSettings): string => {
+  const { scheduler, hasFallback, hashesPort } = settings;
+  const prefix = scheduler === 'mh' || scheduler === 'sh' ? scheduler : 'flag';
+  const [first, second] = prefix === 'flag' ? ['flag-1', 'flag-2'] : [`${prefix}-fallback`, `${prefix}-port`];
+  const flags = [...(hasFallback ? [first] : []), ...(hashesPort ? [second] : [])];
+  return flags.length === 0 ? '' : ` -b ${flags.join(',')}`;
+};
+
+export const virtualServer = (key: ServiceKey, settings: ServiceSettings): VirtualServer => {
+  const persistence = settings.persistenceSeconds > 0 ? ` -p ${settings.persistenceSeconds}` : '';
+  const onePacket = settings.isOnePacket ? ' -o' : '';
+  return {
+    kind: 'virtual-server',
+    id: `service ${serviceFlag(key)}`,
+    content: `-s ${settings.scheduler}${onePacket}${persistence}${schedulerFlags(settings)}`,
+    key,
+    settings,
+  };
+};
+
+const FORWARDING_FLAG = { masquerade: '-m', local: '-m', tunnel: '-i', route: '-g', bypass: '-g' } as const;
+
+export const realServer = (service: ServiceKey, key: DestinationKey, settings: DestinationSettings): RealServer => {
+  const { forwarding, weight, upperThreshold, lowerThreshold } = settings;
+  const bounds = upperThreshold + lowerThreshold > 0 ? ` -x ${upperThreshold} -y ${lowerThreshold}` : '';
+  return {
+    kind: 'real-server',
+    id: `server ${serviceFlag(service)} -r ${hostPort(key)}`,
+    content: `${FORWARDING_FLAG[forwarding]} -w ${weight}${bounds}`,
+    service,
+    key,
+    settings,
+  };
+};
+
+export const device: Device = { kind: 'device', id: `link ${DEVICE}`, content: 'dummy' };
+
+export const address = (ip: string): Address => ({ kind: 'address', id: `address ${ip}`, content: '', address: ip });
+
+/** hash sets grow by themselves, so their size is not listed. */
+export const ipSet = (definition: SetDefinition): IpSet => {
+  const { name, type, family, maxEntries, hasMarks } = definition;
+  const shape =
+    type === 'bitmap:port'
+      ? 'range 0-65535'
+      : `family ${family === 'IPv6' ? 'inet6' : 'inet'} hashsize 1024 maxelem ${maxEntries}`;
+  return { kind: 'set', id: `set ${name}`, content: `${type} ${shape}${hasMarks ? ' skbinfo' : ''}`, definition };
+};
+
+/** As ipset writes an entry: `10.96.0.1,tcp:443`, `30080`, `10.0.0.1,udp:53,10.0.0.0/8`. */
+const entryText = ({ address: ip, protocol, port, second, prefix }: SetEntry): string => {
+  const portText = port === undefined ? undefined : `${protocol === undefined ? '' : `${protocol}:`}${port}`;
+  const parts = [
+    ip,
+    portText,
+    second === undefined ? undefined : `${second}${prefix === undefined ? '' : `/${prefix}`}`,
+  ];
+  return parts.filter((part) => part !== undefined).join(',');
+};
+
+const hex = (value: number): string => `0x${(value >>> 0).toString(16)}`;
+
+export const entry = (set: SetDefinition, value: SetEntry): Entry => {
+  const { mark } = value;
+  const content = mark === undefined ? '' : ` skbmark ${hex(mark.value)}/${hex(mark.mask)}`;
+  return { kind: 'entry', id: `entry ${set.name} ${entryText(value)}`, content, set, entry: value };
+};
+
+export const sysctl = (path: string, value: number): Sysctl => ({
+  kind: 'sysctl',
+  id: `sysctl ${path}`,
+  content: String(value),
+  path,
+});
+
+export const ipvsTimeouts = (seconds: IpvsTimeouts['seconds']): IpvsTimeouts => ({
+  kind: 'timeouts',
+  id: 'ipvs timeouts',
+  content: `--set ${seconds.tcp} ${seconds.tcpFin} ${seconds.udp}`,
+  seconds,
+});
+
+export const frontend = (id: string, objects: Frontend['objects']): Frontend => ({
+  kind: 'frontend',
+  id,
+  content: objects.map((object) => `${object.id} ${object.content}`).join('\n'),
+  objects,
+});
+
+/** In the language of the tool that one would use. */
+export const formatObject = (object: IpvsObject): string => {
+  switch (object.kind) {
+    case 'virtual-server':
+      return `-A ${serviceFlag(object.key)} ${object.content}`;
+    case 'real-server':
+      return `-a ${serviceFlag(object.service)} -r ${hostPort(object.key)} ${object.content}`;
+    case 'device':
+      return `link add ${DEVICE} type dummy`;
+    case 'address':
+      return `address add ${object.address}/${object.address.includes(':') ? 128 : 32} dev ${DEVICE}`;
+    case 'set':
+      return `create ${object.definition.name} ${object.content}`;
+    case 'entry':
+      return `add ${object.set.name} ${entryText(object.entry)}${object.content}`;
+    case 'sysctl':
+      return `${object.path.replaceAll('/', '.')} = ${object.content}`;
+    case 'timeouts':
+      return object.content;
+  }
+};
+
+export const familyOfSet = (set: SetDefinition): IPFamily => (set.name.startsWith('KUBE-6-') ? 'IPv6' : 'IPv4');

@@ -1,0 +1,130 @@
+/**
+ * What the kernel holds of ours, in listing form.
+ *
+ * Link and sets are ours by their names. A virtual server is ours if its address is on our link or its address and port are
+ * in one of our sets; all others are somebody else's. A real server on its way out (see draining.ts) counts as gone.
+ */
+import { setImmediate as pause } from 'node:timers/promises';
+import type { Service } from '../../ipvs-netlink/types.ts';
+import { cidrContains, type IPFamily, isLoopback } from '../../model/address.ts';
+import { type ListedSet, listSets } from '../../netlink/ipset.ts';
+import { getLink, type LinkAddress, listAddresses } from '../../netlink/route.ts';
+import type { Draining } from './draining.ts';
+import type { Handles } from './handles.ts';
+import { DEVICE, definitionOf } from './names.ts';
+import {
+  address,
+  device,
+  entry,
+  familyOfSet,
+  type Held,
+  ipSet,
+  ipvsTimeouts,
+  realServer,
+  type Sysctl,
+  sysctl,
+  virtualServer,
+} from './objects.ts';
+import type { IpvsSettings } from './settings.ts';
+import { readSysctl } from './sysctl.ts';
+
+/** After so many virtual servers other work gets a turn. */
+const TURN = 200;
+
+export const readHeld = async (
+  handles: Handles,
+  draining: Draining,
+  family: IPFamily,
+  settings: IpvsSettings,
+  sysctls: readonly Sysctl[],
+): Promise<readonly Held[]> => {
+  const { links, sets, ipvs } = handles;
+  const link = getLink(links, DEVICE);
+  const addresses = listAddresses(links, family);
+  const own = addresses.filter(({ index, scope }) => index === link?.index && scope === 'global');
+  const listed = listSets(sets, (name) => {
+    const definition = definitionOf(name);
+    return definition !== undefined && familyOfSet(definition) === family;
+  });
+  const services = ipvs.services().filter(ownership(family, settings, addresses, own, listed));
+  const { tcp, tcpFin, udp } = settings.timeouts;
+  const found = tcp + tcpFin + udp > 0 ? [ipvsTimeouts(withoutUnset(ipvs.timeouts(), settings.timeouts))] : [];
+  return [
+    ...(await readSysctls(sysctls)),
+    ...found,
+    ...(link === undefined ? [] : [device]),
+    ...own.map((one) => address(one.address)),
+    ...[...listed.values()].flatMap(setObjects),
+    ...(await serverObjects(handles, draining, services)),
+  ];
+};
+
+const readSysctls = async (wanted: readonly Sysctl[]): Promise<readonly Held[]> => {
+  const values = await Promise.all(wanted.map(async ({ path }) => ({ path, value: await readSysctl(path) })));
+  return values.flatMap(({ path, value }) => (value === undefined ? [] : [sysctl(path, Number(value))]));
+};
+
+/** A time-out that is not configured is not compared. */
+const withoutUnset = <T extends Readonly<Record<'tcp' | 'tcpFin' | 'udp', number>>>(found: T, wanted: T) => ({
+  tcp: wanted.tcp === 0 ? 0 : found.tcp,
+  tcpFin: wanted.tcpFin === 0 ? 0 : found.tcpFin,
+  udp: wanted.udp === 0 ? 0 : found.udp,
+});
+
+/** A set of our name and another shape is not what we want, whatever is in it: its shape differs from the wanted one. */
+const setObjects = ({ definition, entries }: ListedSet): readonly Held[] => [
+  ipSet(definition),
+  ...entries.map((one) => entry(definition, one)),
+];
+
+const serverObjects = async (
+  { ipvs }: Handles,
+  draining: Draining,
+  services: readonly Service[],
+): Promise<readonly Held[]> => {
+  const objects: Held[] = [];
+  for (const [i, { key, settings }] of services.entries()) {
+    if (i % TURN === TURN - 1) await pause();
+    objects.push(virtualServer(key, settings));
+    for (const destination of ipvs.destinations(key)) {
+      if (draining.holds(key, destination)) continue;
+      objects.push(realServer(key, destination.key, destination.settings));
+    }
+  }
+  return objects;
+};
+
+const ownership = (
+  family: IPFamily,
+  { excluded }: IpvsSettings,
+  addresses: readonly LinkAddress[],
+  own: readonly LinkAddress[],
+  sets: ReadonlyMap<string, ListedSet>,
+): ((service: Service) => boolean) => {
+  const held = new Set(own.map((one) => one.address));
+  const local = new Set(addresses.map((one) => one.address).filter((ip) => !isLoopback(ip)));
+  const frontends = new Set<string>();
+  const ports = new Set<string>();
+  const marks = new Set<number>();
+  for (const { definition, entries } of sets.values()) {
+    const protocol = /-(TCP|UDP)$/.exec(definition.name)?.[1];
+    for (const { address: ip, protocol: of, port, mark } of entries) {
+      if (mark !== undefined) marks.add(mark.value);
+      if (ip !== undefined && of !== undefined) frontends.add(`${of.toUpperCase()} ${ip} ${port}`);
+      else if (protocol !== undefined) ports.add(`${protocol} ${port}`);
+    }
+  }
+  return ({ key }) => {
+    if ('fwmark' in key) return key.family === family && [...marks].some((mark) => isOfMark(key.fwmark, mark));
+    if ((key.address.includes(':') ? 'IPv6' : 'IPv4') !== family) return false;
+    if (excluded.some((cidr) => cidrContains(cidr, key.address))) return false;
+    if (held.has(key.address) || frontends.has(`${key.protocol} ${key.address} ${key.port}`)) return true;
+    return local.has(key.address) && ports.has(`${key.protocol} ${key.port}`);
+  };
+};
+
+/** The mark itself, or with the one bit more that the node's own packets carry. */
+const isOfMark = (fwmark: number, mark: number): boolean => {
+  const more = (fwmark ^ mark) >>> 0;
+  return (more & (more - 1)) === 0 && (fwmark & mark) >>> 0 === mark;
+};

@@ -1,0 +1,229 @@
+/** Changes to netlink messages, sent in the order given; what the kernel said to each is looked at one by one. */
+import { KernelError } from '../../dataplane/contract.ts';
+import {
+  deleteDestination,
+  deleteService,
+  newDestination,
+  newService,
+  type Operation,
+  setDestination,
+  setService,
+} from '../../ipvs-netlink/ipvs.ts';
+import type { ServiceKey } from '../../ipvs-netlink/types.ts';
+import type { Failure } from '../../netlink/connection.ts';
+import { ERRNO, NetlinkError } from '../../netlink/error.ts';
+import { addEntry, createSet, deleteEntry, destroySet } from '../../netlink/ipset.ts';
+import type { Request } from '../../netlink/message.ts';
+import { deleteAddress, deleteLink, getLink, listAddresses, newAddress, newDummy } from '../../netlink/route.ts';
+import type { Draining } from './draining.ts';
+import type { Handles } from './handles.ts';
+import { DEVICE } from './names.ts';
+import { type Address, formatObject, type IpvsObject, type RealServer, type VirtualServer } from './objects.ts';
+import type { MessageChange } from './plan.ts';
+import { writeSysctl } from './sysctl.ts';
+
+interface Refused {
+  readonly object: IpvsObject;
+  readonly error: NetlinkError;
+}
+
+/** Errors that lie in the circumstances, not in what was asked for. */
+const ENVIRONMENT: ReadonlySet<number> = new Set([
+  ERRNO.EPERM,
+  ERRNO.ENOMEM,
+  ERRNO.ENOBUFS,
+  ERRNO.ETIMEDOUT,
+  ERRNO.EINTR,
+]);
+
+/** Throws KernelError; its suspects are the objects that were refused, and all others are done. */
+export const writeMessages = async (
+  handles: Handles,
+  draining: Draining,
+  changes: readonly MessageChange[],
+): Promise<void> => {
+  const refused: Refused[] = [];
+  for (const run of runs(changes)) refused.push(...(await attempt(handles, draining, run)));
+  if (refused.length > 0) throw toKernelError(refused);
+};
+
+/** Neighbours of one kind, and of one direction. */
+const runs = (changes: readonly MessageChange[]): readonly (readonly MessageChange[])[] => {
+  const result: MessageChange[][] = [];
+  let last: MessageChange | undefined;
+  for (const change of changes) {
+    const isSame = last?.object.kind === change.object.kind && (last.op === 'remove') === (change.op === 'remove');
+    if (isSame) result.at(-1)?.push(change);
+    else result.push([change]);
+    last = change;
+  }
+  return result;
+};
+
+const attempt = async (
+  handles: Handles,
+  draining: Draining,
+  run: readonly MessageChange[],
+): Promise<readonly Refused[]> => {
+  try {
+    return await writeRun(handles, draining, run);
+  } catch (error) {
+    if (!(error instanceof NetlinkError)) throw error;
+    throw new KernelError('environment', `netlink: ${error.message}`);
+  }
+};
+
+const writeRun = async (
+  handles: Handles,
+  draining: Draining,
+  run: readonly MessageChange[],
+): Promise<readonly Refused[]> => {
+  const [first] = run;
+  const isRemoval = first?.op === 'remove';
+  const objects = run.map(({ object }) => object);
+  switch (first?.object.kind) {
+    case 'sysctl':
+    case 'timeouts':
+      if (!isRemoval) await writeSettings(handles, objects);
+      return [];
+    case 'device':
+      return writeDevice(handles, objects, isRemoval);
+    case 'address':
+      return writeAddresses(handles, objects.filter(isA('address')), isRemoval);
+    case 'set':
+    case 'entry':
+      return writeSets(handles, objects, isRemoval);
+    case 'virtual-server':
+      return writeVirtualServers(handles, objects.filter(isA('virtual-server')), isRemoval);
+    case 'real-server':
+      return writeRealServers(handles, draining, objects.filter(isA('real-server')), isRemoval);
+    case undefined:
+      return [];
+  }
+};
+
+const isA =
+  <K extends IpvsObject['kind']>(kind: K) =>
+  (object: IpvsObject): object is Extract<IpvsObject, { kind: K }> =>
+    object.kind === kind;
+
+const writeSettings = async ({ ipvs }: Handles, objects: readonly IpvsObject[]): Promise<void> => {
+  for (const object of objects) {
+    if (object.kind === 'sysctl') await writeSysctl(object.path, object.content);
+    if (object.kind === 'timeouts') ipvs.setTimeouts(object.seconds);
+  }
+};
+
+/** Those failures that are none: what was asked for is so anyway. */
+const except = (
+  objects: readonly IpvsObject[],
+  failures: readonly Failure[],
+  fine: readonly number[],
+): readonly Refused[] =>
+  failures.flatMap(({ index, error }) => {
+    const object = objects[index];
+    return object === undefined || fine.includes(error.errno) ? [] : [{ object, error }];
+  });
+
+/** Addresses of others keep the link alive. */
+const writeDevice = ({ links }: Handles, objects: readonly IpvsObject[], isRemoval: boolean): readonly Refused[] => {
+  if (!isRemoval) return except(objects, links.execute([newDummy(DEVICE)]), [ERRNO.EEXIST]);
+  const index = getLink(links, DEVICE)?.index;
+  const isInUse = (['IPv4', 'IPv6'] as const).some((family) =>
+    listAddresses(links, family).some((found) => found.index === index && found.scope === 'global'),
+  );
+  return isInUse ? [] : except(objects, links.execute([deleteLink(DEVICE)]), [ERRNO.ENODEV]);
+};
+
+const writeAddresses = ({ links }: Handles, objects: readonly Address[], isRemoval: boolean): readonly Refused[] => {
+  const index = getLink(links, DEVICE)?.index;
+  if (index === undefined) {
+    const error = new NetlinkError(ERRNO.ENODEV, `link ${DEVICE} is gone`);
+    return isRemoval ? [] : objects.map((object) => ({ object, error }));
+  }
+  const requests = objects.map(({ address }) =>
+    isRemoval ? deleteAddress(index, address) : newAddress(index, address),
+  );
+  return except(objects, links.execute(requests), [isRemoval ? ERRNO.EADDRNOTAVAIL : ERRNO.EEXIST]);
+};
+
+const writeSets = (handles: Handles, objects: readonly IpvsObject[], isRemoval: boolean): readonly Refused[] => {
+  const requests = objects.flatMap((object): Request[] => {
+    if (object.kind === 'set') {
+      const { definition } = object;
+      return [isRemoval ? destroySet(definition.name) : createSet(definition, handles.revisionOf(definition))];
+    }
+    if (object.kind !== 'entry') return [];
+    return [isRemoval ? deleteEntry(object.set, object.entry) : addEntry(object.set, object.entry)];
+  });
+  return except(objects, handles.sets.execute(requests), isRemoval ? [ERRNO.ENOENT] : []);
+};
+
+/** What exists is changed, what does not is made: it may be otherwise than believed. */
+const makeOrChange = <O extends IpvsObject>(
+  { ipvs }: Handles,
+  objects: readonly O[],
+  make: (object: O) => Operation,
+  change: (object: O) => Operation,
+): readonly Refused[] => {
+  const failures = ipvs.execute(objects.map(make));
+  const there = failures
+    .filter(({ error }) => error.errno === ERRNO.EEXIST)
+    .flatMap(({ index }) => objects[index] ?? []);
+  return [...except(objects, failures, [ERRNO.EEXIST]), ...except(there, ipvs.execute(there.map(change)), [])];
+};
+
+const writeVirtualServers = (
+  handles: Handles,
+  objects: readonly VirtualServer[],
+  isRemoval: boolean,
+): readonly Refused[] => {
+  if (!isRemoval) {
+    return makeOrChange(
+      handles,
+      objects,
+      ({ key, settings }) => newService(key, settings),
+      ({ key, settings }) => setService(key, settings),
+    );
+  }
+  return except(objects, handles.ipvs.execute(objects.map(({ key }) => deleteService(key))), [ERRNO.ESRCH]);
+};
+
+/** UDP knows no end of a connection: its flows go elsewhere at once. */
+const canDrain = (service: ServiceKey): boolean => 'fwmark' in service || service.protocol !== 'UDP';
+
+const writeRealServers = (
+  handles: Handles,
+  draining: Draining,
+  objects: readonly RealServer[],
+  isRemoval: boolean,
+): readonly Refused[] => {
+  if (!isRemoval) {
+    return makeOrChange(
+      handles,
+      objects,
+      ({ service, key, settings }) => newDestination(service, key, settings),
+      ({ service, key, settings }) => setDestination(service, key, settings),
+    );
+  }
+  draining.drain(objects.filter(({ service }) => canDrain(service)));
+  const rest = objects.filter(({ service }) => !canDrain(service));
+  const operations = rest.map(({ service, key }) => deleteDestination(service, key));
+  return except(rest, handles.ipvs.execute(operations), [ERRNO.ENOENT, ERRNO.ESRCH]);
+};
+
+const SHOWN = 3;
+
+const toKernelError = (refused: readonly Refused[]): KernelError => {
+  const said = refused.slice(0, SHOWN).map(({ object, error }) => `${formatObject(object)}: ${error.message}`);
+  const more = refused.length > SHOWN ? [`and ${refused.length - SHOWN} more`] : [];
+  const isEnvironment = refused.every(({ error }) => ENVIRONMENT.has(error.errno));
+  const message = [...said, ...more].join('; ');
+  return isEnvironment
+    ? new KernelError('environment', message)
+    : new KernelError(
+        'content',
+        message,
+        refused.map(({ object }) => object.id),
+      );
+};

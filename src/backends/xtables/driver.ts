@@ -1,0 +1,34 @@
+/** Reading and writing rules with the iptables tools, in the contract's words. */
+import { KernelError } from '../../dataplane/contract.ts';
+import { type IptablesFailure, restore, save } from '../../kernel/iptables.ts';
+import type { Chain, Jump } from './objects.ts';
+import { SaveParser } from './parse.ts';
+import type { RestoreInput } from './restore.ts';
+
+/** Our chains and jumps, by id. Throws KernelError. */
+export const readRules = async (tool: string): Promise<ReadonlyMap<string, Chain | Jump>> => {
+  const parser = new SaveParser();
+  const failed = await save(tool, (line) => parser.push(line));
+  if (failed !== undefined) throw toKernelError(failed, undefined);
+  return parser.objects;
+};
+
+/** Throws KernelError. */
+export const writeRules = async (tool: string, input: RestoreInput): Promise<void> => {
+  const failed = await restore(tool, input.text);
+  if (failed !== undefined) throw toKernelError(failed, input);
+};
+
+const toKernelError = (failure: IptablesFailure, input: RestoreInput | undefined): KernelError => {
+  if (failure.reason !== 'failed' || input === undefined) return new KernelError('environment', failure.message);
+  return new KernelError('content', failure.message, suspects(input.text, failure.line));
+};
+
+/** The chain that the refused line of input is about. The line may be a COMMIT: then nobody is named. */
+const suspects = (text: string, line: number | undefined): readonly string[] => {
+  if (line === undefined) return [];
+  const before = text.split('\n').slice(0, line);
+  const table = before.findLast((l) => l.startsWith('*'))?.slice(1);
+  const chain = /^(?::|-[AX] )(\S+)/.exec(before.at(-1) ?? '')?.[1];
+  return table === undefined || chain === undefined ? [] : [`${table} ${chain}`];
+};

@@ -1,0 +1,37 @@
+/** All rules as one input for iptables-restore, section by section. Pure. */
+import type { KernelObject, Section } from '../../dataplane/contract.ts';
+import { TABLES, type Table } from './names.ts';
+import type { Chain, Jump } from './objects.ts';
+import type { JumpRank } from './restore.ts';
+
+/** A rule may only name chains that stand above it: jumps come last, and a section declares its chains before its rules. */
+export const printRules = (sections: readonly Section<KernelObject>[], rank: JumpRank): string =>
+  TABLES.map((table) => printTable(table, sections, rank)).join('');
+
+const printTable = (table: Table, sections: readonly Section<KernelObject>[], rank: JumpRank): string => {
+  const bodies = sections.map(({ title, objects }) => ({ title, chains: objects.filter(isChain).filter(isIn(table)) }));
+  const jumps = sections.flatMap(({ objects }) => objects.filter(isJump).filter(isIn(table)));
+  const filled = bodies.filter(({ chains }) => chains.length > 0);
+  if (filled.length === 0 && jumps.length === 0) return '';
+  // as they stand in the kernel: the last one put on top is first
+  const topToBottom = [...jumps].sort((a, b) => rank(b) - rank(a));
+  const lines = [
+    `*${table}`,
+    ...filled.flatMap(({ title, chains }) => [
+      `# ${title.replace(/[^ -~]/g, '?')}`,
+      ...chains.map(({ name }) => `:${name} - [0:0]`),
+      ...chains.flatMap(({ name, rules }) => rules.map((rule) => `-A ${name} ${rule}`)),
+    ]),
+    ...(jumps.length > 0 ? ['# from the built-in chains'] : []),
+    ...topToBottom.map(({ chain, rule }) => `-A ${chain} ${rule}`),
+    'COMMIT',
+  ];
+  return `${lines.join('\n')}\n`;
+};
+
+const isChain = (object: KernelObject): object is Chain => object.kind === 'chain';
+const isJump = (object: KernelObject): object is Jump => object.kind === 'jump';
+const isIn =
+  (table: Table) =>
+  (object: Chain | Jump): boolean =>
+    object.table === table;

@@ -1,0 +1,48 @@
+/** What came of a scene: how many calls were made and failed, and which of the demo's claims were kept. Pure. */
+
+export interface Requests {
+  readonly made: number;
+  readonly failed: number;
+}
+
+export interface Claim {
+  readonly text: string;
+  readonly isKept: boolean;
+}
+
+export interface Findings {
+  readonly requests: Requests;
+  readonly claims: readonly Claim[];
+}
+
+const MOST_PROBLEMS = 3;
+
+export const NO_REQUESTS: Requests = { made: 0, failed: 0 };
+
+export const sum = (parts: readonly Requests[]): Requests => ({
+  made: parts.reduce((total, { made }) => total + made, 0),
+  failed: parts.reduce((total, { failed }) => total + failed, 0),
+});
+
+export const requestsOf = ({ tries, answers }: { readonly tries: number; readonly answers: number }): Requests => ({
+  made: tries,
+  failed: tries - answers,
+});
+
+export const formatCount = (count: number): string => count.toLocaleString('en');
+
+/** Such as `1,234 requests, 0 failed`. */
+export const formatRequests = ({ made, failed }: Requests): string =>
+  `${formatCount(made)} requests, ${formatCount(failed)} failed`;
+
+/** A claim that is kept when nothing speaks against it; else the first few of what does are named. */
+export const claimUnless = (problems: readonly string[], text: string): Claim => {
+  if (problems.length === 0) return { text, isKept: true };
+  const more = problems.length > MOST_PROBLEMS ? [`${problems.length - MOST_PROBLEMS} more`] : [];
+  return { text: `${text}: not so: ${[...problems.slice(0, MOST_PROBLEMS), ...more].join('; ')}`, isKept: false };
+};
+
+export const merge = (parts: readonly Findings[]): Findings => ({
+  requests: sum(parts.map(({ requests }) => requests)),
+  claims: parts.flatMap(({ claims }) => claims),
+});

@@ -1,0 +1,102 @@
+/** A load on a Service while something happens, counted act by act. */
+import type { LoadTotals, Running } from '../network/agent/calls.ts';
+import type { HostName } from '../network/plan.ts';
+import { formatWay, targetOf, type Way } from './calls.ts';
+import { type Claim, formatCount, formatRequests, type Requests, requestsOf, sum } from './findings.ts';
+import type { DemoService } from './objects.ts';
+import type { Stage } from './stage.ts';
+
+/** What was answered, and by whom, while something happened. */
+export interface Act {
+  readonly title: string;
+  readonly servers: Readonly<Record<string, number>>;
+  readonly failed: number;
+}
+
+/** Runs something as an act of its own. */
+export type PlayAct = (title: string, run: () => Promise<void>) => Promise<void>;
+
+export interface Loaded<T> {
+  readonly acts: readonly Act[];
+  readonly requests: Requests;
+  /** That none failed. */
+  readonly claim: Claim;
+  /** What `play` gave. */
+  readonly result: T;
+}
+
+type Load = Running<LoadTotals>;
+type Tally = Omit<Act, 'title'>;
+
+/** Calls at a time by each way, and the rest after each: enough to hit a gap, and no more than two cores bear. */
+const ROWS = 4;
+const PAUSE_MS = 4;
+const TIMEOUT_MS = 3_000;
+
+/** Calls by a way again and again until it is stopped. */
+const startLoad = async (stage: Stage, service: DemoService, { from, by }: Way): Promise<Load> => {
+  const agent = await stage.lab.agent(from);
+  const target = targetOf(stage, service, by, 'IPv4');
+  return agent.load({ ...target, parallel: ROWS, pauseMs: PAUSE_MS, timeoutMs: TIMEOUT_MS }, stage.signal);
+};
+
+const addCounts = (parts: readonly Readonly<Record<string, number>>[]): Readonly<Record<string, number>> => {
+  const total: Record<string, number> = {};
+  for (const [name, count] of parts.flatMap((part) => Object.entries(part))) total[name] = (total[name] ?? 0) + count;
+  return total;
+};
+
+/** How it stands with all loads together. */
+const tallyOf = async (loads: readonly Load[]): Promise<Tally> => {
+  const states = await Promise.all(loads.map((load) => load.state()));
+  return { servers: addCounts(states.map(({ servers }) => servers)), failed: sum(states.map(requestsOf)).failed };
+};
+
+const difference = (after: Tally, before: Tally): Tally => ({
+  servers: Object.fromEntries(
+    Object.entries(after.servers).map(([name, count]) => [name, count - (before.servers[name] ?? 0)]),
+  ),
+  failed: after.failed - before.failed,
+});
+
+/** Such as ` (timeout ×2)`; nothing when there is none. */
+const formatFailures = (totals: readonly LoadTotals[]): string => {
+  const kinds = Object.entries(addCounts(totals.map(({ failures }) => failures)));
+  return kinds.length === 0 ? '' : ` (${kinds.map(([kind, count]) => `${kind} ×${formatCount(count)}`).join(', ')})`;
+};
+
+/** Says what the load is and keeps it up while `play` goes on, which has to say what its acts are. */
+export const underLoad = async <T>(
+  stage: Stage,
+  service: DemoService,
+  ways: readonly Way[],
+  play: (act: PlayAct) => Promise<T>,
+): Promise<Loaded<T>> => {
+  stage.page.say(
+    `Load on ${service.name}: ${ways.map(formatWay).join('; ')}.`,
+    `By each way ${ROWS} calls at a time, each on a connection of its own.`,
+    '',
+  );
+  const loads = await Promise.all(ways.map((way) => startLoad(stage, service, way)));
+  const acts: Act[] = [];
+  const result = await play(async (title, run) => {
+    const before = await tallyOf(loads);
+    await run();
+    acts.push({ title, ...difference(await tallyOf(loads), before) });
+  });
+  const totals = await Promise.all(loads.map((load) => load.stop()));
+  const requests = sum(totals.map(requestsOf));
+  const text = `${formatRequests(requests)}${formatFailures(totals)}`;
+  return { acts, requests, result, claim: { text, isKept: requests.failed === 0 && requests.made > 0 } };
+};
+
+/** How many answers an act had from a pod. */
+export const answersOf = ({ servers }: Act, pod: HostName): number => servers[pod] ?? 0;
+
+/** The acts, a row each, with the answers of these pods. */
+export const showActs = ({ page }: Stage, acts: readonly Act[], pods: readonly HostName[]): void => {
+  page.table(
+    ['meanwhile', ...pods, 'failed'],
+    acts.map((act) => [act.title, ...pods.map((pod) => answersOf(act, pod)), act.failed]),
+  );
+};

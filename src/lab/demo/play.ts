@@ -1,0 +1,28 @@
+/** The play: its scenes in their order, and what came of them all. */
+
+import { showBalancing } from './balancing.ts';
+import { showDeparture } from './departure.ts';
+import { type Findings, merge } from './findings.ts';
+import { createServices, showLab, startProxies } from './opening.ts';
+import { showRestart } from './restart.ts';
+import { showRules } from './rules.ts';
+import type { Stage } from './stage.ts';
+
+/** Says under a scene which of its claims were kept. */
+const tell = ({ page }: Stage, findings: Findings): Findings => {
+  page.say('');
+  for (const claim of findings.claims) page.verdict(claim);
+  return findings;
+};
+
+export const play = async (stage: Stage): Promise<Findings> => {
+  showLab(stage);
+  const proxy = await startProxies(stage);
+  const leavingServer = await createServices(stage);
+  return merge([
+    tell(stage, await showBalancing(stage)),
+    tell(stage, await showDeparture(stage, leavingServer)),
+    tell(stage, await showRestart(stage, proxy)),
+    tell(stage, await showRules(stage)),
+  ]);
+};

@@ -1,0 +1,79 @@
+/** The rules of one Service as they stand in a node's kernel, in the order in which a packet meets them. */
+import { type Findings, NO_REQUESTS } from './findings.ts';
+import { readLines } from './kernel.ts';
+import { NAMESPACE, WEB } from './objects.ts';
+import { LAST_PODS, type Stage } from './stage.ts';
+
+const NODE = 'node1';
+
+interface Step {
+  readonly chain: RegExp;
+  /** What its rules do. */
+  readonly caption: string;
+}
+
+const STEPS: readonly Step[] = [
+  {
+    chain: /^KUBE-SERVICES$/,
+    caption: 'KUBE-SERVICES sends a connection to the ClusterIP to the chain of the Service.',
+  },
+  { chain: /^KUBE-NODEPORTS$/, caption: 'KUBE-NODEPORTS sends one to the node port there too, by way of KUBE-EXT,' },
+  { chain: /^KUBE-EXT-/, caption: 'which marks it: it is to leave with the address of this node.' },
+  {
+    chain: /^KUBE-SVC-/,
+    caption: 'KUBE-SVC marks who is no pod, then picks by chance: 1 of 4, 1 of the other 3, 1 of 2, the last.',
+  },
+  {
+    chain: /^KUBE-SEP-/,
+    caption: 'KUBE-SEP makes the pod the destination, and marks only a pod that was given itself.',
+  },
+];
+
+interface Rule {
+  readonly text: string;
+  readonly chain: string;
+  readonly target: string;
+}
+
+const toRule = (text: string): Rule => ({
+  text,
+  chain: /^-A (\S+)/.exec(text)?.[1] ?? '',
+  target: / -[jg] (\S+)/.exec(text)?.[1] ?? '',
+});
+
+/** The rules in shared chains that name the Service, and all of the chains that they lead to, chain by chain. */
+const rulesOfService = (rules: readonly Rule[]): readonly Rule[] => {
+  const isShared = ({ chain }: Rule): boolean => chain === 'KUBE-SERVICES' || chain === 'KUBE-NODEPORTS';
+  const first = rules.filter((rule) => isShared(rule) && rule.text.includes(`"${NAMESPACE}/${WEB.name}:`));
+  const chains = new Set(first.map(({ target }) => target));
+  for (const chain of chains) {
+    for (const rule of rules) {
+      // a set's loop goes on with what is added meanwhile
+      if (rule.chain === chain && STEPS.some((step) => step.chain.test(rule.target))) chains.add(rule.target);
+    }
+  }
+  return [...first, ...[...chains].flatMap((chain) => rules.filter((rule) => rule.chain === chain))];
+};
+
+export const showRules = async (stage: Stage): Promise<Findings> => {
+  const { page, lab } = stage;
+  page.section(`The rules of Service ${WEB.name} over IPv4, as they stand in the kernel of ${NODE}`);
+  page.say(`${NODE}$ iptables-save -t nat`);
+  const lines = await readLines(stage, NODE, 'IPv4');
+  const rules = rulesOfService(lines.filter(({ packets }) => packets !== undefined).map(({ text }) => toRule(text)));
+  for (const { chain, caption } of STEPS) {
+    page.note('', caption);
+    page.quote(...rules.filter((rule) => chain.test(rule.chain)).map(({ text }) => text));
+  }
+  const destinations = rules.flatMap(({ text }) => / --to-destination (\S+)/.exec(text)?.[1] ?? []);
+  const wanted = LAST_PODS.map((pod) => `${lab.host(pod).ipv4}:${WEB.targetPort}`);
+  return {
+    requests: NO_REQUESTS,
+    claims: [
+      {
+        text: `its destinations are ${LAST_PODS.join(', ')}, and nothing else`,
+        isKept: destinations.toSorted().join() === wanted.toSorted().join(),
+      },
+    ],
+  };
+};

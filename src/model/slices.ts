@@ -1,0 +1,37 @@
+/** The slices that there are, by key and by the Service they belong to. */
+import type { Slice } from './endpoint.ts';
+
+export class Slices {
+  readonly #byService = new Map<string, Map<string, Slice>>();
+  readonly #serviceOf = new Map<string, string>();
+
+  keys(): readonly string[] {
+    return [...this.#serviceOf.keys()];
+  }
+
+  of(service: string): readonly Slice[] {
+    return [...(this.#byService.get(service)?.values() ?? [])];
+  }
+
+  /** Gives the one that had this key before, which may have been another Service's. */
+  put(slice: Slice): Slice | undefined {
+    const known = this.remove(slice.key);
+    const siblings = this.#byService.get(slice.service) ?? new Map<string, Slice>();
+    siblings.set(slice.key, slice);
+    this.#byService.set(slice.service, siblings);
+    this.#serviceOf.set(slice.key, slice.service);
+    return known;
+  }
+
+  /** Gives the one that is no more, if there was one. */
+  remove(key: string): Slice | undefined {
+    const service = this.#serviceOf.get(key);
+    if (service === undefined) return undefined;
+    const siblings = this.#byService.get(service);
+    const slice = siblings?.get(key);
+    siblings?.delete(key);
+    if (siblings?.size === 0) this.#byService.delete(service);
+    this.#serviceOf.delete(key);
+    return slice;
+  }
+}

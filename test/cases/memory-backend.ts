@@ -1,0 +1,74 @@
+/** The iptables backend over an iptables in memory, which fails when it is told to. */
+import { iptablesBackend } from '../../src/backends/iptables/index.ts';
+import type { Wish } from '../../src/backends/iptables/objects.ts';
+import { SaveParser } from '../../src/backends/iptables/parse.ts';
+import type { RestoreInput } from '../../src/backends/iptables/plan.ts';
+import { type Backend, KernelError } from '../../src/dataplane/contract.ts';
+import type { IPFamily } from '../../src/model/address.ts';
+import { MemoryIptables } from './memory-iptables.ts';
+
+/** What others have on the node: a container engine's chain, the kubelet's, somebody's own rule. */
+const FOREIGN = `*filter
+:KUBE-FIREWALL - [0:0]
+-A KUBE-FIREWALL -m mark --mark 0x8000/0x8000 -j DROP
+-A INPUT -j KUBE-FIREWALL
+COMMIT
+*nat
+:DOCKER - [0:0]
+-A DOCKER -i docker0 -j RETURN
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+COMMIT
+`;
+
+export type Kernels = Readonly<Record<IPFamily, MemoryIptables>>;
+
+export const newKernels = (): Kernels => ({ IPv4: new MemoryIptables(FOREIGN), IPv6: new MemoryIptables(FOREIGN) });
+
+export const objectsIn = (kernel: MemoryIptables): ReadonlyMap<string, Wish> => {
+  const parser = new SaveParser();
+  for (const line of kernel.save().split('\n')) parser.push(line);
+  return parser.objects;
+};
+
+const firstTable = (text: string): string => `${text.slice(0, text.indexOf('COMMIT\n'))}COMMIT\n`;
+
+/** Ways for a write to fail: what it does to the kernel before, and what it says. */
+export const FAULTS = {
+  'another holds the lock': () => new KernelError('environment', 'the lock is held'),
+  'the tool is killed when it has done everything': (kernel, text) => {
+    kernel.restore(text);
+    return new KernelError('environment', 'was killed');
+  },
+  'the tool is killed after the first table': (kernel, text) => {
+    kernel.restore(firstTable(text));
+    return new KernelError('environment', 'was killed');
+  },
+  'the kernel refuses without saying what': () => new KernelError('content', 'Invalid argument'),
+  'the kernel refuses the second table': (kernel, text) => {
+    kernel.restore(firstTable(text));
+    return new KernelError('content', 'Invalid argument');
+  },
+} as const satisfies Record<string, (kernel: MemoryIptables, text: string) => KernelError>;
+
+export type FaultName = keyof typeof FAULTS;
+
+export interface MemoryBackendOptions {
+  /** Called before each write: the fault that it is to end with, if any. */
+  readonly faultOf?: () => FaultName | undefined;
+  readonly onWrite?: (ids: readonly string[]) => void;
+}
+
+export const memoryBackend = (
+  family: IPFamily,
+  kernel: MemoryIptables,
+  { faultOf, onWrite }: MemoryBackendOptions = {},
+): Backend<Wish, RestoreInput> => ({
+  ...iptablesBackend({ family }),
+  read: async () => objectsIn(kernel),
+  apply: async ({ payload, ids }) => {
+    const fault = faultOf?.();
+    if (fault !== undefined) throw FAULTS[fault](kernel, payload.text);
+    onWrite?.(ids);
+    kernel.restore(payload.text);
+  },
+});

@@ -1,0 +1,154 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { Reconciler } from '../../src/dataplane/reconciler.ts';
+import { FakeKernel, input, service } from './fake-backend.ts';
+
+const bench = (lastRetryMs = 30_000) => {
+  const kernel = new FakeKernel();
+  const clock = { ms: 1_000_000 };
+  const heard: string[] = [];
+  const reconciler = new Reconciler(kernel, {
+    signal: new AbortController().signal,
+    now: () => clock.ms,
+    lastRetryMs,
+    onQuarantine: (owner, message) => heard.push(`${owner}: ${message}`),
+  });
+  const stateOf = (name: string): string => reconciler.status(`ns/${name}:p/TCP`).state;
+  return { kernel, clock, heard, reconciler, stateOf };
+};
+
+const refuseTo = (kernel: FakeKernel, ...names: readonly string[]): void => {
+  kernel.refuses = (content) => names.some((name) => content === `to ${name}`);
+};
+
+describe('whom the kernel refuses', () => {
+  it('waits twice as long after each try, up to the longest wait', async () => {
+    const { kernel, clock, reconciler } = bench(5_000);
+    refuseTo(kernel, 'a');
+    await reconciler.sync(input([service('a', '10.0.0.1', [])]));
+    const waits: (number | undefined)[] = [];
+    for (let i = 0; i < 5; i += 1) {
+      waits.push(reconciler.nextRetryMs);
+      clock.ms += reconciler.nextRetryMs ?? 0;
+      await reconciler.sync(input([]));
+    }
+    expect(waits).toEqual([1_000, 2_000, 4_000, 5_000, 5_000]);
+    expect(reconciler.status('ns/a:p/TCP')).toMatchObject({ state: 'Quarantined', attempts: 6, since: 1_000_000 });
+  });
+
+  it('is not tried before its time though it is handed in again unchanged', async () => {
+    const { kernel, reconciler } = bench();
+    refuseTo(kernel, 'a');
+    const a = service('a', '10.0.0.1', ['1.1.1.1']);
+    await reconciler.sync(input([a, service('b', '10.0.0.2', [])]));
+    kernel.log.length = 0;
+    const { reads } = kernel;
+    await reconciler.sync(input([a]));
+    expect(kernel.log).toEqual([]);
+    expect(kernel.reads).toBe(reads);
+  });
+
+  it('is let out at once when it wants again what is in the kernel', async () => {
+    const { kernel, reconciler, stateOf } = bench();
+    const good = service('a', '10.0.0.1', ['1.1.1.1']);
+    await reconciler.sync(input([good]));
+    kernel.refuses = (content) => content === '10.0.0.9';
+    await reconciler.sync(input([service('a', '10.0.0.9', ['1.1.1.2'])]));
+    expect(stateOf('a')).toBe('Quarantined');
+    await reconciler.sync(input([good]));
+    expect(stateOf('a')).toBe('Done');
+    expect(reconciler.nextRetryMs).toBeUndefined();
+  });
+
+  it('is forgotten when it is gone, with its last good objects', async () => {
+    const { kernel, reconciler } = bench();
+    await reconciler.sync(input([service('a', '10.0.0.1', ['1.1.1.1'])]));
+    kernel.refuses = (content) => content === '10.0.0.9';
+    await reconciler.sync(input([service('a', '10.0.0.9', ['1.1.1.2'])]));
+    await reconciler.sync(input([], ['ns/a:p/TCP']));
+    expect(kernel.dump()).toEqual(['base: za']);
+    expect(reconciler.statuses().map(({ owner }) => owner)).toEqual(['base']);
+    expect(reconciler.nextRetryMs).toBeUndefined();
+  });
+
+  it.each([
+    { names: false, most: 4 * Math.log2(1_024) },
+    { names: true, most: 6 },
+  ])('is found among many in a few writes (the kernel names it: $names)', async ({ names, most }) => {
+    const { kernel, heard, reconciler } = bench();
+    await reconciler.sync(input([]));
+    kernel.names = names;
+    let tries = 0;
+    kernel.disturb = (what) => {
+      if (what === 'apply') tries += 1;
+    };
+    refuseTo(kernel, 's777');
+    await reconciler.sync(input(Array.from({ length: 1_024 }, (_, i) => service(`s${i}`, `vip ${i}`, []))));
+    expect(heard).toEqual(['ns/s777:p/TCP: refused: vip vip 777']);
+    expect(kernel.objects.size).toBe(1_024); // the base and all but one
+    expect(tries).toBeLessThan(most);
+  });
+
+  it('costs nobody a wish that came with it, though the kernel refuses several at once', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.uniqueArray(fc.integer({ min: 0, max: 19 }), { maxLength: 6 }),
+        fc.integer({ min: 1, max: 30 }),
+        fc.boolean(),
+        fc.boolean(),
+        async (bad, maxBatch, names, isFirstSync) => {
+          const { kernel, reconciler } = bench();
+          kernel.maxBatch = maxBatch;
+          kernel.names = names;
+          if (!isFirstSync) await reconciler.sync(input([]));
+          refuseTo(kernel, ...bad.map((i) => `s${i}`));
+          await reconciler.sync(
+            input(Array.from({ length: 20 }, (_, i) => service(`s${i}`, `10.0.0.${i}`, [`1.1.1.${i}`]))),
+          );
+          const quarantined = reconciler.statuses().filter(({ state }) => state === 'Quarantined');
+          expect(quarantined.map(({ owner }) => owner).sort()).toEqual(bad.map((i) => `ns/s${i}:p/TCP`).sort());
+          expect(kernel.objects.size).toBe(1 + 2 * (20 - bad.length));
+        },
+      ),
+      { numRuns: 150 },
+    );
+  });
+});
+
+describe('who cannot be compiled', () => {
+  const broken = service('a', 'throws', []);
+
+  it('keeps its last good objects for as long as it stays so', async () => {
+    const { kernel, clock, reconciler, stateOf } = bench();
+    await reconciler.sync(input([service('a', '10.0.0.1', ['1.1.1.1']), service('b', '10.0.0.2', [])]));
+    const before = kernel.dump();
+    await reconciler.sync(input([broken]));
+    expect(reconciler.nextRetryMs).toBeUndefined(); // trying the same again would be in vain
+    for (let i = 0; i < 3; i += 1) {
+      clock.ms += 60_000;
+      await reconciler.sync(input([service('b', '10.0.0.2', [`1.1.1.${i}`])]));
+      expect(stateOf('a')).toBe('Quarantined');
+    }
+    await reconciler.sync(input([service('b', '10.0.0.2', [])]));
+    expect(kernel.dump()).toEqual(before);
+  });
+
+  it('is served as soon as it can be, and gone when it is gone', async () => {
+    const { kernel, reconciler, stateOf } = bench();
+    await reconciler.sync(input([broken]));
+    await reconciler.sync(input([service('a', '10.0.0.1', [])]));
+    expect(stateOf('a')).toBe('Done');
+    expect(kernel.dump()).toContain('vip 10.0.0.1: to a');
+    await reconciler.sync(input([broken]));
+    await reconciler.sync(input([], ['ns/a:p/TCP']));
+    expect(kernel.dump()).toEqual(['base: za']);
+    expect(reconciler.statuses().map(({ owner }) => owner)).toEqual(['base']);
+  });
+
+  it('does not hide when others are due', async () => {
+    const { kernel, reconciler } = bench();
+    refuseTo(kernel, 'b');
+    await reconciler.sync(input([broken, service('b', '10.0.0.2', [])]));
+    expect(reconciler.nextRetryMs).toBe(1_000);
+  });
+});
