@@ -55,8 +55,6 @@ export interface Service {
 }
 
 const DEFAULT_AFFINITY_SECONDS = 10_800;
-/** The API's limit. */
-const MAX_AFFINITY_SECONDS = 86_400;
 const SCHEDULER_ANNOTATION = 'pointsman.dev/ipvs-scheduler';
 
 /** `ns/name` or `ns/name:port`, as kube-proxy prints it; the protocol is not part of it. */
@@ -192,8 +190,7 @@ const readSourceRanges = (spec: Record<string, unknown>, family: IPFamily): read
 const readAffinitySeconds = (spec: Record<string, unknown>): number => {
   const config = spec.sessionAffinityConfig as { clientIP?: { timeoutSeconds?: unknown } | null } | null | undefined;
   const seconds = config?.clientIP?.timeoutSeconds ?? DEFAULT_AFFINITY_SECONDS;
-  if (Number.isInteger(seconds) && Number(seconds) >= 1 && Number(seconds) <= MAX_AFFINITY_SECONDS)
-    return Number(seconds);
+  if (typeof seconds === 'number' && Number.isInteger(seconds) && seconds > 0) return seconds;
   const path = 'spec.sessionAffinityConfig.clientIP.timeoutSeconds';
-  throw new Malformed(`${path} must be from 1 to ${MAX_AFFINITY_SECONDS} seconds, not ${JSON.stringify(seconds)}`);
+  throw new Malformed(`${path} must be a whole number of seconds, not ${JSON.stringify(seconds)}`);
 };

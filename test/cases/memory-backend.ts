@@ -1,8 +1,8 @@
 /** The iptables backend over an iptables in memory, which fails when it is told to. */
 import { iptablesBackend } from '../../src/backends/iptables/index.ts';
 import type { Wish } from '../../src/backends/iptables/objects.ts';
-import { SaveParser } from '../../src/backends/iptables/parse.ts';
-import type { RestoreInput } from '../../src/backends/iptables/plan.ts';
+import { SaveParser } from '../../src/backends/xtables/parse.ts';
+import type { RestoreInput } from '../../src/backends/xtables/restore.ts';
 import { type Backend, KernelError } from '../../src/dataplane/contract.ts';
 import type { IPFamily } from '../../src/model/address.ts';
 import { MemoryIptables } from './memory-iptables.ts';

@@ -1,6 +1,6 @@
 /** Plays a page on a node whose iptables are in memory. */
 import type { Wish } from '../../src/backends/iptables/objects.ts';
-import type { RestoreInput } from '../../src/backends/iptables/plan.ts';
+import type { RestoreInput } from '../../src/backends/xtables/restore.ts';
 import { IP_FAMILIES } from '../../src/model/address.ts';
 import type { NodeOptions } from '../../src/model/node.ts';
 import { type Kernels, type MemoryBackendOptions, memoryBackend, newKernels } from './memory-backend.ts';

@@ -53,9 +53,9 @@ describe('a Service', () => {
       { type: 'LoadBalancer', externalTrafficPolicy: 'Local', healthCheckNodePort: 65_536 },
       'spec.healthCheckNodePort must be a port from 1 to 65535, not 65536',
     ],
-    [clientIP('5'), 'spec.sessionAffinityConfig.clientIP.timeoutSeconds must be from 1 to 86400 seconds, not "5"'],
-    [clientIP(0.5), 'spec.sessionAffinityConfig.clientIP.timeoutSeconds must be from 1 to 86400 seconds, not 0.5'],
-    [clientIP(86_401), 'spec.sessionAffinityConfig.clientIP.timeoutSeconds must be from 1 to 86400 seconds, not 86401'],
+    [clientIP('5'), 'spec.sessionAffinityConfig.clientIP.timeoutSeconds must be a whole number of seconds, not "5"'],
+    [clientIP(0.5), 'spec.sessionAffinityConfig.clientIP.timeoutSeconds must be a whole number of seconds, not 0.5'],
+    [clientIP(-1), 'spec.sessionAffinityConfig.clientIP.timeoutSeconds must be a whole number of seconds, not -1'],
   ])('with %j', (spec, message) => {
     expect(() => readService(serviceObject('ns/web', spec))).toThrow(new Malformed(message));
   });

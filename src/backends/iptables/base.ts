@@ -1,18 +1,13 @@
 /** What the node needs whatever its Services: jumps from the built-in chains, masquerading, forwarding. Pure. */
 import type { Fragment } from '../../dataplane/contract.ts';
 import type { NodeContext } from '../../model/node.ts';
-import {
-  EXTERNAL_SERVICES,
-  FORWARD,
-  MARK_MASQ,
-  NODEPORTS,
-  POSTROUTING,
-  PROXY_FIREWALL,
-  SERVICES,
-  type Table,
-} from './names.ts';
-import { chain, jump, trunk, type Wish } from './objects.ts';
-import { hostCidr, loopback, mark, NEW, rule, TO_LOCAL } from './rule.ts';
+import { forwardMarked, markMasquerade, masquerade } from '../xtables/masquerade.ts';
+import { FORWARD, MARK_MASQ, POSTROUTING, PROXY_FIREWALL, SERVICES, type Table } from '../xtables/names.ts';
+import { chain, jump, targetOf } from '../xtables/objects.ts';
+import type { JumpRank } from '../xtables/restore.ts';
+import { hostCidr, loopback, NEW, rule, TO_LOCAL } from '../xtables/rule.ts';
+import { EXTERNAL_SERVICES, NODEPORTS } from './names.ts';
+import { trunk, type Wish } from './objects.ts';
 
 /** [table, built-in chain, rule] in the order in which they are put on top, which is kube-proxy's. */
 const JUMPS: readonly (readonly [Table, string, string])[] = [
@@ -30,17 +25,17 @@ const JUMPS: readonly (readonly [Table, string, string])[] = [
   ['nat', 'POSTROUTING', `-j ${POSTROUTING}`],
 ];
 
-/** The rank of a jump: jumps with a higher one are put on top later. */
-export const jumpRank = (table: Table, from: string, target: string): number =>
-  JUMPS.findIndex(([t, c, r]) => t === table && c === from && r.endsWith(`-j ${target}`));
+/** Jumps with a higher rank are put on top later. */
+export const jumpRank: JumpRank = ({ table, chain: from, rule: text }) =>
+  JUMPS.findIndex(([t, c, r]) => t === table && c === from && r.endsWith(`-j ${targetOf(text)}`));
 
 export const base = (node: NodeContext): Fragment<Wish> => ({
   owner: 'base',
   since: 0,
   objects: [
     ...JUMPS.map(([table, from, text]) => jump(table, from, text)),
-    chain('nat', MARK_MASQ, [rule({}, setMark(node, node.masqueradeMark))]),
-    chain('nat', POSTROUTING, postrouting(node)),
+    chain('nat', MARK_MASQ, markMasquerade(node)),
+    chain('nat', POSTROUTING, masquerade(node)),
     chain('filter', FORWARD, forward(node)),
     trunk('nat', SERVICES, toNodePorts(node)),
     trunk('nat', NODEPORTS, []),
@@ -51,27 +46,13 @@ export const base = (node: NodeContext): Fragment<Wish> => ({
   ],
 });
 
-const setMark = (node: NodeContext, mask: number): string =>
-  `MARK --set-xmark ${mark(node.masqueradeMark)}/${mask === 0 ? '0x0' : mark(mask)}`;
-
-const isMarked = (node: NodeContext, negated = ''): string =>
-  `-m mark ${negated}--mark ${mark(node.masqueradeMark)}/${mark(node.masqueradeMark)}`;
-
-/** The mark goes before MASQUERADE, lest it follow the packet through an encapsulating interface (k/k#78547). */
-const postrouting = (node: NodeContext): readonly string[] => [
-  rule({ matches: [isMarked(node, '! ')] }, 'RETURN'),
-  rule({}, setMark(node, 0)),
-  rule({ comment: 'kubernetes: leave with the address of this node' }, 'MASQUERADE --random-fully'),
-];
-
 /**
  * A packet that conntrack calls INVALID is not translated back: it would reach the client with the pod's address, and
  * the client's RST would kill the connection (k/k#74839).
  */
 const forward = (node: NodeContext): readonly string[] => [
   ...(node.dropInvalid ? [rule({ matches: ['-m conntrack --ctstate INVALID'] }, 'DROP')] : []),
-  rule({ comment: 'kubernetes: to a service, masqueraded', matches: [isMarked(node)] }, 'ACCEPT'),
-  rule({ comment: 'kubernetes: known connections', matches: ['-m conntrack --ctstate RELATED,ESTABLISHED'] }, 'ACCEPT'),
+  ...forwardMarked(node),
 ];
 
 /** Loopback is left out: a packet that goes to 127.0.0.1 cannot leave the node with that source (route_localnet). */

@@ -10,9 +10,11 @@
 import type { Arranger, Change } from '../../dataplane/contract.ts';
 import { formatBytes, ipBytes } from '../../model/address.ts';
 import type { Protocol } from '../../model/kubernetes.ts';
-import { EXTERNAL_SERVICES, hash16, NODEPORTS, PROXY_FIREWALL, SERVICES, type Table } from './names.ts';
-import { chain, chainId, type Destination, type Frontend, type Line, type Trunk, type Wish } from './objects.ts';
-import { rule, TO_LOCAL } from './rule.ts';
+import { PROXY_FIREWALL, SERVICES, type Table } from '../xtables/names.ts';
+import { chain, chainId } from '../xtables/objects.ts';
+import { rule, TO_LOCAL } from '../xtables/rule.ts';
+import { EXTERNAL_SERVICES, hash16, NODEPORTS } from './names.ts';
+import type { Destination, Frontend, Line, Trunk, Wish } from './objects.ts';
 import { type Page, Trie } from './trie.ts';
 
 const ROOT_LINES = 50;

@@ -8,9 +8,10 @@ import type { IPFamily } from '../../model/address.ts';
 import type { Protocol } from '../../model/kubernetes.ts';
 import { formatServicePortName, type ServicePort } from '../../model/service.ts';
 import type { ServiceEndpoints } from '../../model/topology.ts';
-import { EXTERNAL_SERVICES, NODEPORTS, PROXY_FIREWALL, SERVICES, serviceChains, type Table } from './names.ts';
+import { PROXY_FIREWALL, SERVICES, type Table } from '../xtables/names.ts';
+import { hostCidr, rejectTarget, rule, TO_LOCAL } from '../xtables/rule.ts';
+import { EXTERNAL_SERVICES, NODEPORTS, serviceChains } from './names.ts';
 import { type Destination, type Frontend, frontend, type Line } from './objects.ts';
-import { hostCidr, rejectTarget, rule, TO_LOCAL } from './rule.ts';
 import { hasExternalEndpoints, hasInternalEndpoints, isRestricted } from './verdict.ts';
 
 export const frontends = (service: ServiceEndpoints): readonly Frontend[] => {

@@ -6,29 +6,8 @@ import { createHash } from 'node:crypto';
 import { joinHostPort } from '../../model/address.ts';
 import { formatServicePortName, type ServicePortName } from '../../model/service.ts';
 
-export type Table = 'nat' | 'filter' | 'mangle';
-
-export const SERVICES = 'KUBE-SERVICES';
 export const EXTERNAL_SERVICES = 'KUBE-EXTERNAL-SERVICES';
 export const NODEPORTS = 'KUBE-NODEPORTS';
-export const POSTROUTING = 'KUBE-POSTROUTING';
-export const MARK_MASQ = 'KUBE-MARK-MASQ';
-export const FORWARD = 'KUBE-FORWARD';
-export const PROXY_FIREWALL = 'KUBE-PROXY-FIREWALL';
-/** kube-proxy's flush detector. We have no use for it, but remove the one that a predecessor left. */
-export const CANARY = 'KUBE-PROXY-CANARY';
-
-const FIXED: Readonly<Record<Table, ReadonlySet<string>>> = {
-  nat: new Set([SERVICES, NODEPORTS, POSTROUTING, MARK_MASQ, CANARY]),
-  filter: new Set([SERVICES, EXTERNAL_SERVICES, NODEPORTS, FORWARD, PROXY_FIREWALL, CANARY]),
-  mangle: new Set([CANARY]),
-};
-
-const PER_SERVICE = /^KUBE-(?:SVC|SVL|FW|EXT|SEP)-/;
-
-/** Chains that are ours to change and to remove. KUBE-FIREWALL and KUBE-KUBELET-* are the kubelet's. */
-export const isOurs = (table: Table, chain: string): boolean =>
-  FIXED[table].has(chain) || (table !== 'mangle' && PER_SERVICE.test(chain));
 
 const BASE32 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
 const NAME_CHARS = 16;

@@ -47,7 +47,7 @@ export const jump = (table: Table, from: string, listed: string, copy = 0): Jump
   return { kind: 'jump', id, content: rule, table, chain: from, rule, listed };
 };
 
-/** A rule in a built-in chain that is ours: it leads to one of our chains. */
+/** Whether a rule of a built-in chain is ours: it leads to one of our chains. */
 export const isOurJump = (table: Table, rule: string): boolean => {
   const target = targetOf(rule);
   return target !== undefined && isOurs(table, target);

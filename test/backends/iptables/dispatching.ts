@@ -1,16 +1,11 @@
 /** Frontends in numbers, the dispatch tree made of them, and the flat lists that it must be equal to. */
 import { base } from '../../../src/backends/iptables/base.ts';
 import { Dispatch } from '../../../src/backends/iptables/dispatch.ts';
-import { NODEPORTS, SERVICES } from '../../../src/backends/iptables/names.ts';
-import {
-  chain,
-  chainId,
-  type Destination,
-  type Frontend,
-  frontend,
-  type Wish,
-} from '../../../src/backends/iptables/objects.ts';
-import { hostCidr, rule } from '../../../src/backends/iptables/rule.ts';
+import { NODEPORTS } from '../../../src/backends/iptables/names.ts';
+import { type Destination, type Frontend, frontend, type Wish } from '../../../src/backends/iptables/objects.ts';
+import { SERVICES } from '../../../src/backends/xtables/names.ts';
+import { chain, chainId } from '../../../src/backends/xtables/objects.ts';
+import { hostCidr, rule } from '../../../src/backends/xtables/rule.ts';
 import type { Change } from '../../../src/dataplane/contract.ts';
 import { KernelState } from '../../../src/dataplane/state.ts';
 import { type IPFamily, joinHostPort } from '../../../src/model/address.ts';

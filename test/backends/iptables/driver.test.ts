@@ -2,8 +2,9 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { iptablesBackend } from '../../../src/backends/iptables/index.ts';
-import { chain, frontend, jump, trunk, type Wish } from '../../../src/backends/iptables/objects.ts';
-import type { RestoreInput } from '../../../src/backends/iptables/plan.ts';
+import { frontend, trunk, type Wish } from '../../../src/backends/iptables/objects.ts';
+import { chain, jump } from '../../../src/backends/xtables/objects.ts';
+import type { RestoreInput } from '../../../src/backends/xtables/restore.ts';
 import type { Backend, Change, KernelError } from '../../../src/dataplane/contract.ts';
 import type { IptablesVariant } from '../../../src/kernel/iptables.ts';
 import { makeScripts, print, type Scripts } from '../../host/scripts.ts';

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { iptablesBackend } from '../../../src/backends/iptables/index.ts';
 import type { Wish } from '../../../src/backends/iptables/objects.ts';
-import { SaveParser } from '../../../src/backends/iptables/parse.ts';
+import { SaveParser } from '../../../src/backends/xtables/parse.ts';
 import { compileAll } from '../../../src/dataplane/report.ts';
 import { type IPFamily, parseCIDR } from '../../../src/model/address.ts';
 import { OBJECT_KINDS } from '../../../src/model/kubernetes.ts';

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { endpointChain, hash16, isOurs, serviceChains } from '../../../src/backends/iptables/names.ts';
+import { endpointChain, hash16, serviceChains } from '../../../src/backends/iptables/names.ts';
+import { isOurs } from '../../../src/backends/xtables/names.ts';
 import { readSlice } from '../../../src/model/endpoint.ts';
 import { readService, type ServicePortName } from '../../../src/model/service.ts';
 

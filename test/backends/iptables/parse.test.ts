@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { iptablesBackend } from '../../../src/backends/iptables/index.ts';
-import { chain, type Wish } from '../../../src/backends/iptables/objects.ts';
+import type { Wish } from '../../../src/backends/iptables/objects.ts';
+import { chain } from '../../../src/backends/xtables/objects.ts';
 import { compileAll } from '../../../src/dataplane/report.ts';
 import { input } from '../../dataplane/fake-backend.ts';
 import { nodeOf } from './dispatching.ts';

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { MARK_MASQ } from '../../../src/backends/iptables/names.ts';
-import { type Chain, chain, type Jump, jump } from '../../../src/backends/iptables/objects.ts';
-import { plan, type RestoreInput } from '../../../src/backends/iptables/plan.ts';
+import { plan } from '../../../src/backends/iptables/plan.ts';
+import { MARK_MASQ } from '../../../src/backends/xtables/names.ts';
+import { type Chain, chain, type Jump, jump } from '../../../src/backends/xtables/objects.ts';
+import type { RestoreInput } from '../../../src/backends/xtables/restore.ts';
 import type { Batch, Change } from '../../../src/dataplane/contract.ts';
 import { parse, Tables } from './tables.ts';
 

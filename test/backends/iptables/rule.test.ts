@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { targetOf } from '../../../src/backends/iptables/objects.ts';
+import { targetOf } from '../../../src/backends/xtables/objects.ts';
 import {
   fromPod,
   hostCidr,
@@ -10,7 +10,7 @@ import {
   quote,
   rejectTarget,
   rule,
-} from '../../../src/backends/iptables/rule.ts';
+} from '../../../src/backends/xtables/rule.ts';
 import { parseCIDR } from '../../../src/model/address.ts';
 
 describe('a rule', () => {

@@ -7,8 +7,9 @@
  */
 import { iptablesBackend } from '../../../src/backends/iptables/index.ts';
 import type { Wish } from '../../../src/backends/iptables/objects.ts';
-import { SaveParser } from '../../../src/backends/iptables/parse.ts';
-import { plan, type RestoreInput } from '../../../src/backends/iptables/plan.ts';
+import { plan } from '../../../src/backends/iptables/plan.ts';
+import { SaveParser } from '../../../src/backends/xtables/parse.ts';
+import type { RestoreInput } from '../../../src/backends/xtables/restore.ts';
 import { type Backend, KernelError } from '../../../src/dataplane/contract.ts';
 import type { IPFamily } from '../../../src/model/address.ts';
 

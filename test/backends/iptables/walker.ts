@@ -5,8 +5,8 @@
  * cannot pass unseen.
  */
 
-import type { Table } from '../../../src/backends/iptables/names.ts';
 import type { Wish } from '../../../src/backends/iptables/objects.ts';
+import type { Table } from '../../../src/backends/xtables/names.ts';
 import { cidrContains, isLoopback, parseCIDR } from '../../../src/model/address.ts';
 
 export interface Packet {
