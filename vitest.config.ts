@@ -1,12 +1,23 @@
 import { defineConfig } from 'vitest/config';
 
+/** Run by test/kernel/uml.test.ts in a kernel of their own, which is many times slower. */
+const umlProject = {
+  test: {
+    name: 'uml',
+    include: ['test/uml/**/*.test.ts'],
+    fileParallelism: false,
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
+  },
+};
+
 /** Unit tests run in parallel; tests on the real kernel one file at a time, as they load both cores. */
 export default defineConfig({
   test: {
     allowOnly: false,
     reporters: ['default', './test/no-skips.ts'],
     projects: [
-      { test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: ['test/kernel/**'] } },
+      { test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: ['test/kernel/**', 'test/uml/**'] } },
       {
         test: {
           name: 'kernel',
@@ -17,6 +28,7 @@ export default defineConfig({
           sequence: { groupOrder: 1 },
         },
       },
+      ...(process.env.POINTSMAN_IN_UML === undefined ? [] : [umlProject]),
     ],
   },
 });

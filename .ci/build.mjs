@@ -21,6 +21,8 @@ await build({
   platform: 'node',
   format: 'esm',
   target: 'node20',
+  // native code: it stays a package
+  external: ['koffi'],
   // a lazily imported CommonJS module loses its names when bundles are split: take yaml's ES module build
   alias: { yaml: './node_modules/yaml/browser/index.js' },
   sourcemap: 'linked',

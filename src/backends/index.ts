@@ -1,13 +1,15 @@
 /** Mode name to backend, loaded when it is asked for: the one table that a further backend adds a line to. */
 import { readFile } from 'node:fs/promises';
 import type { Backend, KernelObject } from '../dataplane/contract.ts';
-import { findTools, type IptablesVariant } from '../kernel/iptables.ts';
-import type { IPFamily } from '../model/address.ts';
+import { findTools, type IptablesTools, type IptablesVariant } from '../kernel/iptables.ts';
+import { IP_FAMILIES, type IPFamily } from '../model/address.ts';
+import type { IpvsSettings } from './ipvs/index.ts';
 
 export type AnyBackend = Backend<KernelObject, unknown>;
 
 export interface OpenOptions {
   readonly iptablesTool: 'auto' | IptablesVariant;
+  readonly ipvs: IpvsSettings;
 }
 
 export interface Opened {
@@ -20,7 +22,7 @@ export interface Opened {
 
 interface Mode {
   /** Compiles and prints; has no kernel to read or write. */
-  readonly offline: (family: IPFamily) => Promise<AnyBackend>;
+  readonly offline: (family: IPFamily, options: OpenOptions) => Promise<AnyBackend>;
   readonly open: (options: OpenOptions) => Promise<Omit<Opened, 'unusable'>>;
 }
 
@@ -30,12 +32,26 @@ const MODES: Readonly<Record<string, Mode>> = {
     open: async ({ iptablesTool }) => {
       const { iptablesBackend } = await import('./iptables/index.ts');
       const tools = await findTools(iptablesTool);
-      const families: readonly IPFamily[] = ['IPv4', 'IPv6'];
-      const backends = new Map(families.map((family) => [family, iptablesBackend({ family, tools })]));
-      return { backends, description: `${tools.IPv4} (${tools.variant ?? 'unknown variant'})` };
+      const backends = new Map(IP_FAMILIES.map((family) => [family, iptablesBackend({ family, tools })]));
+      return { backends, description: describeTools(tools) };
+    },
+  },
+  ipvs: {
+    offline: async (family, { ipvs: settings }) => {
+      const { ipvsBackend } = await import('./ipvs/index.ts');
+      return ipvsBackend({ family, settings });
+    },
+    open: async ({ iptablesTool, ipvs: settings }) => {
+      const { ipvsBackend, openKernel } = await import('./ipvs/index.ts');
+      const tools = await findTools(iptablesTool);
+      const kernel = await openKernel(tools, settings);
+      const backends = new Map(IP_FAMILIES.map((family) => [family, ipvsBackend({ family, settings, kernel })]));
+      return { backends, description: `netlink, ${describeTools(tools)}` };
     },
   },
 };
+
+const describeTools = ({ IPv4, variant }: IptablesTools): string => `${IPv4} (${variant ?? 'unknown variant'})`;
 
 const modeOf = (name: string): Mode => {
   const mode = MODES[name];
@@ -44,7 +60,8 @@ const modeOf = (name: string): Mode => {
 };
 
 /** A backend that needs neither root nor kernel. Throws when this version has no such mode. */
-export const offlineBackend = (mode: string, family: IPFamily): Promise<AnyBackend> => modeOf(mode).offline(family);
+export const offlineBackend = (mode: string, family: IPFamily, options: OpenOptions): Promise<AnyBackend> =>
+  modeOf(mode).offline(family, options);
 
 /**
  * The backends of the families that this host can do. Throws, with what the tools said, when it can do none.

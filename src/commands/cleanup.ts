@@ -1,10 +1,11 @@
 /** Takes all rules of a mode out of the kernel, and says which. kube-proxy's go too: they have the same names. */
 import { openBackends } from '../backends/index.ts';
 import { removeAll } from '../dataplane/cleanup.ts';
+import { backendOptions } from './backend-options.ts';
 import type { Setup } from './setup.ts';
 
 export const cleanup = async ({ config, log }: Setup, signal: AbortSignal): Promise<void> => {
-  const { backends } = await openBackends(config.mode, { iptablesTool: config.pointsman.iptablesTool }, signal);
+  const { backends } = await openBackends(config.mode, backendOptions(config), signal);
   let left = 0;
   for (const [family, backend] of backends) {
     const result = await removeAll(backend, signal);

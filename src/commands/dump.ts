@@ -11,6 +11,7 @@ import { IP_FAMILIES, type IPFamily } from '../model/address.ts';
 import { OBJECT_KINDS } from '../model/kubernetes.ts';
 import { Tracker } from '../model/tracker.ts';
 import { snapshot } from '../sources/snapshot.ts';
+import { backendOptions } from './backend-options.ts';
 import { openSource, type Setup } from './setup.ts';
 
 export interface DumpOptions {
@@ -27,7 +28,9 @@ const PATIENCE_MS = 60_000;
 
 export const dump = async (setup: Setup, options: DumpOptions): Promise<void> => {
   const backends = new Map<IPFamily, AnyBackend>();
-  for (const family of IP_FAMILIES) backends.set(family, await offlineBackend(setup.config.mode, family));
+  for (const family of IP_FAMILIES) {
+    backends.set(family, await offlineBackend(setup.config.mode, family, backendOptions(setup.config)));
+  }
   const tracker = await readCluster(setup, options.signal);
   const compiled = new Map(
     [...backends].map(([family, backend]) => [family, compileAll(backend, tracker.take(family))]),

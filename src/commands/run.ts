@@ -7,6 +7,7 @@ import { Reconciler } from '../dataplane/reconciler.ts';
 import type { IPFamily } from '../model/address.ts';
 import { Tracker } from '../model/tracker.ts';
 import { Progress } from '../observe/progress.ts';
+import { backendOptions } from './backend-options.ts';
 import { openSource, type Setup } from './setup.ts';
 import { VERSION } from './version.ts';
 
@@ -18,7 +19,7 @@ const FIRST_SAY_WAITING_MS = 5_000;
 export const run = async (setup: Setup, signal: AbortSignal): Promise<void> => {
   const { config, warnings, nodeName, log } = setup;
   for (const warning of warnings) log.warn(warning);
-  const opened = await openBackends(config.mode, { iptablesTool: config.pointsman.iptablesTool }, signal);
+  const opened = await openBackends(config.mode, backendOptions(config), signal);
   const source = await openSource(setup);
   for (const [family, reason] of opened.unusable) log.warn({ ipFamily: family, reason }, 'family left alone');
   log.info({ version: VERSION, mode: config.mode, node: nodeName, tool: opened.description }, 'pointsman starts');
@@ -73,8 +74,13 @@ const assemble = ({ config, nodeName, log }: Setup, { backends }: Opened, signal
   return { tracker, loops, progress };
 };
 
+/** The link on which mode ipvs puts the addresses of Services: they are not the node's own. */
+const SERVICE_LINK = 'kube-ipvs0';
+
 const interfaceAddresses = (): readonly string[] =>
-  Object.values(networkInterfaces()).flatMap((addresses) => (addresses ?? []).map(({ address }) => address));
+  Object.entries(networkInterfaces()).flatMap(([name, addresses]) =>
+    name === SERVICE_LINK ? [] : (addresses ?? []).map(({ address }) => address),
+  );
 
 const sayWhatIsAwaited = (tracker: Tracker, log: Setup['log']): { stop(): void } => {
   let timer: NodeJS.Timeout | undefined;

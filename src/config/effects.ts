@@ -10,7 +10,6 @@ import type { Settings } from './settings.ts';
 const NOT_YET = 'this version does not support it yet';
 const NO_HEALTH_SERVER = 'this version has no health server yet';
 const NO_METRICS_SERVER = 'this version has no metrics server yet';
-const NO_IPVS = 'this version has no mode ipvs yet';
 const NO_NFTABLES = 'this version has no mode nftables yet';
 const KERNEL_AS_IS = 'this version leaves these kernel settings alone';
 const JSON_ONLY = 'objects are always exchanged as JSON';
@@ -18,7 +17,7 @@ const WINDOWS = 'it is for Windows';
 const NO_MEANING = 'it has no meaning for kube-proxy either';
 const GONE = 'kube-proxy no longer has it';
 
-type Groups = 'ipvs' | 'nftables' | 'winkernel' | 'logging.options';
+type Groups = 'nftables' | 'winkernel' | 'logging.options';
 
 /** By path, or by the group that holds it. */
 const NO_EFFECT: Partial<Record<FieldPath | Groups, string>> = {
@@ -39,7 +38,6 @@ const NO_EFFECT: Partial<Record<FieldPath | Groups, string>> = {
   'clientConnection.contentType': JSON_ONLY,
   'clientConnection.acceptContentTypes': JSON_ONLY,
   'iptables.localhostNodePorts': NOT_YET,
-  ipvs: NO_IPVS,
   nftables: NO_NFTABLES,
   'conntrack.maxPerCore': KERNEL_AS_IS,
   'conntrack.min': KERNEL_AS_IS,

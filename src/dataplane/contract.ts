@@ -54,6 +54,8 @@ export interface Batch<B> {
  * in, whatever their order, and a change costs what it changes.
  */
 export interface Arranger<O> {
+  /** Whether an arranged object may hold parts of several owners' objects. */
+  readonly mixes: boolean;
   arrange(changes: readonly Change<O>[]): readonly Change<O>[];
   /** Ids of the wanted objects that went into an arranged kernel object; empty for one that was passed through. */
   sources(id: string): readonly string[];

@@ -35,7 +35,7 @@ export const compileAll = <O extends KernelObject, B>(backend: Backend<O, B>, in
 export const sectionsOf = <O extends KernelObject>(state: KernelState<O>): readonly Section<O>[] => {
   const byOwner = new Map<string, O[]>();
   for (const object of state.want.values()) {
-    const owner = state.desired.claimants(object.id)[0] ?? SHARED;
+    const owner = state.ownerOf(object.id) ?? SHARED;
     const objects = byOwner.get(owner);
     if (objects === undefined) byOwner.set(owner, [object]);
     else objects.push(object);

@@ -78,6 +78,12 @@ export class KernelState<O extends KernelObject> {
     return [...new Set(ids.flatMap((source) => this.desired.claimants(source)))];
   }
 
+  /** Whose object it is, where it is one owner's. */
+  ownerOf(id: string): string | undefined {
+    const [claimant] = this.desired.claimants(id);
+    return claimant ?? (this.#arranger?.mixes === true ? undefined : this.ownersOf(id)[0]);
+  }
+
   #arrange(): void {
     const wished = this.#wished;
     if (wished.length === 0) return;

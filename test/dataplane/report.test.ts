@@ -41,6 +41,7 @@ describe('desired state without a kernel', () => {
             { op: 'add', object: shared },
           ],
           sources: () => [],
+          mixes: true,
         };
       }
     }

@@ -110,6 +110,7 @@ const nameOf = (tree: Tree, label: string, addressDigits: number): string => {
 };
 
 export class Dispatch implements Arranger<Wish> {
+  readonly mixes = true;
   readonly #trees = new Map<string, Tree>();
   readonly #addressDigits: number;
   /** Chain id → where its lines are. */

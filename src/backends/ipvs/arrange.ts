@@ -3,6 +3,7 @@ import type { Arranger, Change } from '../../dataplane/contract.ts';
 import type { Wish } from './objects.ts';
 
 export class Frontends implements Arranger<Wish> {
+  readonly mixes = false;
   /** Object → the frontend that it is part of. */
   readonly #frontendOf = new Map<string, string>();
 

@@ -14,23 +14,36 @@ import { Frontends } from './arrange.ts';
 import { base, kernelSettings } from './base.ts';
 import { compile } from './compile.ts';
 import { Draining } from './draining.ts';
-import type { Handles } from './handles.ts';
+import { type Handles, openHandles } from './handles.ts';
 import { formatObject, type Held, type Sysctl, type Wish } from './objects.ts';
 import { type Payload, plan } from './plan.ts';
 import { print } from './print.ts';
 import { readHeld } from './read.ts';
-import type { IpvsSettings } from './settings.ts';
+import { type IpvsSettings, SCHEDULERS } from './settings.ts';
 import { writeMessages } from './write.ts';
 
 /** Enough for a few hundred Services: each group is one turn of the process. */
 const GROUP_SIZE = 4_000;
 
+export interface IpvsKernel {
+  readonly handles: Handles;
+  readonly tools: IptablesTools;
+}
+
 export interface IpvsOptions {
   readonly family: IPFamily;
   readonly settings: IpvsSettings;
   /** Undefined where nothing is ever read or written (a dump). */
-  readonly kernel?: { readonly handles: Handles; readonly tools: IptablesTools };
+  readonly kernel?: IpvsKernel;
 }
+
+/** Throws, naming what is missing, when this kernel cannot do IPVS. */
+export const openKernel = async (tools: IptablesTools, { scheduler }: IpvsSettings): Promise<IpvsKernel> => {
+  if (!SCHEDULERS.includes(scheduler)) {
+    throw new Error(`IPVS has no scheduler ${scheduler}; there is: ${SCHEDULERS.join(', ')}`);
+  }
+  return { handles: await openHandles(), tools };
+};
 
 export const ipvsBackend = ({ family, settings, kernel }: IpvsOptions): Backend<Wish, Payload> => {
   const draining = kernel === undefined ? undefined : new Draining(kernel.handles.ipvs);
@@ -68,3 +81,5 @@ const format = (object: Wish): string => {
   if (object.kind === 'frontend') return object.objects.map(formatObject).join('\n');
   return object.kind === 'chain' || object.kind === 'jump' ? formatRule(object) : formatObject(object);
 };
+
+export type { IpvsSettings } from './settings.ts';

@@ -32,8 +32,6 @@ export const SCHEDULERS: readonly string[] = [
   'twos',
 ];
 
-export const DEFAULT_SCHEDULER = 'rr';
-
 /** An unknown name in the Service's annotation counts as none; whoever reads Services reports it. */
 export const schedulerOf = ({ scheduler }: ServicePort, settings: IpvsSettings): string =>
   scheduler !== undefined && SCHEDULERS.includes(scheduler) ? scheduler : settings.scheduler;
