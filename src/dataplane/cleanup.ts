@@ -1,10 +1,10 @@
-/** Leaving: what is read back goes, all of it and nothing else. */
+/** Leaving: what is read back goes, all of it and nothing else but settings that stay. */
 import { type Backend, type Change, KernelError, type KernelObject } from './contract.ts';
 import { diff } from './desired.ts';
 
 export interface CleanupResult<O> {
   readonly removed: readonly O[];
-  /** What is still there afterwards. */
+  /** What is still there afterwards and should not be. */
   readonly left: readonly O[];
 }
 
@@ -27,7 +27,10 @@ export const removeAll = async <O extends KernelObject, B>(
     for (const id of refused) inUse.add(id);
     isDone = refused.length === 0;
   }
-  return { removed: [...have.values()].filter(({ id }) => !left.has(id)), left: [...left.values()] };
+  return {
+    removed: [...have.values()].filter(({ id }) => !left.has(id)),
+    left: [...left.values()].filter(({ stays }) => stays !== true),
+  };
 };
 
 /** Gives the ids that the kernel named when it refused; none when all is written. */

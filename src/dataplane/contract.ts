@@ -15,6 +15,8 @@ export interface KernelObject {
   readonly id: string;
   /** Everything else, in the form in which the kernel lists it: equal text means equal object. */
   readonly content: string;
+  /** Set when wanted, and never taken back: others may have come to rely on it. */
+  readonly stays?: true;
 }
 
 /** The kernel objects that one owner wants. */

@@ -96,7 +96,7 @@ export class Desired<O extends KernelObject> {
 /** The change that leads from one state of an object to another: none if they are equal. */
 export const change = <O extends KernelObject>(have: O | undefined, want: O | undefined): readonly Change<O>[] => {
   if (have === undefined) return want === undefined ? [] : [{ op: 'add', object: want }];
-  if (want === undefined) return [{ op: 'remove', object: have }];
+  if (want === undefined) return have.stays ? [] : [{ op: 'remove', object: have }];
   return have.content === want.content ? [] : [{ op: 'replace', object: want, previous: have }];
 };
 

@@ -41,6 +41,8 @@ for (const { flags, rows } of groups) {
 
   it('stops, and cleans up after itself', async () => {
     expect(await proxy?.stop()).toBe(0);
+    // what was written is what is read back
+    expect(proxy?.log()).not.toMatch(/drift|differs|WARN|ERROR/);
     await bench.cluster.delete(objects);
     const main = new URL('../../dist/main.js', import.meta.url).pathname;
     await bench.lab.run('node1', process.execPath, [main, 'cleanup', '--proxy-mode=ipvs'], { timeoutMs: 60_000 });

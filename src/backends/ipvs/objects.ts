@@ -41,7 +41,7 @@ export interface Entry extends KernelObject {
   readonly entry: SetEntry;
 }
 
-/** A kernel setting below /proc/sys. It is never taken back: others may have come to rely on it. */
+/** A kernel setting below /proc/sys. */
 export interface Sysctl extends KernelObject {
   readonly kind: 'sysctl';
   readonly path: string;
@@ -147,12 +147,14 @@ export const sysctl = (path: string, value: number): Sysctl => ({
   kind: 'sysctl',
   id: `sysctl ${path}`,
   content: String(value),
+  stays: true,
   path,
 });
 
 export const ipvsTimeouts = (seconds: IpvsTimeouts['seconds']): IpvsTimeouts => ({
   kind: 'timeouts',
   id: 'ipvs timeouts',
+  stays: true,
   content: `--set ${seconds.tcp} ${seconds.tcpFin} ${seconds.udp}`,
   seconds,
 });

@@ -40,7 +40,7 @@ export const rule = (match: Match, target: string): string => {
   return target === '' ? text.trimEnd() : `${text}-j ${target}`;
 };
 
-/** Comments hold 255 bytes (xt_comment); a longer one would make the tool refuse the whole transaction. */
+/** Comments hold 255 bytes (xt_comment); the tools cut a longer one without a word, and it would be listed otherwise than written. */
 const MAX_COMMENT = 255;
 const BARE = /^[-_0-9A-Za-z]+$/;
 
