@@ -8,15 +8,25 @@ import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const FLOOR = [20, 19];
-/** program → Debian package */
-const PROGRAMS = {
+/** program → Debian package: what the demo runs. */
+const FOR_DEMO = {
   ip: 'iproute2',
   sysctl: 'procps',
   iptables: 'iptables',
+};
+/** What the tests and the measurements run besides. */
+const FOR_TESTS = {
   'iptables-legacy': 'iptables',
   'iptables-nft': 'iptables',
   openssl: 'openssl',
+  'linux.uml': 'user-mode-linux',
+  modprobe: 'kmod',
+  ipset: 'ipset',
+  ipvsadm: 'ipvsadm',
+  socat: 'socat',
+  cc: 'gcc libc6-dev',
 };
+const PROGRAMS = process.argv.includes('demo') ? FOR_DEMO : { ...FOR_DEMO, ...FOR_TESTS };
 
 const fail = (message) => {
   process.stderr.write(`${message}\n`);
@@ -50,7 +60,7 @@ const isMissing = (program) => !path.some((dir) => dir !== '' && existsSync(join
 const installPrograms = () => {
   const missing = Object.keys(PROGRAMS).filter(isMissing);
   if (missing.length === 0) return;
-  const packages = [...new Set(missing.map((program) => PROGRAMS[program]))];
+  const packages = [...new Set(missing.flatMap((program) => PROGRAMS[program].split(' ')))];
   const apt = !isMissing('apt-get');
   if (process.getuid?.() !== 0 || !apt) {
     fail(

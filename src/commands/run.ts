@@ -59,6 +59,7 @@ const assemble = ({ config, nodeName, log }: Setup, { backends }: Opened, signal
       signal,
       lastRetryMs: syncPeriodMs,
       onProgress: (part) => progress.update(family, part),
+      onNote: (owner, note) => log.warn({ ipFamily: family, owner, note }, 'not served as asked for'),
       onQuarantine: (owner, error) => log.error({ ipFamily: family, owner, error }, 'refused by the kernel, set aside'),
     });
     const work = {

@@ -25,6 +25,8 @@ export interface Fragment<O> {
   readonly objects: readonly O[];
   /** When the owner came to be, milliseconds since 1970: of two wishes for one object the older owner's is granted. */
   readonly since: number;
+  /** What the owner asked for and does not get, for people to read. */
+  readonly notes?: readonly string[];
 }
 
 export type Change<O> =

@@ -29,6 +29,8 @@ export interface ReconcilerOptions {
   /** Part of the first sync that is done, 0 to 1. */
   readonly onProgress?: (part: number) => void;
   readonly onQuarantine?: (owner: string, message: string) => void;
+  /** An owner is served otherwise than it asked for. */
+  readonly onNote?: (owner: string, note: string) => void;
 }
 
 /** What was handed over and is not staged yet: a sync that fails before it gets there loses nothing. */
@@ -203,7 +205,11 @@ export class Reconciler<O extends KernelObject, B> {
   }
 
   #stage(owner: string, fragment: Fragment<O> | undefined): void {
-    if (!this.#pending.has(owner)) this.#pending.set(owner, this.#state.desired.fragment(owner));
+    const former = this.#state.desired.fragment(owner);
+    for (const note of fragment?.notes ?? []) {
+      if (former?.notes?.includes(note) !== true) this.#options.onNote?.(owner, note);
+    }
+    if (!this.#pending.has(owner)) this.#pending.set(owner, former);
     this.#state.stage(owner, fragment);
   }
 

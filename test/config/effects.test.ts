@@ -27,14 +27,6 @@ describe('settings without effect', () => {
     '--init-only',
     '--version=v1.2.3',
     '--iptables-localhost-nodeports=false',
-    '--ipvs-sync-period=7s',
-    '--ipvs-min-sync-period=7s',
-    '--ipvs-scheduler=lc',
-    '--ipvs-exclude-cidrs=10.0.0.0/8',
-    '--ipvs-strict-arp',
-    '--ipvs-tcp-timeout=7s',
-    '--ipvs-tcpfin-timeout=7s',
-    '--ipvs-udp-timeout=7s',
     '--conntrack-max-per-core=0',
     '--conntrack-min=0',
     '--conntrack-tcp-timeout-established=0',
@@ -63,19 +55,14 @@ describe('settings without effect', () => {
     ['clientConnection: {acceptContentTypes: application/json}', ['clientConnection.acceptContentTypes']],
     ['nftables: {masqueradeAll: true, masqueradeBit: 3}', ['nftables.masqueradeAll', 'nftables.masqueradeBit']],
     ['logging: {options: {json: {splitStream: true}}}', ['logging.options.json.splitStream']],
-    ['ipvs: {strictARP: true, scheduler: ""}', ['ipvs.strictARP']],
+    ['nftables: {masqueradeAll: true, masqueradeBit: 14}', ['nftables.masqueradeAll']],
   ])('%s is named', async (body, expected) => {
     expect(names((await loadFile(`${body}\n`)).warnings)).toEqual(expected);
   });
 
   it('a setting given at its default is not named', async () => {
     const { warnings } = await loadLine([
-      ...[
-        '--oom-score-adj=-999',
-        '--ipvs-sync-period=30s',
-        '--healthz-bind-address=0.0.0.0:10256',
-        '--profiling=false',
-      ],
+      ...['--oom-score-adj=-999', '--healthz-bind-address=0.0.0.0:10256', '--profiling=false'],
       ...['--feature-gates=', '--kube-api-qps=5', '--version'],
     ]);
     expect(warnings).toEqual([]);
@@ -95,6 +82,13 @@ describe('settings with effect are not named', () => {
       ...['--detect-local-mode=BridgeInterface', '--pod-bridge-interface=b', '--pod-interface-name-prefix=p'],
       ...['--cluster-cidr=10.0.0.0/8', '--nodeport-addresses=primary', '--conntrack-tcp-be-liberal'],
       ...['--logging-format=json', '-v=4', '--cleanup', '--write-config-to=/w'],
+      ...[
+        '--ipvs-sync-period=7s',
+        '--ipvs-min-sync-period=7s',
+        '--ipvs-scheduler=lc',
+        '--ipvs-exclude-cidrs=10.0.0.0/8',
+      ],
+      ...['--ipvs-strict-arp', '--ipvs-tcp-timeout=7s', '--ipvs-tcpfin-timeout=7s', '--ipvs-udp-timeout=7s'],
       ...['--source=files:/d', '--iptables-tool=nft', '--dry-run'],
     ]);
     expect(warnings).toEqual([]);

@@ -34,9 +34,13 @@ const bundle: Need = {
 /** What every lab needs. */
 export const LAB_NEEDS: readonly Need[] = [program('ip'), program('bridge'), program('sysctl'), namespaces, bundle];
 
+/** What of these this machine has not. */
+export const unmet = (needs: readonly Need[]): readonly string[] =>
+  needs.filter((need) => !need.isMet()).map(({ what }) => what);
+
 /** A suite that runs where its needs are met. */
 export const describeWith = (needs: readonly Need[], title: string, suite: () => void): void => {
-  const missing = needs.filter((need) => !need.isMet()).map(({ what }) => what);
+  const missing = unmet(needs);
   if (missing.length === 0) {
     describe(title, suite);
     return;

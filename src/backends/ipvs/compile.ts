@@ -27,7 +27,7 @@ import {
   type Wish,
 } from './objects.ts';
 
-import { type IpvsSettings, schedulerOf } from './settings.ts';
+import { type IpvsSettings, schedulerNotes, schedulerOf } from './settings.ts';
 
 const MASQUERADE: DestinationSettings = { forwarding: 'masquerade', weight: 1, upperThreshold: 0, lowerThreshold: 0 };
 
@@ -45,6 +45,7 @@ export const compile = (service: ServiceEndpoints, node: NodeContext, settings: 
   return {
     owner: ownerOf(port.name),
     since: port.createdAt,
+    notes: schedulerNotes(port, settings),
     objects: [
       ...bound(port.clusterIP, node),
       clusterIP(subject),

@@ -18,9 +18,7 @@ export const sourceRangeEntries = ({ port }: ServiceEndpoints, node: NodeContext
     entry(setDefinition('LOAD-BALANCER-FW', family), to),
     ...ranges.map((cidr) => {
       const [second = ''] = cidr.text.split('/');
-      // the kernel lists a single address without the length
-      const length = cidr.prefix === cidr.bytes.length * 8 ? {} : { prefix: cidr.prefix };
-      return entry(setDefinition('LOAD-BALANCER-SOURCE-CIDR', family), { ...to, second, ...length });
+      return entry(setDefinition('LOAD-BALANCER-SOURCE-CIDR', family), { ...to, second, prefix: cidr.prefix });
     }),
     ...(allowsNode ? [entry(setDefinition('LOAD-BALANCER-SOURCE-IP', family), { ...to, second: ip })] : []),
   ];

@@ -124,14 +124,14 @@ export const ipSet = (definition: SetDefinition): IpSet => {
   return { kind: 'set', id: `set ${name}`, content: `${type} ${shape}${hasMarks ? ' skbinfo' : ''}`, definition };
 };
 
+/** ipset leaves out the length of a single address. */
+const withLength = (ip: string, prefix: number | undefined): string =>
+  prefix === undefined || prefix === (ip.includes(':') ? 128 : 32) ? ip : `${ip}/${prefix}`;
+
 /** As ipset writes an entry: `10.96.0.1,tcp:443`, `30080`, `10.0.0.1,udp:53,10.0.0.0/8`. */
 const entryText = ({ address: ip, protocol, port, second, prefix }: SetEntry): string => {
   const portText = port === undefined ? undefined : `${protocol === undefined ? '' : `${protocol}:`}${port}`;
-  const parts = [
-    ip,
-    portText,
-    second === undefined ? undefined : `${second}${prefix === undefined ? '' : `/${prefix}`}`,
-  ];
+  const parts = [ip, portText, second === undefined ? undefined : withLength(second, prefix)];
   return parts.filter((part) => part !== undefined).join(',');
 };
 

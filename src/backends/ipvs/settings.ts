@@ -32,6 +32,14 @@ export const SCHEDULERS: readonly string[] = [
   'twos',
 ];
 
-/** An unknown name in the Service's annotation counts as none; whoever reads Services reports it. */
+/** An unknown name in the Service's annotation counts as none, and is told. */
 export const schedulerOf = ({ scheduler }: ServicePort, settings: IpvsSettings): string =>
   scheduler !== undefined && SCHEDULERS.includes(scheduler) ? scheduler : settings.scheduler;
+
+export const schedulerNotes = ({ scheduler }: ServicePort, settings: IpvsSettings): readonly string[] =>
+  scheduler === undefined || SCHEDULERS.includes(scheduler)
+    ? []
+    : [
+        `annotation pointsman.dev/ipvs-scheduler: IPVS has no ${JSON.stringify(scheduler)}, so it is ` +
+          `${settings.scheduler}; there is: ${SCHEDULERS.join(', ')}`,
+      ];
