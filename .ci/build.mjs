@@ -13,7 +13,14 @@ await build({
   entryPoints: [
     { in: 'src/main.ts', out: 'main' },
     { in: 'src/lab/process.ts', out: 'lab/process' },
-    ...(process.argv.includes('bench') ? [{ in: 'bench/run.ts', out: 'bench/run' }] : []),
+    // for others to use
+    { in: 'src/ipvs-netlink/ipvs.ts', out: 'ipvs-netlink' },
+    ...(process.argv.includes('bench')
+      ? [
+          { in: 'bench/run.ts', out: 'bench/run' },
+          { in: 'bench/in-uml/ipvs.ts', out: 'bench/in-uml/ipvs' },
+        ]
+      : []),
   ],
   outdir: 'dist',
   bundle: true,

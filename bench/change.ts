@@ -12,11 +12,13 @@ const CHANGES_PER_SECOND = 50;
 const CHURN_SECONDS = 15;
 /** After a change, for as long as the proxy rests; so that each change finds it idle. */
 const PAUSE_MS = 1_500;
+const GIVE_UP_MS = 60_000;
 
 /** A Service whose one endpoint is a pod that answers. */
 const probed = (ip: string) => {
   const [service, slice] = serviceObjects(PROBED.number, 1, ip);
-  const clusterIP = '10.96.255.254';
+  // no other Service's: those are in 10.96.0.0/16
+  const clusterIP = '10.97.0.1';
   return { clusterIP, service: { ...service, spec: { ...service.spec, clusterIP, clusterIPs: [clusterIP] } }, slice };
 };
 
@@ -35,7 +37,8 @@ export const oneChange = async (bed: Bed, variant: Variant, services: number, en
     await sleep(PAUSE_MS);
     const startedAt = performance.now();
     await bed.cluster.put([probed(pod.ip).slice]);
-    for (;;) {
+    for (const deadline = startedAt + GIVE_UP_MS; ; ) {
+      if (performance.now() > deadline) throw new Error(`${pod.name} does not answer at ${clusterIP}`);
       const [outcome] = await client.probe({ protocol: 'tcp', host: clusterIP, port: PROBED.port, timeoutMs: 1_000 });
       if (outcome?.kind === 'answer' && outcome.server === pod.name) break;
     }

@@ -1,10 +1,12 @@
 /**
- * `npm run bench [-- start|change …]`: the measurements of the README, on this machine's kernel, as root.
- * Options: --services=5000 --endpoints=5 --variant=nft|legacy
+ * `npm run bench [-- start|restore|change|ipvs …]`: the measurements of the README, on this machine's kernel, as root.
+ * `start`, `restore` and `change` are about mode iptables and take --services=5000 --endpoints=5 --variant=nft|legacy;
+ * `ipvs` runs in User Mode Linux.
  */
 import { parseArgs } from 'node:util';
 import { type Bed, makeBed, putServices, type Variant } from './bed.ts';
 import { oneChange } from './change.ts';
+import { ipvs } from './ipvs.ts';
 import { oneRestore, start } from './start.ts';
 
 const QUESTIONS: Readonly<
@@ -23,13 +25,13 @@ const { values, positionals } = parseArgs({
     variant: { type: 'string', multiple: true, default: ['nft', 'legacy'] },
   },
 });
-const questions = positionals.length === 0 ? Object.keys(QUESTIONS) : positionals;
-for (const name of questions) {
-  if (QUESTIONS[name] === undefined)
-    throw new Error(`no measurement ${name}; there are ${Object.keys(QUESTIONS).join(', ')}`);
-}
+const known = [...Object.keys(QUESTIONS), 'ipvs'];
+const unknown = positionals.find((name) => !known.includes(name));
+if (unknown !== undefined) throw new Error(`no measurement ${unknown}; there are ${known.join(', ')}`);
+const asked = positionals.length === 0 ? known : positionals;
+const questions = asked.filter((name) => name !== 'ipvs');
 
-for (const services of values.services.map(Number)) {
+for (const services of questions.length === 0 ? [] : values.services.map(Number)) {
   const bed = await makeBed();
   try {
     await putServices(bed, services, Number(values.endpoints));
@@ -40,3 +42,4 @@ for (const services of values.services.map(Number)) {
     await bed.remove();
   }
 }
+if (asked.includes('ipvs')) await ipvs();

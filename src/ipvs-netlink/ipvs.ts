@@ -39,6 +39,8 @@ import type {
   Timeouts,
 } from './types.ts';
 
+export type * from './types.ts';
+
 const COMMAND = {
   NEW_SERVICE: 1,
   SET_SERVICE: 2,
