@@ -17,16 +17,13 @@ export const start = async (bed: Bed, variant: Variant, services: number, endpoi
   const againAt = performance.now();
   const again = await startProxy(bed, variant);
   const restart = (performance.now() - againAt) / 1_000;
-  show(`restart ${variant} ${services}×${endpoints}`, {
-    seconds: restart.toFixed(1),
-    log:
-      /"added":.*?"elapsed"/.exec(
-        again
-          .log()
-          .split('\n')
-          .find((l) => l.includes('"IPv4","fullSync"')) ?? '',
-      )?.[0] ?? '',
-  });
+  const line = again
+    .log()
+    .split('\n')
+    .find((text) => text.includes('"ipFamily":"IPv4","fullSync":true'));
+  const count = (what: string): number => Number(new RegExp(`"${what}":(\\d+)`).exec(line ?? '')?.[1]);
+  const written = ['added', 'replaced', 'removed'].reduce((sum, what) => sum + count(what), 0);
+  show(`restart ${variant} ${services}×${endpoints}`, { seconds: restart.toFixed(1), 'objects written': written });
   await again.stop();
   await cleanUp(bed, variant);
 };
