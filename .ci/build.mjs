@@ -18,7 +18,7 @@ await build({
     ...(process.argv.includes('bench')
       ? [
           { in: 'bench/run.ts', out: 'bench/run' },
-          { in: 'bench/in-uml/ipvs.ts', out: 'bench/in-uml/ipvs' },
+          { in: 'bench/inside/ipvs.ts', out: 'bench/inside/ipvs' },
         ]
       : []),
   ],

@@ -13,7 +13,7 @@ const TIMEOUT_MS = 20 * 60_000;
 export const ipvs = async (): Promise<void> => {
   const folder = await mkdtemp(join(tmpdir(), 'pm-bench-'));
   try {
-    const program = packageFile('dist/bench/in-uml/ipvs.js');
+    const program = packageFile('dist/bench/inside/ipvs.js');
     const {
       exitCode,
       output,

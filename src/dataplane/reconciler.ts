@@ -29,7 +29,7 @@ export interface ReconcilerOptions {
   /** Part of the first sync that is done, 0 to 1. */
   readonly onProgress?: (part: number) => void;
   readonly onQuarantine?: (owner: string, message: string) => void;
-  /** An owner is served otherwise than it asked for. */
+  /** An owner is not served, or otherwise than it asked for. */
   readonly onNote?: (owner: string, note: string) => void;
 }
 
@@ -53,6 +53,8 @@ export class Reconciler<O extends KernelObject, B> {
   /** Owners whose wishes are not in the kernel yet → the last wishes that were. */
   readonly #pending = new Map<string, Fragment<O> | undefined>();
   readonly #doneAt = new Map<string, number>();
+  /** Owners that did not get what another has → what was said of it. */
+  readonly #shadowed = new Map<string, string>();
   readonly #backlog: Backlog = { services: new Map(), gone: new Set(), nodeChanged: false };
   #node: NodeContext | undefined;
   /** What the kernel holds is known: false before the first read and after a failure. */
@@ -102,9 +104,8 @@ export class Reconciler<O extends KernelObject, B> {
     if (this.#pending.has(owner)) {
       return { owner, state: 'Pending', since, attempts: 0, message: this.#lastError };
     }
-    const lost = this.#state.desired.lost(owner);
-    if (lost === undefined) return { owner, state: 'Done', since, attempts: 0, message: undefined };
-    return { owner, state: 'Shadowed', since, attempts: 0, message: `${lost.id} belongs to ${lost.to}` };
+    const message = this.#lostBy(owner);
+    return { owner, state: message === undefined ? 'Done' : 'Shadowed', since, attempts: 0, message };
   }
 
   /** Brings what changed into the kernel. Throws KernelError when nothing can be written just now. */
@@ -241,8 +242,28 @@ export class Reconciler<O extends KernelObject, B> {
       this.#quarantine.release(owner);
       if (this.#state.desired.fragment(owner) !== undefined) this.#doneAt.set(owner, now);
     }
+    this.#tellShadowed(this.#pending.keys());
     this.#pending.clear();
     return result;
+  }
+
+  #lostBy(owner: string): string | undefined {
+    const lost = this.#state.desired.lost(owner);
+    return lost === undefined ? undefined : `${lost.id} belongs to ${lost.to}`;
+  }
+
+  /** Says once who goes without because another owner has it; an older one that comes later changes who that is. */
+  #tellShadowed(owners: Iterable<string>): void {
+    const concerned = [...owners].flatMap((one) => [one, ...this.#state.desired.rivals(one)]);
+    for (const owner of new Set([...concerned, ...this.#shadowed.keys()])) {
+      const message = this.#lostBy(owner);
+      if (message === this.#shadowed.get(owner)) continue;
+      if (message === undefined) this.#shadowed.delete(owner);
+      else {
+        this.#shadowed.set(owner, message);
+        this.#options.onNote?.(owner, message);
+      }
+    }
   }
 
   #correct(found: ReadonlyMap<string, O>, touched: ReadonlySet<string>): Drift {

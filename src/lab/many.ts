@@ -16,6 +16,10 @@ const SPREAD = 40_503;
 const address = (base: string, number: number): string =>
   `${base}.${((number * SPREAD) >> 8) & 255}.${(number * SPREAD) & 255}`;
 
+const endpointAddress = (number: number, i: number): string => `10.${100 + (number >> 8)}.${number & 255}.${i + 1}`;
+
+export const firstEndpoint = (number: number): string => endpointAddress(number, 0);
+
 /** A Service and its EndpointSlice; `firstEndpoint` is the address of the first endpoint, if it is to be another one. */
 export const serviceObjects = (
   number: number,
@@ -27,7 +31,7 @@ export const serviceObjects = (
 ] => {
   const name = `service-${number}`;
   const clusterIP = address('10.96', number);
-  const ip = (i: number): string => `10.${100 + (number >> 8)}.${number & 255}.${i + 1}`;
+  const ip = (i: number): string => endpointAddress(number, i);
   return [
     {
       apiVersion: 'v1',

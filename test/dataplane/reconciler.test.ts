@@ -58,9 +58,13 @@ describe('a sync', () => {
 
   it('gives an object that two services want to the older one, and says so', async () => {
     const kernel = new FakeKernel();
-    const reconciler = engine(kernel);
+    const heard: string[] = [];
+    const reconciler = engine(kernel, { onNote: (owner, note) => heard.push(`${owner}: ${note}`) });
     await reconciler.sync(input([service('young', '10.0.0.1', [], 5)]));
+    expect(heard).toEqual([]);
     await reconciler.sync(input([service('old', '10.0.0.1', [], 3)]));
+    await reconciler.sync(input([service('other', '10.0.0.2', [])]));
+    expect(heard).toEqual(['ns/young:p/TCP: vip 10.0.0.1 belongs to ns/old:p/TCP']);
     expect(kernel.dump()).toContain('vip 10.0.0.1: to old');
     expect(reconciler.status('ns/young:p/TCP')).toMatchObject({
       state: 'Shadowed',
@@ -69,6 +73,8 @@ describe('a sync', () => {
     await reconciler.sync(input([], ['ns/old:p/TCP']));
     expect(kernel.dump()).toContain('vip 10.0.0.1: to young');
     expect(reconciler.status('ns/young:p/TCP').state).toBe('Done');
+    await reconciler.sync(input([service('old', '10.0.0.1', [], 3)]));
+    expect(heard).toHaveLength(2);
   });
 });
 

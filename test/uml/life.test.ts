@@ -69,20 +69,18 @@ describe('what is there', () => {
     ];
     await bench.cluster.put(all);
     await start('--nodeport-addresses=10.250.0.1/32,fd50::1/128');
-    const dump = async (tool: string): Promise<readonly string[]> =>
-      sorted(
-        await on(
-          process.execPath,
-          MAIN,
-          'dump',
-          '--proxy-mode=ipvs',
-          '--cluster-cidr=10.200.0.0/16,fd20::/48',
-          '--nodeport-addresses=10.250.0.1/32,fd50::1/128',
-          '--node=node1',
-          `--kubeconfig=${bench.cluster.kubeconfig}`,
-          `--tool=${tool}`,
-        ),
-      );
+    const dumping = (tool: string): readonly string[] => [
+      process.execPath,
+      MAIN,
+      'dump',
+      '--proxy-mode=ipvs',
+      '--cluster-cidr=10.200.0.0/16,fd20::/48',
+      '--nodeport-addresses=10.250.0.1/32,fd50::1/128',
+      '--node=node1',
+      `--kubeconfig=${bench.cluster.kubeconfig}`,
+      `--tool=${tool}`,
+    ];
+    const dump = async (tool: string): Promise<readonly string[]> => sorted(await on('env', ...dumping(tool)));
     expect(sorted(await servers())).toEqual(await dump('ipvsadm'));
     const sets = (await on('ipset', 'save'))
       .replace(/ (bucketsize|initval) \S+/g, '')
@@ -96,6 +94,14 @@ describe('what is there', () => {
     const addresses = await on('ip', '-4', '-o', 'address', 'show', 'dev', 'kube-ipvs0');
     const expected = (await dump('ip')).flatMap((line) => /address add (\S+)/.exec(line)?.[1] ?? []);
     expect(sorted(addresses.replace(/^.*inet (\S+) .*$/gm, '$1'))).toEqual(expected.sort());
+    // and each tool takes its part
+    for (const [tool, taker] of [
+      ['iptables', 'iptables-restore --test'],
+      ['ipset', 'ipset restore -exist'],
+      ['sysctl', 'sysctl -q -p -'],
+    ] as const) {
+      await on('sh', '-c', `${dumping(tool).join(' ')} >/run/part && ${taker} </run/part`);
+    }
     await bench.cluster.delete(all);
   });
 });
