@@ -18,7 +18,7 @@ export type Backends<O extends KernelObject, B> = Readonly<Record<IPFamily, Back
 
 const NODE = 'node1';
 /** What node1 has: its own addresses and its end of the pod network. */
-const INTERFACES = IP_FAMILIES.flatMap((family) => [ADDRESSES.node1[family], POD_GATEWAY[family]]);
+export const INTERFACES = IP_FAMILIES.flatMap((family) => [ADDRESSES.node1[family], POD_GATEWAY[family]]);
 const MOST_TRIES = 30;
 const THIS_NODE: KubernetesObject = { ...NODE_OBJECT, kind: 'Node', metadata: { ...NODE_OBJECT.metadata, name: NODE } };
 

@@ -8,9 +8,10 @@ export class Frontends implements Arranger<Wish> {
   readonly #frontendOf = new Map<string, string>();
 
   arrange(changes: readonly Change<Wish>[]): readonly Change<Wish>[] {
+    const spans = spansOf(changes);
     // what one frontend gives up another may take over: what is wanted comes last, and counts
-    const gone = changes.flatMap((change) => this.#takeApart(change));
-    const come = changes.flatMap((change) => this.#putTogether(change));
+    const gone = spans.flatMap(({ before, after }) => this.#takeApart(before, after));
+    const come = spans.flatMap(({ after }) => this.#putTogether(after));
     return [...gone, ...come];
   }
 
@@ -19,23 +20,41 @@ export class Frontends implements Arranger<Wish> {
     return frontend === undefined ? [] : [frontend];
   }
 
-  #takeApart(change: Change<Wish>): readonly Change<Wish>[] {
-    const former = change.op === 'replace' ? change.previous : change.op === 'remove' ? change.object : undefined;
+  #takeApart(former: Wish | undefined, latter: Wish | undefined): readonly Change<Wish>[] {
     if (former === undefined) return [];
-    if (former.kind !== 'frontend') return change.op === 'remove' ? [change] : [];
+    if (former.kind !== 'frontend') return latter === undefined ? [{ op: 'remove', object: former }] : [];
     return former.objects.map((object) => {
       this.#frontendOf.delete(object.id);
       return { op: 'remove' as const, object };
     });
   }
 
-  #putTogether(change: Change<Wish>): readonly Change<Wish>[] {
-    if (change.op === 'remove') return [];
-    const { object } = change;
-    if (object.kind !== 'frontend') return [change];
+  #putTogether(object: Wish | undefined): readonly Change<Wish>[] {
+    if (object === undefined) return [];
+    if (object.kind !== 'frontend') return [{ op: 'add', object }];
     return object.objects.map((part) => {
       this.#frontendOf.set(part.id, object.id);
       return { op: 'add' as const, object: part };
     });
   }
 }
+
+interface Span {
+  readonly before: Wish | undefined;
+  readonly after: Wish | undefined;
+}
+
+/** One wish may change several times, as when a younger Service is seen before the older one: the ends alone count. */
+const spansOf = (changes: readonly Change<Wish>[]): readonly Span[] => {
+  const spans = new Map<string, Span>();
+  for (const change of changes) {
+    const { op, object } = change;
+    const previous = op === 'replace' ? change.previous : op === 'remove' ? object : undefined;
+    const known = spans.get(object.id);
+    spans.set(object.id, {
+      before: known === undefined ? previous : known.before,
+      after: op === 'remove' ? undefined : object,
+    });
+  }
+  return [...spans.values()];
+};

@@ -160,6 +160,8 @@ const guard = (node: NodeContext): readonly string[] => {
     ...(['LOAD-BALANCER', 'CLUSTER-IP', 'EXTERNAL-IP', 'EXTERNAL-IP-LOCAL'] as const).map((name) =>
       rule({ matches: [inSet(node, name, 'dst,dst')] }, 'RETURN'),
     ),
+    // a balancer may ask for a Service's health at its own address
+    rule({ matches: [inSet(node, 'HEALTH-CHECK-NODE-PORT', 'dst')] }, 'RETURN'),
     rule({ matches: [NEW, inSet(node, 'IPVS-IPS', 'dst')] }, rejectTarget(node.family)),
   ];
 };

@@ -48,7 +48,7 @@ export const compile = (service: ServiceEndpoints, node: NodeContext, settings: 
     notes: schedulerNotes(port, settings),
     objects: [
       ...bound(port.clusterIP, node),
-      clusterIP(subject),
+      ...clusterIP(subject),
       ...port.externalIPs.flatMap((ip) => [
         ...bound(ip, node),
         ...vip(subject, ip, [entryOf(subject, `EXTERNAL-IP${isLocal}`, ip)]),
@@ -90,14 +90,29 @@ const server = (key: ServiceKey, settings: ServiceSettings, endpoints: readonly 
 const at = ({ service: { port } }: Subject, ip: string, number: number) =>
   ({ protocol: port.name.protocol, address: ip, port: number }) as const;
 
-const frontendAt = (subject: Subject, ip: string, number: number, objects: Frontend['objects']): Frontend =>
-  frontend(`frontend ${ip} ${subject.service.port.name.protocol.toLowerCase()} ${number}`, objects);
+/**
+ * An address and port, and the way around it by a mark. Everybody claims both, also who has no use for the second: else a
+ * younger Service with policy Local would lead pods away from the older one that has the address.
+ */
+const frontendsAt = (
+  subject: Subject,
+  ip: string,
+  number: number,
+  objects: Frontend['objects'],
+  around: Frontend['objects'] = [],
+): readonly Frontend[] => {
+  const { protocol } = subject.service.port.name;
+  return [
+    frontend(`frontend ${ip} ${protocol.toLowerCase()} ${number}`, objects),
+    frontend(`mark ${markOf(subject, vipMark(ip, protocol, number))}`, around),
+  ];
+};
 
-const clusterIP = (subject: Subject): Frontend => {
+const clusterIP = (subject: Subject): readonly Frontend[] => {
   const { port, local, cluster, hasAny } = subject.service;
   const ip = port.clusterIP;
   const isDropped = hasAny && port.internalPolicyLocal && local.length === 0;
-  return frontendAt(subject, ip, port.port, [
+  return frontendsAt(subject, ip, port.port, [
     ...server(at(subject, ip, port.port), subject.settings, port.internalPolicyLocal ? local : cluster),
     entryOf(subject, 'CLUSTER-IP', ip),
     ...(isDropped ? [entryOf(subject, 'DROP-INTERNAL', ip)] : []),
@@ -107,10 +122,11 @@ const clusterIP = (subject: Subject): Frontend => {
 /** An external or load-balancer IP, and under policy Local the other way to it. */
 const vip = (subject: Subject, ip: string, entries: readonly Entry[]): readonly Frontend[] => {
   const { port } = subject.service;
-  return [
-    frontendAt(subject, ip, port.port, [...externalServer(subject, ip, port.port), ...entries]),
-    ...marked(subject, vipMark(ip, port), [entryOf(subject, 'EXTERNAL-POLICY-MARK', ip)]),
-  ];
+  const mark = markOf(subject, vipMark(ip, port.name.protocol, port.port));
+  const around = port.externalPolicyLocal
+    ? [...markedServers(subject, mark), markEntry(subject, ip, port.port, mark)]
+    : [];
+  return frontendsAt(subject, ip, port.port, [...externalServer(subject, ip, port.port), ...entries], around);
 };
 
 const externalServer = (subject: Subject, ip: string, number: number): Frontend['objects'] => {
@@ -135,17 +151,15 @@ const balancerEntries = (subject: Subject, ip: string): readonly Entry[] => {
  * Two virtual servers of the cluster's endpoints: packets of the node itself carry the masquerade mark besides. The mark
  * of each entry is the pods'; the chain for the node's own packets adds the other bit.
  */
-const marked = (subject: Subject, plainMark: number, entries: readonly Entry[]): readonly Frontend[] => {
-  const { service, node, settings } = subject;
-  const { port, cluster } = service;
-  if (!port.externalPolicyLocal) return [];
-  const value = withoutBit(plainMark, node.masqueradeMark);
-  const servers = [value, (value | node.masqueradeMark) >>> 0].flatMap((fwmark) =>
+const markedServers = ({ service: { port, cluster }, node, settings }: Subject, mark: number): Frontend['objects'] =>
+  [mark, (mark | node.masqueradeMark) >>> 0].flatMap((fwmark) =>
     server({ fwmark, family: port.family }, settings, cluster),
   );
-  const withMark = entries.map(({ set, entry: e }) => entry(set, { ...e, mark: { value, mask: 0xffffffff } }));
-  return [frontend(`mark ${value}`, [...servers, ...withMark])];
-};
+
+const markEntry = (subject: Subject, ip: string, number: number, value: number): Entry =>
+  entryOf(subject, 'EXTERNAL-POLICY-MARK', ip, { port: number, mark: { value, mask: 0xffffffff } });
+
+const markOf = ({ node }: Subject, plain: number): number => withoutBit(plain, node.masqueradeMark);
 
 /** Makes room for a bit that must not be part of a number. */
 const withoutBit = (value: number, bit: number): number => {
@@ -153,37 +167,46 @@ const withoutBit = (value: number, bit: number): number => {
   return (value - low) * 2 + low;
 };
 
+/** Nothing on a node without an address for NodePorts: the sets of ports would speak of all that it has. */
 const nodePort = (subject: Subject): readonly Frontend[] => {
   const { service, node } = subject;
   const { port } = service;
   const { protocol } = port.name;
   const ips = nodeIPs(node);
-  const number = { port: port.nodePort };
-  const portEntries = (set: SetName): readonly Entry[] => [entry(setDefinition(set, port.family), number)];
-  const isSctp = protocol === 'SCTP';
-  const hashEntries = (ip: string): readonly Entry[] => [
-    entryOf(subject, 'NODE-PORT-SCTP-HASH', ip, number),
-    ...(port.externalPolicyLocal ? [entryOf(subject, 'NODE-PORT-LOCAL-SCTP-HASH', ip, number)] : []),
-  ];
-  const bitmap = isSctp
-    ? []
-    : [
-        ...portEntries(`NODE-PORT-${protocol}`),
-        ...(port.externalPolicyLocal ? portEntries(`NODE-PORT-LOCAL-${protocol}`) : []),
-      ];
+  if (ips.length === 0) return [];
+  const number = port.nodePort;
+  const mark = markOf(subject, nodePortMark(port));
   return [
-    ...(bitmap.length === 0 ? [] : [frontend(`node-port ${protocol.toLowerCase()} ${port.nodePort}`, bitmap)]),
-    ...ips.map((ip) =>
-      frontendAt(subject, ip, port.nodePort, [
-        ...externalServer(subject, ip, port.nodePort),
-        ...(isSctp ? hashEntries(ip) : []),
+    ...bitmap(port),
+    ...ips.flatMap((ip) =>
+      frontendsAt(subject, ip, number, [
+        ...externalServer(subject, ip, number),
+        ...(protocol === 'SCTP' ? hashEntries(subject, ip) : []),
+        ...(port.externalPolicyLocal ? [markEntry(subject, ip, number, mark)] : []),
       ]),
     ),
-    ...marked(
-      subject,
-      nodePortMark(port),
-      ips.map((ip) => entryOf(subject, 'EXTERNAL-POLICY-MARK', ip, number)),
-    ),
+    frontend(`mark ${mark}`, port.externalPolicyLocal ? markedServers(subject, mark) : []),
+  ];
+};
+
+const bitmap = ({
+  name: { protocol },
+  nodePort: number,
+  externalPolicyLocal,
+  family,
+}: ServicePort): readonly Frontend[] => {
+  if (protocol === 'SCTP') return [];
+  const entries = (set: SetName): readonly Entry[] => [entry(setDefinition(set, family), { port: number })];
+  const local = externalPolicyLocal ? entries(`NODE-PORT-LOCAL-${protocol}`) : [];
+  return [frontend(`node-port ${protocol.toLowerCase()} ${number}`, [...entries(`NODE-PORT-${protocol}`), ...local])];
+};
+
+/** SCTP has no set of ports. */
+const hashEntries = (subject: Subject, ip: string): readonly Entry[] => {
+  const { nodePort: port, externalPolicyLocal } = subject.service.port;
+  return [
+    entryOf(subject, 'NODE-PORT-SCTP-HASH', ip, { port }),
+    ...(externalPolicyLocal ? [entryOf(subject, 'NODE-PORT-LOCAL-SCTP-HASH', ip, { port })] : []),
   ];
 };
 

@@ -25,8 +25,7 @@ export class Draining {
   }
 
   /**
-   * True for a real server that is to be left alone for now: it has no weight, and connections that still speak. Asked
-   * at each look at the kernel.
+   * True for a real server that is to be left alone for now: it has no weight, and connections that still speak.
    */
   holds(service: ServiceKey, destination: Destination): boolean {
     const { id } = realServer(service, destination.key, destination.settings);
@@ -42,14 +41,30 @@ export class Draining {
       this.#sightings.set(id, { packets, at: this.#now() });
       return true;
     }
-    const isSilent = this.#now() - last.at > this.#ipvs.timeouts().tcp * 1_000;
-    if (isSilent) this.#sightings.delete(id);
-    return !isSilent;
+    return this.#now() - last.at <= this.#ipvs.timeouts().tcp * 1_000;
+  }
+
+  /**
+   * What becomes of a real server at a look at the kernel: whether it counts as there. One that was seen on its way out and
+   * is done is deleted here, quietly: it is no drift.
+   */
+  counts(service: ServiceKey, destination: Destination): boolean {
+    const isKnown = this.#sightings.has(realServer(service, destination.key, destination.settings).id);
+    if (this.holds(service, destination)) return false;
+    if (!isKnown || destination.settings.weight > 0) return true;
+    return this.#ipvs.execute([deleteDestination(service, destination.key)]).length > 0;
+  }
+
+  /** These are all that are on their way out: of others, gone with their virtual servers, nothing is to be remembered. */
+  remember(leaving: ReadonlySet<string>): void {
+    for (const id of this.#sightings.keys()) if (!leaving.has(id)) this.#sightings.delete(id);
   }
 
   /** Takes real servers out of service; those without connections are deleted at once. What is missing is fine. */
   drain(servers: readonly RealServer[]): void {
     if (servers.length === 0) return;
+    // whoever had a weight until now has not been silent
+    for (const { id, settings } of servers) if (settings.weight > 0) this.#sightings.delete(id);
     // first no new connections, then a count: nothing can come in between
     this.#ipvs.execute(
       servers.map(({ service, key, settings }) => setDestination(service, key, { ...settings, weight: 0 })),

@@ -5,11 +5,17 @@ import { Connection } from '../../netlink/connection.ts';
 import { ERRNO, NetlinkError } from '../../netlink/error.ts';
 import { type SetDefinition, typeRevision } from '../../netlink/ipset.ts';
 import { openSocket, PROTOCOL } from '../../netlink/socket.ts';
+import { PROC_SYS, type Sysctls } from './sysctl.ts';
 
-export interface Handles {
+/** The ends themselves. */
+export interface Ends {
   readonly ipvs: Ipvs;
   readonly sets: Connection;
   readonly links: Connection;
+  readonly sysctls: Sysctls;
+}
+
+export interface Handles extends Ends {
   /** The newest revision of a set's type that the kernel has. */
   revisionOf(set: SetDefinition): number;
 }
@@ -22,15 +28,19 @@ export const openHandles = async (): Promise<Handles> => {
   const ipvs = await openIpvs();
   const sets = new Connection(openSocket(PROTOCOL.NETFILTER));
   const links = new Connection(openSocket(PROTOCOL.ROUTE));
+  return handlesOver({ ipvs, sets, links, sysctls: PROC_SYS });
+};
+
+export const handlesOver = (ends: Ends): Handles => {
   const revisions = new Map<string, number>();
   const revisionOf = ({ type, family }: SetDefinition): number => {
     const known = revisions.get(`${type} ${family}`);
     if (known !== undefined) return known;
-    const revision = typeRevision(sets, type, family);
+    const revision = typeRevision(ends.sets, type, family);
     revisions.set(`${type} ${family}`, revision);
     return revision;
   };
-  return { ipvs, sets, links, revisionOf };
+  return { ...ends, revisionOf };
 };
 
 const openIpvs = async (): Promise<Ipvs> => {

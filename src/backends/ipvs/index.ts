@@ -8,7 +8,7 @@ import { type Backend, KernelError } from '../../dataplane/contract.ts';
 import type { IptablesTools } from '../../kernel/iptables.ts';
 import type { IPFamily } from '../../model/address.ts';
 import { NetlinkError } from '../../netlink/error.ts';
-import { readRules, writeRules } from '../xtables/driver.ts';
+import { type Rules, rulesBy } from '../xtables/driver.ts';
 import { formatRule } from '../xtables/objects.ts';
 import { Frontends } from './arrange.ts';
 import { base, kernelSettings } from './base.ts';
@@ -27,7 +27,9 @@ const GROUP_SIZE = 4_000;
 
 export interface IpvsKernel {
   readonly handles: Handles;
-  readonly tools: IptablesTools;
+  readonly rules: Readonly<Record<IPFamily, Rules>>;
+  /** Milliseconds since 1970. */
+  readonly now?: () => number;
 }
 
 export interface IpvsOptions {
@@ -42,11 +44,11 @@ export const openKernel = async (tools: IptablesTools, { scheduler }: IpvsSettin
   if (!SCHEDULERS.includes(scheduler)) {
     throw new Error(`IPVS has no scheduler ${scheduler}; there is: ${SCHEDULERS.join(', ')}`);
   }
-  return { handles: await openHandles(), tools };
+  return { handles: await openHandles(), rules: { IPv4: rulesBy(tools.IPv4), IPv6: rulesBy(tools.IPv6) } };
 };
 
 export const ipvsBackend = ({ family, settings, kernel }: IpvsOptions): Backend<Wish, Payload> => {
-  const draining = kernel === undefined ? undefined : new Draining(kernel.handles.ipvs);
+  const draining = kernel === undefined ? undefined : new Draining(kernel.handles.ipvs, kernel.now);
   const sysctls = kernelSettings(settings).filter((object): object is Sysctl => object.kind === 'sysctl');
   return {
     mode: 'ipvs',
@@ -60,7 +62,7 @@ export const ipvsBackend = ({ family, settings, kernel }: IpvsOptions): Backend<
     read: async () => {
       if (kernel === undefined || draining === undefined) throw offline();
       try {
-        const rules = await readRules(kernel.tools[family]);
+        const rules = await kernel.rules[family].read();
         const held = await readHeld(kernel.handles, draining, family, settings, sysctls);
         return new Map<string, Held>([...rules.values(), ...held].map((object) => [object.id, object]));
       } catch (error) {
@@ -69,7 +71,7 @@ export const ipvsBackend = ({ family, settings, kernel }: IpvsOptions): Backend<
     },
     apply: async ({ payload }) => {
       if (kernel === undefined || draining === undefined) throw offline();
-      if (payload.by === 'iptables') await writeRules(kernel.tools[family], payload.input);
+      if (payload.by === 'iptables') await kernel.rules[family].write(payload.input);
       else await writeMessages(kernel.handles, draining, payload.changes);
     },
   };

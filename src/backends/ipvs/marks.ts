@@ -4,6 +4,7 @@
  * older Service has it, and the other's status says so.
  */
 import { createHash } from 'node:crypto';
+import type { Protocol } from '../../model/kubernetes.ts';
 import type { ServicePort } from '../../model/service.ts';
 
 const PROTOCOL_NUMBER = { TCP: 1, UDP: 2, SCTP: 3 } as const;
@@ -14,7 +15,7 @@ export const nodePortMark = ({ name, nodePort }: ServicePort): number =>
   PROTOCOL_NUMBER[name.protocol] * 0x10000 + nodePort;
 
 /** From 2^30 to 2^31 - 1. */
-export const vipMark = (ip: string, { name, port }: ServicePort): number => {
-  const digest = createHash('sha256').update(`${ip} ${name.protocol} ${port}`).digest();
+export const vipMark = (ip: string, protocol: Protocol, port: number): number => {
+  const digest = createHash('sha256').update(`${ip} ${protocol} ${port}`).digest();
   return VIPS + (digest.readUInt32BE() % VIPS);
 };

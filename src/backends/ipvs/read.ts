@@ -26,7 +26,7 @@ import {
   virtualServer,
 } from './objects.ts';
 import type { IpvsSettings } from './settings.ts';
-import { readSysctl } from './sysctl.ts';
+import type { Sysctls } from './sysctl.ts';
 
 /** After so many virtual servers other work gets a turn. */
 const TURN = 200;
@@ -50,7 +50,7 @@ export const readHeld = async (
   const { tcp, tcpFin, udp } = settings.timeouts;
   const found = tcp + tcpFin + udp > 0 ? [ipvsTimeouts(withoutUnset(ipvs.timeouts(), settings.timeouts))] : [];
   return [
-    ...(await readSysctls(sysctls)),
+    ...(await readSysctls(handles.sysctls, sysctls)),
     ...found,
     ...(link === undefined ? [] : [device]),
     ...own.map((one) => address(one.address)),
@@ -59,8 +59,8 @@ export const readHeld = async (
   ];
 };
 
-const readSysctls = async (wanted: readonly Sysctl[]): Promise<readonly Held[]> => {
-  const values = await Promise.all(wanted.map(async ({ path }) => ({ path, value: await readSysctl(path) })));
+const readSysctls = async (files: Sysctls, wanted: readonly Sysctl[]): Promise<readonly Held[]> => {
+  const values = await Promise.all(wanted.map(async ({ path }) => ({ path, value: await files.read(path) })));
   return values.flatMap(({ path, value }) => (value === undefined ? [] : [sysctl(path, Number(value))]));
 };
 
@@ -83,14 +83,17 @@ const serverObjects = async (
   services: readonly Service[],
 ): Promise<readonly Held[]> => {
   const objects: Held[] = [];
+  const leaving = new Set<string>();
   for (const [i, { key, settings }] of services.entries()) {
     if (i % TURN === TURN - 1) await pause();
     objects.push(virtualServer(key, settings));
     for (const destination of ipvs.destinations(key)) {
-      if (draining.holds(key, destination)) continue;
-      objects.push(realServer(key, destination.key, destination.settings));
+      const server = realServer(key, destination.key, destination.settings);
+      if (destination.settings.weight === 0) leaving.add(server.id);
+      if (draining.counts(key, destination)) objects.push(server);
     }
   }
+  draining.remember(leaving);
   return objects;
 };
 
@@ -117,9 +120,10 @@ const ownership = (
   return ({ key }) => {
     if ('fwmark' in key) return key.family === family && [...marks].some((mark) => isOfMark(key.fwmark, mark));
     if ((key.address.includes(':') ? 'IPv6' : 'IPv4') !== family) return false;
-    if (excluded.some((cidr) => cidrContains(cidr, key.address))) return false;
-    if (held.has(key.address) || frontends.has(`${key.protocol} ${key.address} ${key.port}`)) return true;
-    return local.has(key.address) && ports.has(`${key.protocol} ${key.port}`);
+    if (frontends.has(`${key.protocol} ${key.address} ${key.port}`)) return true;
+    if (local.has(key.address) && ports.has(`${key.protocol} ${key.port}`)) return true;
+    // an excluded network protects what others have there, and does not hide what Services have there
+    return held.has(key.address) && !excluded.some((cidr) => cidrContains(cidr, key.address));
   };
 };
 

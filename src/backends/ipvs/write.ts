@@ -20,7 +20,6 @@ import type { Handles } from './handles.ts';
 import { DEVICE } from './names.ts';
 import { type Address, formatObject, type IpvsObject, type RealServer, type VirtualServer } from './objects.ts';
 import type { MessageChange } from './plan.ts';
-import { writeSysctl } from './sysctl.ts';
 
 interface Refused {
   readonly object: IpvsObject;
@@ -107,9 +106,9 @@ const isA =
   (object: IpvsObject): object is Extract<IpvsObject, { kind: K }> =>
     object.kind === kind;
 
-const writeSettings = async ({ ipvs }: Handles, objects: readonly IpvsObject[]): Promise<void> => {
+const writeSettings = async ({ ipvs, sysctls }: Handles, objects: readonly IpvsObject[]): Promise<void> => {
   for (const object of objects) {
-    if (object.kind === 'sysctl') await writeSysctl(object.path, object.content);
+    if (object.kind === 'sysctl') await sysctls.write(object.path, object.content);
     if (object.kind === 'timeouts') ipvs.setTimeouts(object.seconds);
   }
 };

@@ -5,6 +5,17 @@ import type { Chain, Jump } from './objects.ts';
 import { SaveParser } from './parse.ts';
 import type { RestoreInput } from './restore.ts';
 
+/** The rules of one family, read and written by whoever does that. Both throw KernelError. */
+export interface Rules {
+  read(): Promise<ReadonlyMap<string, Chain | Jump>>;
+  write(input: RestoreInput): Promise<void>;
+}
+
+export const rulesBy = (tool: string): Rules => ({
+  read: () => readRules(tool),
+  write: (input) => writeRules(tool, input),
+});
+
 /** Our chains and jumps, by id. Throws KernelError. */
 export const readRules = async (tool: string): Promise<ReadonlyMap<string, Chain | Jump>> => {
   const parser = new SaveParser();
