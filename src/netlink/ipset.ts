@@ -19,6 +19,7 @@ import {
   u8,
 } from './attributes.ts';
 import type { Connection } from './connection.ts';
+import { ERRNO, NetlinkError } from './error.ts';
 import { FLAG, type Request } from './message.ts';
 
 export type SetType = 'hash:ip' | 'hash:ip,port' | 'hash:ip,port,ip' | 'hash:ip,port,net' | 'bitmap:port';
@@ -148,22 +149,27 @@ export const addEntry = (set: SetDefinition, entry: SetEntry): Request =>
 export const deleteEntry = (set: SetDefinition, entry: SetEntry): Request =>
   request(COMMAND.DEL, set.family, 0, [text(ATTR.SETNAME, set.name), nest(ATTR.DATA, entryData(entry))]);
 
-/** All sets that `isWanted` names, with their entries. Throws NetlinkError. */
-export const listSets = (
-  connection: Connection,
-  isWanted: (name: string) => boolean,
-): ReadonlyMap<string, ListedSet> => {
-  const sets = new Map<string, { definition: SetDefinition; references: number; entries: SetEntry[] }>();
-  for (const message of connection.dump(request(COMMAND.LIST, 'IPv4', 0, []))) {
-    const attributes = decode(message.body.subarray(HEADER));
-    const name = getText(attributes, ATTR.SETNAME);
-    if (!isWanted(name)) continue;
-    // a large set comes in several parts, of which the first alone says what it is
-    const known = sets.get(name) ?? { ...definitionOf(name, attributes), entries: [] };
-    sets.set(name, known);
-    known.entries.push(...entriesOf(attributes));
+/** The sets of these names that exist, with their entries: others, which may be large, are not read. Throws NetlinkError. */
+export const listSets = (connection: Connection, names: readonly string[]): ReadonlyMap<string, ListedSet> =>
+  new Map(
+    names.flatMap((name) => {
+      const set = listSet(connection, name);
+      return set === undefined ? [] : [[name, set]];
+    }),
+  );
+
+/** A large set comes in several parts, of which the first alone says what it is. */
+const listSet = (connection: Connection, name: string): ListedSet | undefined => {
+  try {
+    const parts = connection
+      .dump(request(COMMAND.LIST, 'IPv4', 0, [text(ATTR.SETNAME, name)]))
+      .map(({ body }) => decode(body.subarray(HEADER)));
+    const [first] = parts;
+    return first === undefined ? undefined : { ...definitionOf(name, first), entries: parts.flatMap(entriesOf) };
+  } catch (error) {
+    if (error instanceof NetlinkError && error.errno === ERRNO.ENOENT) return undefined;
+    throw error;
   }
-  return sets;
 };
 
 const definitionOf = (name: string, attributes: Attributes): { definition: SetDefinition; references: number } => {

@@ -61,7 +61,7 @@ describe('ipset', () => {
     // twice: what is there is no error
     expect(connection.execute([create, create, addEntry(set, entry), addEntry(set, entry)])).toEqual([]);
     expect(run('ipset', 'save', set.name).replace(/ +/g, ' ')).toContain(`add ${set.name} ${text}\n`);
-    const listed = listSets(connection, (name) => name === set.name).get(set.name);
+    const listed = listSets(connection, [set.name, 'NONE']).get(set.name);
     expect(listed?.entries).toEqual([entry]);
     expect(listed?.definition).toEqual({ hasMarks: false, ...set });
     expect(connection.execute([deleteEntry(set, entry), deleteEntry(set, entry)])).toEqual([]);

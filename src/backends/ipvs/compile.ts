@@ -82,10 +82,17 @@ const bound = (ip: string, { family, localAddresses }: NodeContext): readonly Wi
 const entryOf = ({ service: { port } }: Subject, set: SetName, ip: string, more: SetEntry = {}): Entry =>
   entry(setDefinition(set, port.family), { address: ip, protocol: protocolOf(port), port: port.port, ...more });
 
-const server = (key: ServiceKey, settings: ServiceSettings, endpoints: readonly Endpoint[]): Frontend['objects'] => [
-  virtualServer(key, settings),
-  ...endpoints.map(({ ip, port }) => realServer(key, { address: ip, port }, MASQUERADE)),
-];
+const server = (
+  { service: { port }, settings }: Subject,
+  key: ServiceKey,
+  endpoints: readonly Endpoint[],
+): Frontend['objects'] => {
+  const drains = port.name.protocol !== 'UDP';
+  return [
+    virtualServer(key, settings),
+    ...endpoints.map((endpoint) => realServer(key, { address: endpoint.ip, port: endpoint.port }, MASQUERADE, drains)),
+  ];
+};
 
 const at = ({ service: { port } }: Subject, ip: string, number: number) =>
   ({ protocol: port.name.protocol, address: ip, port: number }) as const;
@@ -113,7 +120,7 @@ const clusterIP = (subject: Subject): readonly Frontend[] => {
   const ip = port.clusterIP;
   const isDropped = hasAny && port.internalPolicyLocal && local.length === 0;
   return frontendsAt(subject, ip, port.port, [
-    ...server(at(subject, ip, port.port), subject.settings, port.internalPolicyLocal ? local : cluster),
+    ...server(subject, at(subject, ip, port.port), port.internalPolicyLocal ? local : cluster),
     entryOf(subject, 'CLUSTER-IP', ip),
     ...(isDropped ? [entryOf(subject, 'DROP-INTERNAL', ip)] : []),
   ]);
@@ -133,7 +140,7 @@ const externalServer = (subject: Subject, ip: string, number: number): Frontend[
   const { port, local, cluster, hasAny } = subject.service;
   const isDropped = hasAny && port.externalPolicyLocal && local.length === 0;
   return [
-    ...server(at(subject, ip, number), subject.settings, port.externalPolicyLocal ? local : cluster),
+    ...server(subject, at(subject, ip, number), port.externalPolicyLocal ? local : cluster),
     ...(isDropped ? [entryOf(subject, 'DROP-EXTERNAL', ip, { port: number })] : []),
   ];
 };
@@ -151,10 +158,12 @@ const balancerEntries = (subject: Subject, ip: string): readonly Entry[] => {
  * Two virtual servers of the cluster's endpoints: packets of the node itself carry the masquerade mark besides. The mark
  * of each entry is the pods'; the chain for the node's own packets adds the other bit.
  */
-const markedServers = ({ service: { port, cluster }, node, settings }: Subject, mark: number): Frontend['objects'] =>
-  [mark, (mark | node.masqueradeMark) >>> 0].flatMap((fwmark) =>
-    server({ fwmark, family: port.family }, settings, cluster),
+const markedServers = (subject: Subject, mark: number): Frontend['objects'] => {
+  const { family } = subject.service.port;
+  return [mark, (mark | subject.node.masqueradeMark) >>> 0].flatMap((fwmark) =>
+    server(subject, { fwmark, family }, subject.service.cluster),
   );
+};
 
 const markEntry = (subject: Subject, ip: string, number: number, value: number): Entry =>
   entryOf(subject, 'EXTERNAL-POLICY-MARK', ip, { port: number, mark: { value, mask: 0xffffffff } });

@@ -82,15 +82,3 @@ export const setDefinition = (name: SetName, family: IPFamily): SetDefinition =>
   maxEntries: TYPES[name] === 'bitmap:port' ? 0 : MAX_ENTRIES,
   hasMarks: name === 'EXTERNAL-POLICY-MARK',
 });
-
-const DEFINITIONS: ReadonlyMap<string, SetDefinition> = new Map(
-  (['IPv4', 'IPv6'] as const).flatMap((family) =>
-    SET_NAMES.map((name) => {
-      const definition = setDefinition(name, family);
-      return [definition.name, definition] as const;
-    }),
-  ),
-);
-
-/** What a set of ours is; undefined for one that is not ours. */
-export const definitionOf = (name: string): SetDefinition | undefined => DEFINITIONS.get(name);

@@ -1,7 +1,6 @@
 /** The objects of this backend: what owners want, and what the kernel holds. Data, constructors and their listing form. */
 import type { KernelObject } from '../../dataplane/contract.ts';
 import type { DestinationKey, DestinationSettings, ServiceKey, ServiceSettings } from '../../ipvs-netlink/types.ts';
-import type { IPFamily } from '../../model/address.ts';
 import type { SetDefinition, SetEntry } from '../../netlink/ipset.ts';
 import type { Chain, Jump } from '../xtables/objects.ts';
 import { DEVICE } from './names.ts';
@@ -17,6 +16,8 @@ export interface RealServer extends KernelObject {
   readonly service: ServiceKey;
   readonly key: DestinationKey;
   readonly settings: DestinationSettings;
+  /** Whether it keeps its connections when it leaves. UDP knows no end of one, so its flows go elsewhere at once. */
+  readonly drains: boolean;
 }
 
 /** The dummy link. */
@@ -97,7 +98,13 @@ export const virtualServer = (key: ServiceKey, settings: ServiceSettings): Virtu
 
 const FORWARDING_FLAG = { masquerade: '-m', local: '-m', tunnel: '-i', route: '-g', bypass: '-g' } as const;
 
-export const realServer = (service: ServiceKey, key: DestinationKey, settings: DestinationSettings): RealServer => {
+/** The protocol behind a mark is not the kernel's to tell: there `drains` is said by who wants the server. */
+export const realServer = (
+  service: ServiceKey,
+  key: DestinationKey,
+  settings: DestinationSettings,
+  drains: boolean = 'fwmark' in service || service.protocol !== 'UDP',
+): RealServer => {
   const { forwarding, weight, upperThreshold, lowerThreshold } = settings;
   const bounds = upperThreshold + lowerThreshold > 0 ? ` -x ${upperThreshold} -y ${lowerThreshold}` : '';
   return {
@@ -107,6 +114,7 @@ export const realServer = (service: ServiceKey, key: DestinationKey, settings: D
     service,
     key,
     settings,
+    drains,
   };
 };
 
@@ -187,5 +195,3 @@ export const formatObject = (object: IpvsObject): string => {
       return object.content;
   }
 };
-
-export const familyOfSet = (set: SetDefinition): IPFamily => (set.name.startsWith('KUBE-6-') ? 'IPv6' : 'IPv4');

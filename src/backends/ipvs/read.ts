@@ -11,12 +11,11 @@ import { type ListedSet, listSets } from '../../netlink/ipset.ts';
 import { getLink, type LinkAddress, listAddresses } from '../../netlink/route.ts';
 import type { Draining } from './draining.ts';
 import type { Handles } from './handles.ts';
-import { DEVICE, definitionOf } from './names.ts';
+import { DEVICE, SET_NAMES, setName } from './names.ts';
 import {
   address,
   device,
   entry,
-  familyOfSet,
   type Held,
   ipSet,
   ipvsTimeouts,
@@ -42,10 +41,10 @@ export const readHeld = async (
   const link = getLink(links, DEVICE);
   const addresses = listAddresses(links, family);
   const own = addresses.filter(({ index, scope }) => index === link?.index && scope === 'global');
-  const listed = listSets(sets, (name) => {
-    const definition = definitionOf(name);
-    return definition !== undefined && familyOfSet(definition) === family;
-  });
+  const listed = listSets(
+    sets,
+    SET_NAMES.map((name) => setName(name, family)),
+  );
   const services = ipvs.services().filter(ownership(family, settings, addresses, own, listed));
   const { tcp, tcpFin, udp } = settings.timeouts;
   const found = tcp + tcpFin + udp > 0 ? [ipvsTimeouts(withoutUnset(ipvs.timeouts(), settings.timeouts))] : [];
@@ -118,7 +117,7 @@ const ownership = (
     }
   }
   return ({ key }) => {
-    if ('fwmark' in key) return key.family === family && [...marks].some((mark) => isOfMark(key.fwmark, mark));
+    if ('fwmark' in key) return key.family === family && isOfOne(marks, key.fwmark);
     if ((key.address.includes(':') ? 'IPv6' : 'IPv4') !== family) return false;
     if (frontends.has(`${key.protocol} ${key.address} ${key.port}`)) return true;
     if (local.has(key.address) && ports.has(`${key.protocol} ${key.port}`)) return true;
@@ -127,8 +126,8 @@ const ownership = (
   };
 };
 
-/** The mark itself, or with the one bit more that the node's own packets carry. */
-const isOfMark = (fwmark: number, mark: number): boolean => {
-  const more = (fwmark ^ mark) >>> 0;
-  return (more & (more - 1)) === 0 && (fwmark & mark) >>> 0 === mark;
-};
+const BITS = Array.from({ length: 32 }, (_, i) => 2 ** i);
+
+/** One of the marks itself, or with the one bit more that the node's own packets carry. */
+const isOfOne = (marks: ReadonlySet<number>, fwmark: number): boolean =>
+  marks.has(fwmark) || BITS.some((bit) => (fwmark & bit) !== 0 && marks.has((fwmark ^ bit) >>> 0));

@@ -9,7 +9,6 @@ import {
   setDestination,
   setService,
 } from '../../ipvs-netlink/ipvs.ts';
-import type { ServiceKey } from '../../ipvs-netlink/types.ts';
 import type { Failure } from '../../netlink/connection.ts';
 import { ERRNO, NetlinkError } from '../../netlink/error.ts';
 import { addEntry, createSet, deleteEntry, destroySet } from '../../netlink/ipset.ts';
@@ -188,9 +187,6 @@ const writeVirtualServers = (
   return except(objects, handles.ipvs.execute(objects.map(({ key }) => deleteService(key))), [ERRNO.ESRCH]);
 };
 
-/** UDP knows no end of a connection: its flows go elsewhere at once. */
-const canDrain = (service: ServiceKey): boolean => 'fwmark' in service || service.protocol !== 'UDP';
-
 const writeRealServers = (
   handles: Handles,
   draining: Draining,
@@ -205,8 +201,8 @@ const writeRealServers = (
       ({ service, key, settings }) => setDestination(service, key, settings),
     );
   }
-  draining.drain(objects.filter(({ service }) => canDrain(service)));
-  const rest = objects.filter(({ service }) => !canDrain(service));
+  draining.drain(objects.filter(({ drains }) => drains));
+  const rest = objects.filter(({ drains }) => !drains);
   const operations = rest.map(({ service, key }) => deleteDestination(service, key));
   return except(rest, handles.ipvs.execute(operations), [ERRNO.ENOENT, ERRNO.ESRCH]);
 };

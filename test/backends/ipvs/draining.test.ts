@@ -1,5 +1,6 @@
 /** Graceful termination: who leaves keeps his connections, over restarts too, and is gone when they are. */
 import { describe, expect, it } from 'vitest';
+import type { ServiceEndpoints } from '../../../src/model/topology.ts';
 import type { MemoryKernel } from './memory-kernel.ts';
 import { by, newKernel, start, tcp } from './world.ts';
 
@@ -130,6 +131,26 @@ describe('an endpoint that leaves', () => {
     await life.sync([by(protocol, ONE)]);
     expect(weightOf(kernel, service)).toBe(weight);
     expect(weightOf(kernel, service, '10.200.0.2:8080')).toBe(1);
+  });
+});
+
+describe('an endpoint behind a mark', () => {
+  it.each([
+    ['UDP', undefined],
+    ['TCP', 0],
+  ] as const)('by %s has weight %s at once', async (protocol, weight) => {
+    const policyLocal = (service: ServiceEndpoints): ServiceEndpoints => {
+      const named = by(protocol, service);
+      return { ...named, port: { ...named.port, nodePort: 30_001, externalPolicyLocal: true } };
+    };
+    const kernel = newKernel();
+    const life = start(kernel);
+    await life.sync([policyLocal(BOTH)]);
+    const [mark = ''] = kernel.ipvs.flags().filter((flag) => flag.startsWith('-f '));
+    kernel.ipvs.destination(mark, LEAVING).connections = 3;
+    await life.sync([policyLocal(ONE)]);
+    expect(weightOf(kernel, mark)).toBe(weight);
+    expect(weightOf(kernel, mark, '10.200.0.2:8080')).toBe(1);
   });
 });
 

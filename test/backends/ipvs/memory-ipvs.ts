@@ -73,6 +73,11 @@ export class MemoryIpvs {
     return server === undefined ? found !== undefined : found?.destinations.has(server) === true;
   }
 
+  /** Of its services, as ipvsadm names them. */
+  flags(): readonly string[] {
+    return [...this.#services.keys()];
+  }
+
   /** `ipvsadm -C`. */
   flush(): void {
     this.#services.clear();

@@ -90,7 +90,7 @@ export class MemoryKernel {
         );
       return [`-A ${serviceFlag(key)} ${JSON.stringify(settings)}`, ...lines];
     });
-    const entries = [...listSets(sets, () => true).values()].flatMap(({ definition, entries: own }) => [
+    const entries = [...listSets(sets, this.sets.names).values()].flatMap(({ definition, entries: own }) => [
       `create ${JSON.stringify(definition)}`,
       ...own.map((entry) => `add ${definition.name} ${JSON.stringify(entry)}`),
     ]);

@@ -61,6 +61,10 @@ export class MemorySets {
     this.#referencesTo = referencesTo;
   }
 
+  get names(): readonly string[] {
+    return [...this.#sets.keys()];
+  }
+
   has(name: string): boolean {
     return this.#sets.has(name);
   }
@@ -73,7 +77,11 @@ export class MemorySets {
       case COMMAND.TYPE:
         return revisionOf(getText(attributes, ATTR.TYPENAME));
       case COMMAND.LIST:
-        return { type: SUBSYSTEM | COMMAND.LIST, bodies: [...this.#sets].flatMap((one) => this.#list(...one)) };
+        if (name !== '' && !this.#sets.has(name)) return ERRNO.ENOENT;
+        return {
+          type: SUBSYSTEM | COMMAND.LIST,
+          bodies: [...this.#sets].filter(([of]) => name === '' || of === name).flatMap((one) => this.#list(...one)),
+        };
       case COMMAND.CREATE:
         return this.#create(name, attributes, isStrict);
       case COMMAND.DESTROY:

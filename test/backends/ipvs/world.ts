@@ -4,6 +4,7 @@ import type { IpvsSettings } from '../../../src/backends/ipvs/settings.ts';
 import { Reconciler } from '../../../src/dataplane/reconciler.ts';
 import type { SyncReport } from '../../../src/dataplane/status.ts';
 import { type IPFamily, parseCIDR } from '../../../src/model/address.ts';
+import type { Protocol } from '../../../src/model/kubernetes.ts';
 import type { NodeContext } from '../../../src/model/node.ts';
 import type { ServicePort } from '../../../src/model/service.ts';
 import type { ServiceEndpoints } from '../../../src/model/topology.ts';
@@ -82,7 +83,7 @@ export const tcp = (
 };
 
 /** The same by another protocol. */
-export const by = (protocol: 'UDP' | 'SCTP', plain: ServiceEndpoints): ServiceEndpoints => ({
+export const by = (protocol: Protocol, plain: ServiceEndpoints): ServiceEndpoints => ({
   ...plain,
   port: { ...plain.port, name: { ...plain.port.name, protocol } },
 });
