@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdir, readFile, readlink, writeFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { lockHolder } from '../../src/kernel/lock.ts';
 import { makeScripts, type Scripts } from './scripts.ts';
@@ -27,6 +28,8 @@ const hold = async (kind = '--exclusive'): Promise<ChildProcess> => {
   const child = spawn('flock', [kind, '--no-fork', path, 'sh', '-c', 'echo held; exec sleep 60']);
   children.push(child);
   await once(child.stdout, 'data');
+  // the shell has yet to become what the test looks for
+  while (!(await readFile(`/proc/${child.pid}/cmdline`, 'utf8')).startsWith('sleep')) await sleep(2);
   return child;
 };
 
