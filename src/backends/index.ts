@@ -30,10 +30,9 @@ const MODES: Readonly<Record<string, Mode>> = {
   iptables: {
     offline: async (family) => (await import('./iptables/index.ts')).iptablesBackend({ family }),
     open: async ({ iptablesTool }) => {
-      const { iptablesBackend } = await import('./iptables/index.ts');
+      const { iptablesBackends } = await import('./iptables/index.ts');
       const tools = await findTools(iptablesTool);
-      const backends = new Map(IP_FAMILIES.map((family) => [family, iptablesBackend({ family, tools })]));
-      return { backends, description: describeTools(tools) };
+      return { backends: iptablesBackends(tools), description: describeTools(tools) };
     },
   },
   ipvs: {

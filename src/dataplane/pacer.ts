@@ -1,13 +1,15 @@
 /**
  * When to run: at once when idle, together under load, again after a failure.
  *
- * After a run the next one waits `minIntervalMs`, and never less than a multiple of what the last run took: so a lone
- * change goes to the kernel at once, and under a stream of changes each run takes all that came meanwhile and the node
- * keeps most of its processor. Runs never overlap.
+ * After a run the next one waits `minIntervalMs`, and never less than a multiple of what the last run took, up to a
+ * second: so a lone change goes to the kernel at once, and under a stream of changes each run takes all that came
+ * meanwhile and the node keeps most of its processor. Runs never overlap.
  */
 
 /** Milliseconds of rest for each millisecond of work while requests keep coming. */
 const REST_PER_WORK = 2;
+/** After a long run, such as a first sync, a change does not wait longer than this. */
+const MAX_REST_MS = 1_000;
 
 export interface Clock {
   now(): number;
@@ -83,7 +85,8 @@ export class Pacer {
     const startedAt = this.#clock.now();
     const againMs = await this.#run();
     const endedAt = this.#clock.now();
-    this.#restUntil = endedAt + Math.max(this.#minIntervalMs, REST_PER_WORK * (endedAt - startedAt));
+    const restMs = Math.min(MAX_REST_MS, REST_PER_WORK * (endedAt - startedAt));
+    this.#restUntil = endedAt + Math.max(this.#minIntervalMs, restMs);
     if (againMs !== undefined && !this.#stopped) this.#arm(Math.max(againMs, this.#restUntil - endedAt));
   }
 }

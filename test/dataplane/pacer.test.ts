@@ -79,6 +79,15 @@ describe('the pacer', () => {
     expect(starts(runs)).toEqual([0, 100, 200, 300, 400, 500, 600, 700, 800, 900, 1_000]);
   });
 
+  it('rests no longer than a second, however long a run took', async () => {
+    const { pacer, runs, at } = bench([{ takes: 8_000 }, { takes: 0 }]);
+    pacer.request();
+    await at(4_000);
+    pacer.request();
+    await at(20_000);
+    expect(starts(runs)).toEqual([0, 9_000]);
+  });
+
   it('rests twice as long as a long run took', async () => {
     const { pacer, runs, at } = bench([{ takes: 500 }, { takes: 0 }]);
     pacer.request();

@@ -6,11 +6,12 @@
  */
 import type { Backend, Change } from '../../dataplane/contract.ts';
 import type { IptablesTools } from '../../kernel/iptables.ts';
-import type { IPFamily } from '../../model/address.ts';
+import { IP_FAMILIES, type IPFamily } from '../../model/address.ts';
 import { readRules, writeRules } from '../xtables/driver.ts';
 import { type Chain, formatRule, type Jump } from '../xtables/objects.ts';
 import { printRules } from '../xtables/print.ts';
 import type { RestoreInput } from '../xtables/restore.ts';
+import { atOnce, type InTurn, oneAtATime } from '../xtables/turns.ts';
 import { base, jumpRank } from './base.ts';
 import { compile } from './compile.ts';
 import { Dispatch } from './dispatch.ts';
@@ -29,11 +30,28 @@ export interface IptablesOptions {
   readonly family: IPFamily;
   /** Undefined where nothing is ever read or written (a dump). */
   readonly tools?: IptablesTools;
+  /** When the tools run. */
+  readonly inTurn?: InTurn;
   /** Hears of every restore, for counting. */
   readonly onRestore?: (input: RestoreInput) => void;
 }
 
-export const iptablesBackend = ({ family, tools, onRestore }: IptablesOptions): Backend<Wish, RestoreInput> => {
+/**
+ * The backends of both families. The nf_tables tool begins its listing anew whenever it finds another generation of the
+ * ruleset, which all families share: under a stream of writes a look at the kernel would take a whole core and never end
+ * (iptables 1.8.9). So there the tools run one at a time.
+ */
+export const iptablesBackends = (tools: IptablesTools): ReadonlyMap<IPFamily, Backend<Wish, RestoreInput>> => {
+  const inTurn = tools.variant === 'nft' ? oneAtATime() : atOnce;
+  return new Map(IP_FAMILIES.map((family) => [family, iptablesBackend({ family, tools, inTurn })]));
+};
+
+export const iptablesBackend = ({
+  family,
+  tools,
+  inTurn = atOnce,
+  onRestore,
+}: IptablesOptions): Backend<Wish, RestoreInput> => {
   const tool = tools?.[family] ?? 'iptables';
   const variant = tools?.variant ?? 'nft';
   return {
@@ -45,10 +63,10 @@ export const iptablesBackend = ({ family, tools, onRestore }: IptablesOptions): 
     plan: (changes) => plan(changes.filter(isOfKernel), MAX_RULES[variant]),
     format,
     print: (sections) => [{ tool: 'iptables', text: printRules(sections, jumpRank) }],
-    read: () => readRules(tool),
+    read: () => inTurn(() => readRules(tool)),
     apply: async ({ payload }) => {
       onRestore?.(payload);
-      await writeRules(tool, payload);
+      await inTurn(() => writeRules(tool, payload));
     },
   };
 };
