@@ -41,7 +41,20 @@ export const be16 = (type: number, value: number): Attribute => ({
   value: Uint8Array.of(value >> 8, value & 255),
 });
 
-/** In network byte order and marked so, as netfilter's families demand. */
+/** In network byte order and not marked as such, as nf_tables has all its numbers. */
+export const be32 = (type: number, value: number): Attribute => {
+  const buffer = Buffer.allocUnsafe(4);
+  buffer.writeUInt32BE(value);
+  return { type, value: buffer };
+};
+
+export const be64 = (type: number, value: bigint): Attribute => {
+  const buffer = Buffer.allocUnsafe(8);
+  buffer.writeBigUInt64BE(value);
+  return { type, value: buffer };
+};
+
+/** In network byte order and marked so, as ipset and conntrack demand. */
 export const net16 = (type: number, value: number): Attribute => be16(type | NET_BYTE_ORDER, value);
 
 export const net32 = (type: number, value: number): Attribute => {
@@ -119,6 +132,16 @@ export const getU8 = (attributes: Attributes, type: number): number => attribute
 export const getBe16 = (attributes: Attributes, type: number): number => {
   const value = attributes.get(type);
   return value === undefined || value.length < 2 ? 0 : value.readUInt16BE(0);
+};
+
+export const getBe32 = (attributes: Attributes, type: number): number => {
+  const value = attributes.get(type);
+  return value === undefined || value.length < 4 ? 0 : value.readUInt32BE(0);
+};
+
+export const getBe64 = (attributes: Attributes, type: number): bigint => {
+  const value = attributes.get(type);
+  return value === undefined || value.length < 8 ? 0n : value.readBigUInt64BE(0);
 };
 
 export const getText = (attributes: Attributes, type: number): string =>

@@ -25,6 +25,12 @@ export interface Failure {
   readonly error: NetlinkError;
 }
 
+/** What became of a transaction that is not done: the first error, and the requests that were named. */
+export interface Refusal {
+  readonly error: NetlinkError;
+  readonly failures: readonly Failure[];
+}
+
 /** Bigger sends gain nothing. */
 const SEND_BYTES = 1 << 17;
 const ANSWER_MS = 10_000;
@@ -61,6 +67,31 @@ export class Connection {
   run(request: Request): void {
     const [failure] = this.execute([request]);
     if (failure !== undefined) throw failure.error;
+  }
+
+  /**
+   * A transaction of netfilter's: one send, all of it or nothing. Gives what was refused, undefined when it is done. The
+   * mark at its begin is answered only where the transaction as a whole fails, and then nothing else may be; without the mark at its
+   * end the kernel looks at it and forgets it. Throws NetlinkError when nothing can be known.
+   */
+  batch(begin: Request, requests: readonly Request[], end: Request | undefined): Refusal | undefined {
+    const marked = [begin, ...requests.slice(0, -1)];
+    const last = requests.at(-1);
+    if (last === undefined) return undefined;
+    const first = this.#send(
+      [...marked, { ...last, flags: last.flags | FLAG.ACK }, ...(end === undefined ? [] : [end])],
+      0,
+    );
+    const failures: Failure[] = [];
+    this.#receive(first, first + requests.length, (message) => {
+      if (message.type !== TYPE.ERROR) return false;
+      const index = message.sequence - first - 1;
+      const error = errorOf(message);
+      if (error !== undefined) failures.push({ index, error });
+      return index === requests.length - 1 || (index === -1 && error !== undefined);
+    });
+    const [failure] = failures;
+    return failure && { error: failure.error, failures: failures.filter(({ index }) => index >= 0) };
   }
 
   /** The answer to a request for one thing. Throws NetlinkError, also when it does not exist. */

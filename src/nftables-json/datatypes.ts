@@ -1,0 +1,145 @@
+/**
+ * The types of keys and data, and their values between text and bytes (nft's datatype.h).
+ *
+ * In a concatenation each field is padded to four bytes. Addresses, protocols and ports are in the network's byte order,
+ * marks and plain numbers in the machine's own, as the kernel's registers have them.
+ */
+import { addressBytes, formatAddress } from '../netlink/address.ts';
+import { readU32, writeU32 } from '../netlink/bytes.ts';
+import type { Expression, KeyType, Literal, SetDeclaration, TypeName } from './schema.ts';
+
+interface DataType {
+  /** nft's number of it. */
+  readonly id: number;
+  readonly bytes: number;
+  readonly write: (target: Buffer, at: number, value: Literal) => void;
+  readonly read: (bytes: Buffer, at: number) => Literal;
+}
+
+const PROTOCOLS: Readonly<Record<string, number>> = { tcp: 6, udp: 17, sctp: 132 };
+const PROTOCOL_NAMES = new Map(Object.entries(PROTOCOLS).map(([name, number]) => [number, name]));
+
+/** The IANA number of tcp, udp or sctp; numbers stand for themselves. Throws TypeError. */
+export const protocolNumber = (value: Literal): number => {
+  const number = typeof value === 'number' ? value : PROTOCOLS[value];
+  if (number === undefined) throw new TypeError(`no protocol: ${value}`);
+  return number;
+};
+
+export const protocolName = (number: number): Literal => PROTOCOL_NAMES.get(number) ?? number;
+
+const numberOf = (value: Literal): number => {
+  const number = Number(value);
+  if (!Number.isInteger(number)) throw new TypeError(`no number: ${JSON.stringify(value)}`);
+  return number;
+};
+
+const writeIPv4 = (target: Buffer, at: number, value: Literal): void => {
+  const parts = String(value).split('.');
+  if (parts.length !== 4) throw new TypeError(`no IPv4 address: ${value}`);
+  for (let i = 0; i < 4; i += 1) target[at + i] = Number(parts[i]);
+};
+
+const address = (id: number, bytes: number): DataType => ({
+  id,
+  bytes,
+  // the library's parser takes most of the time of a large load
+  write: bytes === 4 ? writeIPv4 : (target, at, value) => target.set(addressBytes(String(value)), at),
+  read: (source, at) =>
+    bytes === 4
+      ? `${source[at]}.${source[at + 1]}.${source[at + 2]}.${source[at + 3]}`
+      : formatAddress(source.subarray(at, at + bytes)),
+});
+
+const hostNumber = (id: number): DataType => ({
+  id,
+  bytes: 4,
+  write: (target, at, value) => writeU32(target, numberOf(value), at),
+  read: readU32,
+});
+
+export const DATA_TYPES: Readonly<Record<TypeName, DataType>> = {
+  integer: hostNumber(4),
+  ipv4_addr: address(7, 4),
+  ipv6_addr: address(8, 16),
+  inet_proto: {
+    id: 12,
+    bytes: 1,
+    write: (target, at, value) => target.writeUInt8(protocolNumber(value), at),
+    read: (bytes, at) => protocolName(bytes.readUInt8(at)),
+  },
+  inet_service: {
+    id: 13,
+    bytes: 2,
+    write: (target, at, value) => target.writeUInt16BE(numberOf(value), at),
+    read: (bytes, at) => bytes.readUInt16BE(at),
+  },
+  mark: hostNumber(19),
+};
+
+const NAMES = new Map((Object.keys(DATA_TYPES) as TypeName[]).map((name) => [DATA_TYPES[name].id, name]));
+
+const BITS_PER_TYPE = 6;
+const TYPE_MASK = (1 << BITS_PER_TYPE) - 1;
+
+export const isTypeName = (name: string): name is TypeName => Object.hasOwn(DATA_TYPES, name);
+
+/** The number of a concatenation: six bits a field. At most five fit. */
+export const typeNumber = (names: readonly TypeName[]): number =>
+  names.reduce((number, name) => ((number << BITS_PER_TYPE) | DATA_TYPES[name].id) >>> 0, 0);
+
+/** The fields of a type number; undefined when one of them is not ours to know. */
+export const typesOfNumber = (number: number): readonly TypeName[] | undefined => {
+  const names: TypeName[] = [];
+  for (let left = number; left > 0; left >>>= BITS_PER_TYPE) {
+    const name = NAMES.get(left & TYPE_MASK);
+    if (name === undefined) return undefined;
+    names.unshift(name);
+  }
+  return names.length === 0 ? undefined : names;
+};
+
+export const pad4 = (bytes: number): number => (bytes + 3) & ~3;
+
+/** Bytes of a key or of data: a single field is not padded. */
+export const lengthOf = (names: readonly TypeName[]): number => {
+  const [only] = names;
+  if (only !== undefined && names.length === 1) return DATA_TYPES[only].bytes;
+  return names.reduce((sum, name) => sum + pad4(DATA_TYPES[name].bytes), 0);
+};
+
+/** The type of what an expression yields. Throws TypeError for one without. */
+export const typesOf = (expression: Expression): readonly TypeName[] => {
+  if (typeof expression === 'object') {
+    if ('concat' in expression) return expression.concat.flatMap(typesOf);
+    if ('payload' in expression) return [payloadType(expression.payload)];
+    if ('numgen' in expression) return ['integer'];
+    if ('meta' in expression && expression.meta.key !== 'iifname') {
+      return [expression.meta.key === 'mark' ? 'mark' : 'inet_proto'];
+    }
+    if ('ct' in expression) return [conntrackType(expression.ct.key)];
+  }
+  throw new TypeError(`no type: ${JSON.stringify(expression)}`);
+};
+
+const payloadType = ({ protocol, field }: { readonly protocol: string; readonly field: string }): TypeName => {
+  if (field === 'sport' || field === 'dport') return 'inet_service';
+  return protocol === 'ip' ? 'ipv4_addr' : 'ipv6_addr';
+};
+
+const conntrackType = (key: string): TypeName => {
+  if (key === 'proto-dst') return 'inet_service';
+  if (key.startsWith('ip ')) return 'ipv4_addr';
+  if (key.startsWith('ip6 ')) return 'ipv6_addr';
+  return 'mark';
+};
+
+/** The fields of a declared type. */
+export const fieldsOf = (type: KeyType): readonly TypeName[] => {
+  if (typeof type === 'string') return [type];
+  return 'typeof' in type ? typesOf(type.typeof) : type;
+};
+
+/** The fields of a map's data; none for a set and for verdicts. */
+export const dataFieldsOf = ({ map }: SetDeclaration): readonly TypeName[] =>
+  map === undefined || map === 'verdict' ? [] : fieldsOf(map);

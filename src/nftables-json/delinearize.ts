@@ -1,0 +1,333 @@
+/**
+ * The kernel's expressions back to statements, as nft lists a rule: by following what each register holds.
+ *
+ * What `linearize` writes comes back as the very statement that it was; anything else comes back as far as it is known,
+ * with `xt` where an expression has no words here.
+ */
+import {
+  type Attributes,
+  decode,
+  decodeList,
+  decodeNest,
+  getBe32,
+  getBe64,
+  getText,
+  getU8,
+} from '../netlink/attributes.ts';
+import { readU32 } from '../netlink/bytes.ts';
+import { foreign, isLiteral } from './construct.ts';
+import { DATA_TYPES, isTypeName, lengthOf, pad4, typesOf } from './datatypes.ts';
+import { decodeVerdict } from './elements.ts';
+import {
+  ADDRESS_TYPES,
+  BITWISE,
+  CMP,
+  CT,
+  CT_BITS,
+  CT_DIRECTION,
+  CT_KEY,
+  DATA,
+  DYNSET,
+  DYNSET_OP,
+  FAMILY_NUMBER,
+  FIB,
+  FIB_FLAG,
+  type FoundExpression,
+  HEADER_FIELDS,
+  IMMEDIATE,
+  INTERFACE_NAME_BYTES,
+  LOOKUP,
+  LOOKUP_INVERTED,
+  MASQUERADE,
+  MASQUERADE_FLAGS,
+  META,
+  META_KEY,
+  NAT,
+  NUMGEN,
+  NUMGEN_MODE,
+  OPERATOR,
+  PAYLOAD,
+  PORT_UNREACHABLE,
+  REJECT,
+  readRegister,
+} from './kernel-expression.ts';
+import { EXPRESSION } from './messages.ts';
+import type { Expression, Payload, Statement } from './schema.ts';
+
+/** What a register holds, and how many bytes of a header field, if only its first ones. */
+interface Held {
+  readonly expression: Expression;
+  readonly bytes: number;
+  /** From a mask: how many leading bits of the field are left. */
+  readonly prefix?: number;
+  /** From a mask that picks bits of conntrack. */
+  readonly bits?: number;
+}
+
+const REGISTER_BYTES = 4;
+const BITS = 8;
+const MILLISECONDS = 1_000;
+
+/** The statements of a rule's list of expressions. */
+export const delinearize = (list: Buffer): readonly Statement[] => {
+  const registers = new Registers();
+  return decodeList(list).flatMap(([, content]) => {
+    const attributes = decode(content);
+    return registers.take({
+      name: getText(attributes, EXPRESSION.NAME),
+      attributes: decodeNest(attributes, EXPRESSION.DATA),
+    });
+  });
+};
+
+const nameOf = <T extends Readonly<Record<string, number>>>(table: T, number: number): keyof T | undefined =>
+  Object.keys(table).find((name) => table[name] === number);
+
+class Registers {
+  readonly #held = new Map<number, Held>();
+
+  /** Follows one expression; gives the statement that it ends. */
+  take(found: FoundExpression): readonly Statement[] {
+    const loaded = loadedBy(found);
+    if (loaded !== undefined) {
+      this.#held.set(readRegister(found.attributes, LOADS[found.name] ?? 0), loaded);
+      return [];
+    }
+    const { attributes } = found;
+    switch (found.name) {
+      case 'bitwise':
+        return this.#mask(attributes);
+      case 'cmp':
+        return [this.#compare(attributes)];
+      case 'lookup':
+        return this.#lookup(attributes);
+      case 'meta':
+        return [
+          { mangle: { key: metaOf(attributes), value: this.#at(readRegister(attributes, META.SREG)).expression } },
+        ];
+      case 'nat':
+        return [this.#nat(attributes)];
+      case 'dynset':
+        return [this.#update(attributes)];
+      case 'byteorder': // of one byte: nft writes it for a protocol in a set of ranges, and it does nothing
+        return [];
+      default:
+        return [withoutRegisters(found)];
+    }
+  }
+
+  #at(register: number): Held {
+    return this.#held.get(register) ?? { expression: 0, bytes: REGISTER_BYTES };
+  }
+
+  /** A key that begins in this register: fields one behind the other, as many as were loaded. */
+  #key(register: number, end = Number.POSITIVE_INFINITY): Expression {
+    const parts: Expression[] = [];
+    for (let at = register; at < end; ) {
+      const held = this.#held.get(at);
+      if (held === undefined) break;
+      parts.push(held.expression);
+      at += Math.max(1, pad4(held.bytes) / REGISTER_BYTES);
+    }
+    this.#held.clear();
+    const [only] = parts;
+    return parts.length === 1 && only !== undefined ? only : { concat: parts };
+  }
+
+  #mask(attributes: Attributes): readonly Statement[] {
+    const register = readRegister(attributes, BITWISE.SREG);
+    const held = this.#at(register);
+    const mask = constantOf(attributes, BITWISE.MASK);
+    const flip = constantOf(attributes, BITWISE.XOR);
+    this.#held.set(readRegister(attributes, BITWISE.DREG), masked(held, mask, flip));
+    return [];
+  }
+
+  #compare(attributes: Attributes): Statement {
+    const held = this.#at(readRegister(attributes, CMP.SREG));
+    const op = getBe32(attributes, CMP.OP) === OPERATOR['!='] ? '!=' : '==';
+    this.#held.clear();
+    return compared(held, op, constantOf(attributes, CMP.DATA));
+  }
+
+  #lookup(attributes: Attributes): readonly Statement[] {
+    const set = `@${getText(attributes, LOOKUP.SET)}` as const;
+    const key = this.#key(readRegister(attributes, LOOKUP.SREG));
+    if (!attributes.has(LOOKUP.DREG)) {
+      const isInverted = (getBe32(attributes, LOOKUP.FLAGS) & LOOKUP_INVERTED) !== 0;
+      return [{ match: { op: isInverted ? '!=' : '==', left: key, right: set } }];
+    }
+    if (getBe32(attributes, LOOKUP.DREG) === 0) return [{ vmap: { key, data: set } }];
+    this.#held.set(readRegister(attributes, LOOKUP.DREG), { expression: { map: { key, data: set } }, bytes: 0 });
+    return [];
+  }
+
+  #nat(attributes: Attributes): Statement {
+    const addr = this.#at(readRegister(attributes, NAT.ADDRESS_MIN)).expression;
+    const family = getBe32(attributes, NAT.FAMILY) === FAMILY_NUMBER.ip6 ? 'ip6' : 'ip';
+    this.#held.clear();
+    return { dnat: { family, addr } };
+  }
+
+  #update(attributes: Attributes): Statement {
+    const map = `@${getText(attributes, DYNSET.SET)}` as const;
+    const op = nameOf(DYNSET_OP, getBe32(attributes, DYNSET.OP)) ?? 'add';
+    const split = readRegister(attributes, DYNSET.DATA);
+    const behind = [...this.#held].filter(([register]) => register >= split);
+    const val = this.#key(readRegister(attributes, DYNSET.KEY), split);
+    for (const [register, held] of behind) this.#held.set(register, held);
+    const data = this.#key(split);
+    const timeout = Number(getBe64(attributes, DYNSET.TIMEOUT)) / MILLISECONDS;
+    return { map: { op, elem: timeout > 0 ? { elem: { val, timeout } } : val, data, map } };
+  }
+}
+
+const LOADS: Readonly<Record<string, number>> = {
+  payload: PAYLOAD.DREG,
+  meta: META.DREG,
+  ct: CT.DREG,
+  fib: FIB.DREG,
+  numgen: NUMGEN.DREG,
+};
+
+const UNKNOWN = 'unknown';
+
+/** What an expression puts into its register; undefined for one that loads nothing. */
+const loadedBy = ({ name, attributes }: FoundExpression): Held | undefined => {
+  const register = LOADS[name];
+  if (register === undefined || !attributes.has(register)) return undefined;
+  switch (name) {
+    case 'payload':
+      return payloadOf(attributes);
+    case 'meta':
+      return held(metaOf(attributes));
+    case 'ct':
+      return held(conntrackOf(attributes));
+    case 'fib': {
+      const flags = getBe32(attributes, FIB.FLAGS);
+      const named = (Object.keys(FIB_FLAG) as (keyof typeof FIB_FLAG)[]).filter(
+        (flag) => (flags & FIB_FLAG[flag]) !== 0,
+      );
+      return { expression: { fib: { result: 'type', flags: named } }, bytes: REGISTER_BYTES };
+    }
+    default: {
+      const mode = nameOf(NUMGEN_MODE, getBe32(attributes, NUMGEN.TYPE)) ?? 'inc';
+      const mod = getBe32(attributes, NUMGEN.MODULUS);
+      return held({ numgen: { mode, mod, offset: getBe32(attributes, NUMGEN.OFFSET) } });
+    }
+  }
+};
+
+const isInterface = (expression: Expression): boolean =>
+  typeof expression === 'object' && 'meta' in expression && expression.meta.key === 'iifname';
+
+const held = (expression: Expression): Held => ({
+  expression,
+  bytes: isInterface(expression)
+    ? INTERFACE_NAME_BYTES
+    : isLiteral(expression)
+      ? REGISTER_BYTES
+      : lengthOf(typesOf(expression)),
+});
+
+const metaOf = (attributes: Attributes): Expression => {
+  const key = nameOf(META_KEY, getBe32(attributes, META.KEY));
+  return key === undefined ? UNKNOWN : { meta: { key } };
+};
+
+const conntrackOf = (attributes: Attributes): Expression => {
+  const key = nameOf(CT_KEY, getBe32(attributes, CT.KEY));
+  if (key === undefined) return UNKNOWN;
+  if (!attributes.has(CT.DIRECTION)) return { ct: { key } };
+  return { ct: { key, dir: getU8(attributes, CT.DIRECTION) === CT_DIRECTION.reply ? 'reply' : 'original' } };
+};
+
+/** Of two families' headers the one whose field lies there; fewer bytes than the field has are a prefix of it. */
+const payloadOf = (attributes: Attributes): Held => {
+  const base = getBe32(attributes, PAYLOAD.BASE);
+  const offset = getBe32(attributes, PAYLOAD.OFFSET);
+  const bytes = getBe32(attributes, PAYLOAD.LENGTH);
+  const found = HEADER_FIELDS.find((field) => field.base === base && field.offset === offset && field.length >= bytes);
+  if (found === undefined) return { expression: UNKNOWN, bytes };
+  const { protocol, field } = found;
+  const expression: Payload = { payload: { protocol, field } };
+  return { expression, bytes, ...(bytes < found.length ? { prefix: bytes * BITS } : {}) };
+};
+
+const constantOf = (attributes: Attributes, type: number): Buffer =>
+  decodeNest(attributes, type).get(DATA.VALUE) ?? Buffer.alloc(0);
+
+const host = (bytes: Buffer): number => (bytes.length < REGISTER_BYTES ? 0 : readU32(bytes, 0));
+
+/** A mask without a flip keeps bits; a flip behind a mask sets bits where the mask clears them, else turns them. */
+const masked = (what: Held, mask: Buffer, flip: Buffer): Held => {
+  const { expression, bytes } = what;
+  if (typeof expression === 'object' && 'payload' in expression) return { ...what, prefix: prefixLength(mask) };
+  const isConntrack = typeof expression === 'object' && 'ct' in expression && expression.ct.key in CT_BITS;
+  if (isConntrack) return { ...what, bits: host(mask) };
+  const [keep, turn] = [host(mask), host(flip)];
+  if (turn === 0) return { bytes, expression: { '&': [expression, keep] } };
+  return { bytes, expression: keep === 0xffffffff ? { '^': [expression, turn] } : { '|': [expression, turn] } };
+};
+
+const prefixLength = (mask: Buffer): number =>
+  mask.reduce((sum, byte) => sum + (BITS - (byte === 0 ? BITS : Math.log2(256 - byte))), 0);
+
+const compared = ({ expression, prefix, bits }: Held, op: '==' | '!=', content: Buffer): Statement => {
+  if (prefix !== undefined && typeof expression === 'object' && 'payload' in expression) {
+    return {
+      match: { op, left: expression, right: { prefix: { addr: addressOf(expression, content), len: prefix } } },
+    };
+  }
+  if (bits !== undefined && typeof expression === 'object' && 'ct' in expression) {
+    const names = CT_BITS[expression.ct.key === 'status' ? 'status' : 'state'];
+    return { match: { op: 'in', left: expression, right: String(nameOf(names, bits) ?? bits) } };
+  }
+  return { match: { op, left: expression, right: constant(expression, content) } };
+};
+
+/** The address whose first bytes these are. */
+const addressOf = (field: Payload, content: Buffer): string => {
+  const [type = 'ipv4_addr'] = typesOf(field);
+  const bytes = Buffer.alloc(DATA_TYPES[type].bytes);
+  content.copy(bytes);
+  return String(DATA_TYPES[type].read(bytes, 0));
+};
+
+const constant = (left: Expression, content: Buffer): Expression => {
+  if (typeof left === 'object') {
+    if ('fib' in left) return nameOf(ADDRESS_TYPES, host(content)) ?? host(content);
+    if (isInterface(left)) {
+      const isWhole = content.length === INTERFACE_NAME_BYTES;
+      return isWhole ? content.toString('latin1').replace(/\0.*$/s, '') : `${content.toString('latin1')}*`;
+    }
+    if ('payload' in left || 'meta' in left || 'ct' in left) {
+      const [type = 'mark'] = typesOf(left);
+      if (isTypeName(type) && content.length >= DATA_TYPES[type].bytes) return DATA_TYPES[type].read(content, 0);
+    }
+  }
+  return host(content);
+};
+
+/** Statements that look at no register. */
+const withoutRegisters = ({ name, attributes }: FoundExpression): Statement => {
+  switch (name) {
+    case 'immediate': {
+      const verdict = decodeNest(attributes, IMMEDIATE.DATA).get(DATA.VERDICT);
+      return verdict === undefined ? foreign(name) : decodeVerdict(verdict);
+    }
+    case 'masq': {
+      const flags = nameOf(MASQUERADE_FLAGS, getBe32(attributes, MASQUERADE.FLAGS));
+      const isKnown = flags === 'random' || flags === 'fully-random' || flags === 'persistent';
+      return { masquerade: isKnown ? { flags } : null };
+    }
+    case 'reject': {
+      const code = getU8(attributes, REJECT.CODE);
+      const type = nameOf(PORT_UNREACHABLE, code);
+      if (getBe32(attributes, REJECT.TYPE) !== 0 || type === undefined) return foreign(name);
+      return { reject: { type, expr: 'port-unreachable' } };
+    }
+    default:
+      return foreign(name);
+  }
+};

@@ -1,0 +1,159 @@
+/** Reading one table back: what `nft list table` would show, in the same form as what was written. */
+import { decode, decodeList, decodeNest, getBe32, getBe64, getText, text } from '../netlink/attributes.ts';
+import type { Connection } from '../netlink/connection.ts';
+import { ERRNO, NetlinkError } from '../netlink/error.ts';
+import type { Message } from '../netlink/message.ts';
+import { typesOfNumber } from './datatypes.ts';
+import { delinearize } from './delinearize.ts';
+import { decodeElement, elementFormat } from './elements.ts';
+import {
+  CHAIN,
+  DESCRIPTION,
+  ELEMENTS,
+  HOOK,
+  HOOKS,
+  LIST_ELEMENT,
+  MESSAGE,
+  messageType,
+  RULE,
+  request,
+  SET,
+  SET_FLAG,
+  SET_FLAGS,
+  TABLE,
+  VERDICT_TYPE,
+} from './messages.ts';
+import type { Chain, Element, Family, KeyType, Rule, SetDeclaration, SetFlag, TypeName } from './schema.ts';
+import { typeofKey } from './userdata.ts';
+
+/** A set or map with its elements; of one whose types are not known here only the name. */
+export interface SetListing {
+  readonly declaration: SetDeclaration;
+  readonly isKnown: boolean;
+  readonly elements: readonly Element[];
+}
+
+export interface TableListing {
+  readonly chains: readonly Chain[];
+  readonly rules: readonly Rule[];
+  readonly sets: readonly SetListing[];
+}
+
+const HEADER = 4;
+
+const attributesOf = (message: Message) => decode(message.body.subarray(HEADER));
+
+const isMissing = (error: unknown): boolean => error instanceof NetlinkError && error.errno === ERRNO.ENOENT;
+
+/** The table; undefined when there is none. Not of one piece where somebody writes meanwhile: see generation(). */
+export const listTable = (connection: Connection, family: Family, table: string): TableListing | undefined => {
+  try {
+    connection.get(request(MESSAGE.GET_TABLE, family, 0, [text(TABLE.NAME, table)]));
+    const sets = listSets(connection, family, table);
+    return {
+      chains: listChains(connection, family, table),
+      rules: listRules(connection, family, table),
+      sets: sets.map((found) => listElements(connection, found)),
+    };
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+};
+
+const listChains = (connection: Connection, family: Family, table: string): readonly Chain[] =>
+  connection.dump(request(MESSAGE.GET_CHAIN, family, 0, [])).flatMap((message) => {
+    const chain = attributesOf(message);
+    if (getText(chain, CHAIN.TABLE) !== table) return [];
+    const plain = { family, table, name: getText(chain, CHAIN.NAME) };
+    if (!chain.has(CHAIN.HOOK)) return [plain];
+    const hook = decodeNest(chain, CHAIN.HOOK);
+    return [
+      {
+        ...plain,
+        type: getText(chain, CHAIN.TYPE) as Chain['type'] & string,
+        hook: HOOKS[getBe32(hook, HOOK.NUMBER)] ?? 'prerouting',
+        prio: getBe32(hook, HOOK.PRIORITY) | 0,
+        policy: getBe32(chain, CHAIN.POLICY) === 0 ? 'drop' : 'accept',
+      },
+    ];
+  });
+
+/** In the order in which a packet passes them. */
+const listRules = (connection: Connection, family: Family, table: string): readonly Rule[] =>
+  connection.dump(request(MESSAGE.GET_RULE, family, 0, [text(RULE.TABLE, table)])).flatMap((message) => {
+    const rule = attributesOf(message);
+    if (getText(rule, RULE.TABLE) !== table) return [];
+    const expr = delinearize(rule.get(RULE.EXPRESSIONS) ?? Buffer.alloc(0));
+    return [{ family, table, chain: getText(rule, RULE.CHAIN), expr }];
+  });
+
+interface FoundSet {
+  readonly declaration: SetDeclaration;
+  readonly isKnown: boolean;
+}
+
+const listSets = (connection: Connection, family: Family, table: string): readonly FoundSet[] =>
+  connection
+    .dump(request(MESSAGE.GET_SET, family, 0, [text(SET.TABLE, table)]))
+    .map((message) => readSet(attributesOf(message), family, table));
+
+const readSet = (set: ReturnType<typeof attributesOf>, family: Family, table: string): FoundSet => {
+  const number = getBe32(set, SET.FLAGS);
+  const flags = (Object.keys(SET_FLAGS) as SetFlag[]).filter((flag) => (number & SET_FLAGS[flag]) !== 0);
+  const size = getBe32(decodeNest(set, SET.DESCRIPTION), DESCRIPTION.SIZE);
+  const timeout = Number(getBe64(set, SET.TIMEOUT)) / 1_000;
+  const type = keyType(set.get(SET.USERDATA), typesOfNumber(getBe32(set, SET.KEY_TYPE)));
+  const isMap = (number & SET_FLAG.MAP) !== 0;
+  const data = isMap ? dataType(getBe32(set, SET.DATA_TYPE)) : undefined;
+  return {
+    isKnown: type !== undefined && (!isMap || data !== undefined),
+    declaration: {
+      family,
+      table,
+      name: getText(set, SET.NAME),
+      type: type ?? 'integer',
+      ...(data === undefined ? {} : { map: data }),
+      ...(flags.length === 0 ? {} : { flags }),
+      ...(size === 0 ? {} : { size }),
+      ...(timeout === 0 ? {} : { timeout }),
+    },
+  };
+};
+
+const oneOrMore = (types: readonly TypeName[] | undefined): TypeName | readonly TypeName[] | undefined =>
+  types?.length === 1 ? types[0] : types;
+
+const keyType = (userdata: Buffer | undefined, types: readonly TypeName[] | undefined): KeyType | undefined => {
+  const expression = userdata === undefined || types?.includes('integer') !== true ? undefined : typeofKey(userdata);
+  return expression === undefined ? oneOrMore(types) : { typeof: expression };
+};
+
+const dataType = (number: number): NonNullable<SetDeclaration['map']> | undefined =>
+  number === VERDICT_TYPE ? 'verdict' : oneOrMore(typesOfNumber(number));
+
+const listElements = (connection: Connection, { declaration, isKnown }: FoundSet): SetListing => {
+  if (!isKnown) return { declaration, isKnown, elements: [] };
+  const { family, table, name } = declaration;
+  const where = [text(ELEMENTS.TABLE, table), text(ELEMENTS.SET, name)];
+  const format = elementFormat(declaration);
+  const elements = connection.dump(request(MESSAGE.GET_ELEMENT, family, 0, where)).flatMap((message) =>
+    decodeList(attributesOf(message).get(ELEMENTS.LIST) ?? Buffer.alloc(0)).flatMap(([type, content]) => {
+      const element = type === LIST_ELEMENT ? decodeElement(format, content) : undefined;
+      return element === undefined ? [] : [element];
+    }),
+  );
+  return { declaration, isKnown, elements };
+};
+
+/** The number of changes that the ruleset of this network namespace has seen: all tables of all families together. */
+export const generation = (connection: Connection): number => {
+  const message = connection.get(request(MESSAGE.GET_GENERATION, 'inet', 0, []));
+  return message === undefined ? 0 : getBe32(attributesOf(message), GENERATION_ID);
+};
+
+const GENERATION_ID = 1;
+
+/** What a notification is about: the table it names. */
+export const tableOf = (message: Message): string | undefined =>
+  message.type === messageType(MESSAGE.NEW_GENERATION) ? undefined : getText(attributesOf(message), TABLE.NAME);

@@ -1,0 +1,130 @@
+/**
+ * nf_tables over netlink: transactions, and tables read back (linux/netfilter/nf_tables.h, kernel 5.13 and newer).
+ *
+ * A transaction is one send: all of it or nothing. Its cost grows with what it holds, never with what the kernel has; no
+ * program is run and nothing is listed first.
+ */
+import type { Attribute } from '../netlink/attributes.ts';
+import { be32, encode, sizeOf } from '../netlink/attributes.ts';
+import type { Connection } from '../netlink/connection.ts';
+import type { NetlinkError } from '../netlink/error.ts';
+import type { Request } from '../netlink/message.ts';
+import { generation, listTable, type TableListing } from './listing.ts';
+import { type FindSet, messagesOf } from './messages.ts';
+import type { Command, Family, SetDeclaration } from './schema.ts';
+import { formatCommand } from './text.ts';
+
+const BATCH_BEGIN = 0x10;
+const BATCH_END = 0x11;
+const BATCH_GENERATION = 1;
+/** The batch's header names the subsystem. */
+const NF_TABLES = 10;
+
+/** What the kernel said no to. Nothing of the transaction is done. */
+export class TransactionError extends Error {
+  override readonly name = 'TransactionError';
+  /** As in errno(3) of the first refusal. */
+  readonly errno: number;
+  /** Positions of the commands that were refused; none where the transaction as a whole was. */
+  readonly commands: readonly number[];
+
+  constructor(errno: number, message: string, commands: readonly number[]) {
+    super(message);
+    this.errno = errno;
+    this.commands = commands;
+  }
+}
+
+export interface TransactionOptions {
+  /** Done only if the ruleset has seen no change since this generation. Refused with ERESTART otherwise. */
+  readonly generation?: number;
+  /** Declarations of sets that exist already. Those that the transaction itself adds need not be given. */
+  readonly sets?: Iterable<SetDeclaration>;
+}
+
+export class Nftables {
+  readonly #connection: Connection;
+  #nextId = 0;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  close(): void {
+    this.#connection.close();
+  }
+
+  /** Does all commands in this order, or none. Throws TransactionError. */
+  run(commands: readonly Command[], options: TransactionOptions = {}): void {
+    this.#send(commands, options, true);
+  }
+
+  /** Has the kernel look at all commands and forget them again. Throws TransactionError. */
+  check(commands: readonly Command[], options: TransactionOptions = {}): void {
+    this.#send(commands, options, false);
+  }
+
+  /** The table as it is; undefined when there is none. Throws NetlinkError. */
+  list(family: Family, table: string): TableListing | undefined {
+    return listTable(this.#connection, family, table);
+  }
+
+  /** The number of changes that the ruleset has seen. Throws NetlinkError. */
+  generation(): number {
+    return generation(this.#connection);
+  }
+
+  #send(commands: readonly Command[], { generation: expected, sets }: TransactionOptions, isFinal: boolean): void {
+    const findSet = finder(commands, sets ?? []);
+    const requests: Request[] = [];
+    const origins: number[] = [];
+    for (const [i, command] of commands.entries()) {
+      for (const one of messagesOf(command, findSet, () => ++this.#nextId)) {
+        requests.push(one);
+        origins.push(i);
+      }
+    }
+    if (requests.length === 0) return;
+    const begin = batchMark(BATCH_BEGIN, expected === undefined ? [] : [be32(BATCH_GENERATION, expected)]);
+    const end = isFinal ? batchMark(BATCH_END, []) : undefined;
+    const refused = this.#connection.batch(begin, requests, end);
+    if (refused !== undefined) throw explain(refused, commands, origins);
+  }
+}
+
+const batchMark = (type: number, attributes: readonly Attribute[]): Request => {
+  const body = Buffer.alloc(4 + sizeOf(attributes));
+  body.writeUInt16BE(NF_TABLES, 2);
+  encode(body, 4, attributes);
+  return { type, flags: 0, body };
+};
+
+const finder = (commands: readonly Command[], known: Iterable<SetDeclaration>): FindSet => {
+  const sets = new Map([...known].map((set) => [set.name, set]));
+  for (const command of commands) {
+    if (!('add' in command)) continue;
+    if ('set' in command.add) sets.set(command.add.set.name, command.add.set);
+    if ('map' in command.add) sets.set(command.add.map.name, command.add.map);
+  }
+  return (name) => {
+    const set = sets.get(name);
+    if (set === undefined) throw new TypeError(`no set ${name} is declared`);
+    return set;
+  };
+};
+
+/** Long lists of elements would hide the rest. */
+const MAX_TEXT = 200;
+
+const explain = (
+  { error, failures }: { readonly error: NetlinkError; readonly failures: readonly { readonly index: number }[] },
+  commands: readonly Command[],
+  origins: readonly number[],
+): TransactionError => {
+  const refused = [...new Set(failures.flatMap(({ index }) => origins[index] ?? []))];
+  const [first] = refused;
+  const command = first === undefined ? undefined : commands[first];
+  const text = command === undefined ? 'transaction' : formatCommand(command);
+  const shown = text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text;
+  return new TransactionError(error.errno, `${shown}: ${error.message}`, refused);
+};
