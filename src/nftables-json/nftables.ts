@@ -6,9 +6,10 @@
  */
 import type { Attribute } from '../netlink/attributes.ts';
 import { be32, encode, sizeOf } from '../netlink/attributes.ts';
-import type { Connection } from '../netlink/connection.ts';
+import { Connection } from '../netlink/connection.ts';
 import type { NetlinkError } from '../netlink/error.ts';
 import type { Request } from '../netlink/message.ts';
+import { openSocket, PROTOCOL } from '../netlink/socket.ts';
 import { generation, listTable, type TableListing } from './listing.ts';
 import { type FindSet, messagesOf } from './messages.ts';
 import type { Command, Family, SetDeclaration } from './schema.ts';
@@ -45,6 +46,11 @@ export interface TransactionOptions {
 export class Nftables {
   readonly #connection: Connection;
   #nextId = 0;
+
+  /** Over a socket of its own, in the network namespace of this process. Throws NetlinkError. */
+  static open(): Nftables {
+    return new Nftables(new Connection(openSocket(PROTOCOL.NETFILTER)));
+  }
 
   constructor(connection: Connection) {
     this.#connection = connection;
