@@ -16,10 +16,71 @@ interface Claim<O> {
 const isOlder = <O>(a: Claim<O>, b: Claim<O>): boolean =>
   a.since < b.since || (a.since === b.since && a.owner < b.owner);
 
+const oldest = <O>(claims: Iterable<Claim<O>>): Claim<O> | undefined => {
+  let found: Claim<O> | undefined;
+  for (const claim of claims) if (found === undefined || isOlder(claim, found)) found = claim;
+  return found;
+};
+
+/** Who wants one object. Thousands may (a chain that all of them use), so coming and going costs the same for any number. */
+class Claims<O extends KernelObject> {
+  readonly #byOwner = new Map<string, Claim<O>>();
+  /** One of those whose wish is granted: they all want the same. */
+  #granted: Claim<O> | undefined;
+  /** How many want it otherwise. */
+  #others = 0;
+
+  get granted(): O | undefined {
+    return this.#granted?.object;
+  }
+
+  get size(): number {
+    return this.#byOwner.size;
+  }
+
+  get isContested(): boolean {
+    return this.#others > 0;
+  }
+
+  get(owner: string): O | undefined {
+    return this.#byOwner.get(owner)?.object;
+  }
+
+  /** The one whose wish is granted first. */
+  owners(): readonly string[] {
+    const claims = [...this.#byOwner.values()].sort((a, b) => (isOlder(a, b) ? -1 : 1));
+    const isGranted = (claim: Claim<O>): boolean => claim.object.content === this.#granted?.object.content;
+    return [...claims.filter(isGranted), ...claims.filter((claim) => !isGranted(claim))].map(({ owner }) => owner);
+  }
+
+  add(claim: Claim<O>): void {
+    this.remove(claim.owner);
+    this.#byOwner.set(claim.owner, claim);
+    if (this.#granted === undefined) this.#granted = claim;
+    else if (this.isContested || claim.object.content !== this.#granted.object.content) this.#decide();
+  }
+
+  remove(owner: string): void {
+    const claim = this.#byOwner.get(owner);
+    if (claim === undefined) return;
+    this.#byOwner.delete(owner);
+    if (this.isContested) this.#decide();
+    else if (this.#granted === claim) this.#granted = this.#byOwner.values().next().value;
+  }
+
+  /** Wishes differ: the oldest is granted. */
+  #decide(): void {
+    this.#granted = oldest(this.#byOwner.values());
+    this.#others = 0;
+    for (const { object } of this.#byOwner.values()) {
+      if (object.content !== this.#granted?.object.content) this.#others += 1;
+    }
+  }
+}
+
 export class Desired<O extends KernelObject> {
   readonly #fragments = new Map<string, Fragment<O>>();
-  /** Id → claims, the granted one first. */
-  readonly #claims = new Map<string, readonly Claim<O>[]>();
+  readonly #claims = new Map<string, Claims<O>>();
   /** Ids of which not every claim is granted. */
   readonly #contested = new Set<string>();
 
@@ -35,27 +96,25 @@ export class Desired<O extends KernelObject> {
     return this.#fragments.get(owner);
   }
 
-  /** Owners that want this object, the one whose wish is granted first. */
+  /** Owners that want this object, one whose wish is granted first. */
   claimants(id: string): readonly string[] {
-    return (this.#claims.get(id) ?? []).map((claim) => claim.owner);
+    return this.#claims.get(id)?.owners() ?? [];
   }
 
   /** For an owner that did not get all it wants: the first object it lost, and to whom. */
   lost(owner: string): { readonly id: string; readonly to: string } | undefined {
     for (const id of this.#contested) {
-      const claims = this.#claims.get(id) ?? [];
-      const [granted] = claims;
-      const own = claims.find((claim) => claim.owner === owner);
-      if (granted !== undefined && own !== undefined && own.object.content !== granted.object.content) {
-        return { id, to: granted.owner };
-      }
+      const claims = this.#claims.get(id);
+      const own = claims?.get(owner);
+      if (claims === undefined || own === undefined || own.content === claims.granted?.content) continue;
+      return { id, to: claims.owners()[0] ?? '' };
     }
     return undefined;
   }
 
   /** Owners that share a contested object with this one: their status may change when its wishes do. */
   rivals(owner: string): readonly string[] {
-    const ids = [...this.#contested].filter((id) => this.claimants(id).includes(owner));
+    const ids = [...this.#contested].filter((id) => this.#claims.get(id)?.get(owner) !== undefined);
     return [...new Set(ids.flatMap((id) => this.claimants(id)))].filter((other) => other !== owner);
   }
 
@@ -63,32 +122,28 @@ export class Desired<O extends KernelObject> {
   put(owner: string, fragment: Fragment<O> | undefined): readonly Change<O>[] {
     const former = this.#fragments.get(owner);
     const ids = new Set([...(former?.objects ?? []), ...(fragment?.objects ?? [])].map((object) => object.id));
-    const before = new Map([...ids].map((id) => [id, this.#claims.get(id)?.[0]?.object]));
-    for (const object of former?.objects ?? []) this.#withdraw(owner, object.id);
+    const before = new Map([...ids].map((id) => [id, this.#claims.get(id)?.granted]));
+    for (const object of former?.objects ?? []) this.#claims.get(object.id)?.remove(owner);
     for (const object of fragment?.objects ?? []) this.#claim(owner, fragment?.since ?? 0, object);
+    for (const id of ids) this.#note(id);
     if (fragment === undefined) this.#fragments.delete(owner);
     else this.#fragments.set(owner, fragment);
-    return [...before].flatMap(([id, previous]) => change(previous, this.#claims.get(id)?.[0]?.object));
+    return [...before].flatMap(([id, previous]) => change(previous, this.#claims.get(id)?.granted));
   }
 
   #claim(owner: string, since: number, object: O): void {
-    const claim = { owner, since, object };
-    const others = (this.#claims.get(object.id) ?? []).filter((other) => other.owner !== owner);
-    const at = others.findIndex((other) => isOlder(claim, other));
-    const claims = at === -1 ? [...others, claim] : [...others.slice(0, at), claim, ...others.slice(at)];
-    this.#setClaims(object.id, claims);
+    let claims = this.#claims.get(object.id);
+    if (claims === undefined) {
+      claims = new Claims();
+      this.#claims.set(object.id, claims);
+    }
+    claims.add({ owner, since, object });
   }
 
-  #withdraw(owner: string, id: string): void {
-    const claims = (this.#claims.get(id) ?? []).filter((claim) => claim.owner !== owner);
-    this.#setClaims(id, claims);
-  }
-
-  #setClaims(id: string, claims: readonly Claim<O>[]): void {
-    if (claims.length === 0) this.#claims.delete(id);
-    else this.#claims.set(id, claims);
-    const isContested = claims.some((claim) => claim.object.content !== claims[0]?.object.content);
-    if (isContested) this.#contested.add(id);
+  #note(id: string): void {
+    const claims = this.#claims.get(id);
+    if (claims?.size === 0) this.#claims.delete(id);
+    if (claims?.isContested === true) this.#contested.add(id);
     else this.#contested.delete(id);
   }
 }

@@ -5,6 +5,7 @@
  * of the receive buffer, and some hundred of them overrun it (ENOBUFS). A message that fails answers by itself, with its own
  * sequence number, so what failed is known; and as the kernel works in order, the last answer ends the wait.
  */
+import { setImmediate as rest } from 'node:timers/promises';
 import { ERRNO, errorOf, NetlinkError } from './error.ts';
 import {
   decodeMessages,
@@ -34,6 +35,8 @@ export interface Refusal {
 /** Bigger sends gain nothing. */
 const SEND_BYTES = 1 << 17;
 const ANSWER_MS = 10_000;
+/** How long a list is read at a stretch. */
+const VISIT_MS = 8;
 /** A dump of something that keeps changing is begun again, this often at most. */
 const MAX_DUMPS = 20;
 
@@ -50,6 +53,11 @@ export class Connection {
 
   get sent(): { readonly sends: number; readonly messages: number } {
     return { sends: this.#sends, messages: this.#messages };
+  }
+
+  /** See Socket. */
+  get port(): number {
+    return this.#socket.port;
   }
 
   close(): void {
@@ -117,6 +125,28 @@ export class Connection {
       if (!isTorn) return messages;
       if (attempt === MAX_DUMPS) throw new NetlinkError(ERRNO.EINTR, 'the list changes faster than it can be read');
     }
+  }
+
+  /**
+   * A long list part by part, with rests in which the process does other things; gives whether the list was of one piece.
+   * Nothing else may use this connection until it is done. A message is valid until `take` returns. Throws NetlinkError.
+   */
+  async visit(request: Request, take: (message: Message) => void): Promise<boolean> {
+    const sequence = this.#send([{ ...request, flags: request.flags | FLAG.DUMP }], 0);
+    let isWhole = true;
+    for (let isDone = false; !isDone; ) {
+      const until = performance.now() + VISIT_MS;
+      while (!isDone && performance.now() < until) {
+        for (const message of this.#next()) {
+          if (message.sequence !== sequence) continue;
+          isWhole &&= (message.flags & FLAG.DUMP_INTR) === 0;
+          isDone = endsList(message);
+          if (!isDone) take(message);
+        }
+      }
+      if (!isDone) await rest();
+    }
+    return isWhole;
   }
 
   #dumpOnce(request: Request): { readonly messages: readonly Message[]; readonly isTorn: boolean } {
@@ -189,17 +219,29 @@ export class Connection {
     return first;
   }
 
+  #next(): readonly Message[] {
+    const datagram = this.#socket.receive(ANSWER_MS);
+    if (datagram === undefined) throw new NetlinkError(ERRNO.ETIMEDOUT, 'the kernel did not answer');
+    return decodeMessages(datagram);
+  }
+
   /** Takes answers to these sequence numbers until `isLast` says so. Others are left over from what failed earlier. */
   #receive(first: number, last: number, isLast: (message: Message) => boolean): void {
     for (;;) {
-      const datagram = this.#socket.receive(ANSWER_MS);
-      if (datagram === undefined) throw new NetlinkError(ERRNO.ETIMEDOUT, 'the kernel did not answer');
-      for (const message of decodeMessages(datagram)) {
+      for (const message of this.#next()) {
         if (message.sequence >= first && message.sequence <= last && isLast(message)) return;
       }
     }
   }
 }
+
+/** Whether this message ends a list. Throws NetlinkError where it says that something failed. */
+const endsList = (message: Message): boolean => {
+  if (message.type !== TYPE.ERROR && message.type !== TYPE.DONE) return false;
+  const errno = errnoOf(message);
+  if (errno !== 0) throw errorOf(message) ?? new NetlinkError(errno, '');
+  return true;
+};
 
 /** The socket uses its buffer again. */
 const copy = (message: Message): Message => ({ ...message, body: Buffer.from(message.body) });

@@ -25,6 +25,7 @@ export const dial = (respond: (messages: readonly Message[], datagram: Buffer) =
       throw next;
     },
     close: () => undefined,
+    port: 0,
   };
 };
 

@@ -7,6 +7,7 @@
  */
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
+import { readU32, writeU16, writeU32 } from './bytes.ts';
 import { NetlinkError } from './error.ts';
 
 export interface Socket {
@@ -15,6 +16,16 @@ export interface Socket {
   /** The next datagram, or undefined when none comes within `timeoutMs`. Valid until the next call. Throws NetlinkError. */
   receive(timeoutMs: number): Buffer | undefined;
   close(): void;
+  /** The number by which the kernel knows this socket: messages that it causes carry it. */
+  readonly port: number;
+}
+
+/** What a socket hears besides answers. */
+export interface Subscription {
+  /** A multicast group of the protocol, by number. */
+  readonly group: number;
+  /** What this socket causes is not heard: the kernel does not even queue it. */
+  readonly deafTo: number;
 }
 
 export const PROTOCOL = { ROUTE: 0, NETFILTER: 12, GENERIC: 16 } as const;
@@ -27,7 +38,9 @@ const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
+const SO_ATTACH_FILTER = 26;
 const SOL_NETLINK = 270;
+const NETLINK_ADD_MEMBERSHIP = 1;
 const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
 const MSG_TRUNC = 0x20;
@@ -39,12 +52,15 @@ const BUFFER_BYTES = 1 << 23;
 interface System {
   readonly socket: (domain: number, type: number, protocol: number) => number;
   readonly bind: (fd: number, address: Buffer, length: number) => number;
+  readonly getsockname: (fd: number, address: Buffer, length: Buffer) => number;
   readonly setsockopt: (fd: number, level: number, name: number, value: Buffer, length: number) => number;
   readonly send: (fd: number, data: Buffer, length: number, flags: number) => number;
   readonly recv: (fd: number, data: Buffer, length: number, flags: number) => number;
   readonly poll: (fds: Buffer, count: number, timeoutMs: number) => number;
   readonly close: (fd: number) => number;
   readonly errno: () => number;
+  /** Where a buffer lies in memory. */
+  readonly addressOf: (buffer: Buffer) => bigint;
 }
 
 /** `long` stands for ssize_t, which koffi does not know. */
@@ -54,12 +70,14 @@ const loadSystem = (): System => {
   return {
     socket: libc.func('int socket(int, int, int)'),
     bind: libc.func('int bind(int, const void *, uint)'),
+    getsockname: libc.func('int getsockname(int, void *, void *)'),
     setsockopt: libc.func('int setsockopt(int, int, int, const void *, uint)'),
     send: libc.func('long send(int, const void *, size_t, int)'),
     recv: libc.func('long recv(int, void *, size_t, int)'),
     poll: libc.func('int poll(void *, ulong, int)'),
     close: libc.func('int close(int)'),
     errno: () => koffi.errno(),
+    addressOf: (buffer) => koffi.address(buffer),
   } as System;
 };
 
@@ -74,32 +92,78 @@ const untilDone = (system: System, call: () => number): number => {
 const int32 = (value: number): Buffer => Buffer.from(Int32Array.of(value).buffer);
 
 /** Opens a socket in the network namespace of this process. Throws NetlinkError. */
-export const openSocket = (protocol: Protocol): Socket => {
+export const openSocket = (protocol: Protocol, subscription?: Subscription): Socket => {
   const system = loadSystem();
   const failed = (what: string): NetlinkError => new NetlinkError(system.errno(), what);
   const fd = system.socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
   if (fd < 0) throw failed('socket');
-  const address = Buffer.alloc(12);
-  Buffer.from(Uint16Array.of(AF_NETLINK).buffer).copy(address);
-  if (system.bind(fd, address, address.length) < 0) {
-    const error = failed('bind');
+  const must = (result: number, what: string): void => {
+    if (result >= 0) return;
+    const error = failed(what);
     system.close(fd);
     throw error;
-  }
+  };
+  must(system.bind(fd, netlinkAddress(), ADDRESS_BYTES), 'bind');
   // kernels that lack one of these do with less: no words in errors, smaller buffers
   for (const option of [NETLINK_CAP_ACK, NETLINK_EXT_ACK]) system.setsockopt(fd, SOL_NETLINK, option, int32(1), 4);
   for (const option of [SO_SNDBUFFORCE, SO_RCVBUFFORCE])
     system.setsockopt(fd, SOL_SOCKET, option, int32(BUFFER_BYTES), 4);
-  return overDescriptor(system, fd, failed);
+  if (subscription !== undefined) {
+    must(attachFilter(system, fd, subscription.deafTo), 'filter');
+    must(system.setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, int32(subscription.group), 4), 'group');
+  }
+  const bound = netlinkAddress();
+  must(system.getsockname(fd, bound, int32(ADDRESS_BYTES)), 'getsockname');
+  return overDescriptor(system, fd, readU32(bound, PORT_OFFSET), failed);
 };
 
-const overDescriptor = (system: System, fd: number, failed: (what: string) => NetlinkError): Socket => {
+/** sockaddr_nl: family, padding, port, groups. The kernel chooses the port. */
+const ADDRESS_BYTES = 12;
+const PORT_OFFSET = 4;
+
+const netlinkAddress = (): Buffer => {
+  const address = Buffer.alloc(ADDRESS_BYTES);
+  Buffer.from(Uint16Array.of(AF_NETLINK).buffer).copy(address);
+  return address;
+};
+
+/** Where a message header names the socket that caused it. */
+const CAUSE_OFFSET = 12;
+const BPF = { LOAD_WORD: 0x20, JUMP_IF_EQUAL: 0x15, RETURN: 0x06 } as const;
+
+/** One instruction of a classic filter (linux/filter.h): code, two jumps, an operand. */
+const instruction = (code: number, ifTrue: number, ifFalse: number, operand: number): Buffer => {
+  const bytes = Buffer.alloc(8);
+  writeU16(bytes, code, 0);
+  bytes[2] = ifTrue;
+  bytes[3] = ifFalse;
+  writeU32(bytes, operand, 4);
+  return bytes;
+};
+
+/** Filters load words in network byte order, and the header has the machine's. */
+const attachFilter = (system: System, fd: number, deafTo: number): number => {
+  const program = Buffer.concat([
+    instruction(BPF.LOAD_WORD, 0, 0, CAUSE_OFFSET),
+    instruction(BPF.JUMP_IF_EQUAL, 0, 1, int32(deafTo).readUInt32BE(0)),
+    instruction(BPF.RETURN, 0, 0, 0),
+    instruction(BPF.RETURN, 0, 0, 0xffffffff),
+  ]);
+  // struct sock_fprog: how many instructions, padding, where they are
+  const where = Buffer.alloc(16);
+  writeU16(where, program.length / 8, 0);
+  Buffer.from(BigUint64Array.of(system.addressOf(program)).buffer).copy(where, 8);
+  return system.setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, where, where.length);
+};
+
+const overDescriptor = (system: System, fd: number, port: number, failed: (what: string) => NetlinkError): Socket => {
   const buffer = Buffer.alloc(RECEIVE_BYTES);
   const poll = Buffer.alloc(8);
   Buffer.from(Int32Array.of(fd).buffer).copy(poll);
   Buffer.from(Uint16Array.of(POLLIN).buffer).copy(poll, 4);
   let isOpen = true;
   return {
+    port,
     send: (datagram) => {
       if (untilDone(system, () => system.send(fd, datagram, datagram.length, 0)) < 0) throw failed('send');
     },

@@ -26,34 +26,33 @@ import {
 import type { Chain, Element, Family, KeyType, Rule, SetDeclaration, SetFlag, TypeName } from './schema.ts';
 import { typeofKey } from './userdata.ts';
 
-/** A set or map with its elements; of one whose types are not known here only the name. */
-export interface SetListing {
+/** A set or map without its elements; of one whose types are not known here only the name can be relied on. */
+export interface FoundSet {
   readonly declaration: SetDeclaration;
   readonly isKnown: boolean;
-  readonly elements: readonly Element[];
 }
 
 export interface TableListing {
   readonly chains: readonly Chain[];
   readonly rules: readonly Rule[];
-  readonly sets: readonly SetListing[];
+  readonly sets: readonly FoundSet[];
 }
 
 const HEADER = 4;
+const GENERATION_ID = 1;
 
 const attributesOf = (message: Message) => decode(message.body.subarray(HEADER));
 
 const isMissing = (error: unknown): boolean => error instanceof NetlinkError && error.errno === ERRNO.ENOENT;
 
-/** The table; undefined when there is none. Not of one piece where somebody writes meanwhile: see generation(). */
+/** The table; undefined when there is none. */
 export const listTable = (connection: Connection, family: Family, table: string): TableListing | undefined => {
   try {
     connection.get(request(MESSAGE.GET_TABLE, family, 0, [text(TABLE.NAME, table)]));
-    const sets = listSets(connection, family, table);
     return {
       chains: listChains(connection, family, table),
       rules: listRules(connection, family, table),
-      sets: sets.map((found) => listElements(connection, found)),
+      sets: listSets(connection, family, table),
     };
   } catch (error) {
     if (isMissing(error)) return undefined;
@@ -87,11 +86,6 @@ const listRules = (connection: Connection, family: Family, table: string): reado
     const expr = delinearize(rule.get(RULE.EXPRESSIONS) ?? Buffer.alloc(0));
     return [{ family, table, chain: getText(rule, RULE.CHAIN), expr }];
   });
-
-interface FoundSet {
-  readonly declaration: SetDeclaration;
-  readonly isKnown: boolean;
-}
 
 const listSets = (connection: Connection, family: Family, table: string): readonly FoundSet[] =>
   connection
@@ -132,18 +126,24 @@ const keyType = (userdata: Buffer | undefined, types: readonly TypeName[] | unde
 const dataType = (number: number): NonNullable<SetDeclaration['map']> | undefined =>
   number === VERDICT_TYPE ? 'verdict' : oneOrMore(typesOfNumber(number));
 
-const listElements = (connection: Connection, { declaration, isKnown }: FoundSet): SetListing => {
-  if (!isKnown) return { declaration, isKnown, elements: [] };
+/**
+ * The elements of a set, part by part: there may be hundreds of thousands. Gives whether nobody wrote meanwhile. Throws
+ * NetlinkError, ENOENT where there is no such set.
+ */
+export const visitElements = (
+  connection: Connection,
+  declaration: SetDeclaration,
+  take: (element: Element) => void,
+): Promise<boolean> => {
   const { family, table, name } = declaration;
   const where = [text(ELEMENTS.TABLE, table), text(ELEMENTS.SET, name)];
   const format = elementFormat(declaration);
-  const elements = connection.dump(request(MESSAGE.GET_ELEMENT, family, 0, where)).flatMap((message) =>
-    decodeList(attributesOf(message).get(ELEMENTS.LIST) ?? Buffer.alloc(0)).flatMap(([type, content]) => {
+  return connection.visit(request(MESSAGE.GET_ELEMENT, family, 0, where), (message) => {
+    for (const [type, content] of decodeList(attributesOf(message).get(ELEMENTS.LIST) ?? Buffer.alloc(0))) {
       const element = type === LIST_ELEMENT ? decodeElement(format, content) : undefined;
-      return element === undefined ? [] : [element];
-    }),
-  );
-  return { declaration, isKnown, elements };
+      if (element !== undefined) take(element);
+    }
+  });
 };
 
 /** The number of changes that the ruleset of this network namespace has seen: all tables of all families together. */
@@ -151,8 +151,6 @@ export const generation = (connection: Connection): number => {
   const message = connection.get(request(MESSAGE.GET_GENERATION, 'inet', 0, []));
   return message === undefined ? 0 : getBe32(attributesOf(message), GENERATION_ID);
 };
-
-const GENERATION_ID = 1;
 
 /** What a notification is about: the table it names. */
 export const tableOf = (message: Message): string | undefined =>

@@ -10,9 +10,9 @@ import { Connection } from '../netlink/connection.ts';
 import type { NetlinkError } from '../netlink/error.ts';
 import type { Request } from '../netlink/message.ts';
 import { openSocket, PROTOCOL } from '../netlink/socket.ts';
-import { generation, listTable, type TableListing } from './listing.ts';
+import { generation, listTable, type TableListing, visitElements } from './listing.ts';
 import { type FindSet, messagesOf } from './messages.ts';
-import type { Command, Family, SetDeclaration } from './schema.ts';
+import type { Command, Element, Family, SetDeclaration } from './schema.ts';
 import { formatCommand } from './text.ts';
 
 const BATCH_BEGIN = 0x10;
@@ -56,6 +56,11 @@ export class Nftables {
     this.#connection = connection;
   }
 
+  /** By which a watch tells what is written here from what others write. */
+  get port(): number {
+    return this.#connection.port;
+  }
+
   close(): void {
     this.#connection.close();
   }
@@ -70,9 +75,17 @@ export class Nftables {
     this.#send(commands, options, false);
   }
 
-  /** The table as it is; undefined when there is none. Throws NetlinkError. */
+  /** The table as it is, without the elements of its sets; undefined when there is none. Throws NetlinkError. */
   list(family: Family, table: string): TableListing | undefined {
     return listTable(this.#connection, family, table);
+  }
+
+  /**
+   * The elements of a set that `list` found, part by part, with rests in between: nothing else may be asked of this object until it is done.
+   * Gives whether nobody wrote to it meanwhile. Throws NetlinkError.
+   */
+  visit(set: SetDeclaration, take: (element: Element) => void): Promise<boolean> {
+    return visitElements(this.#connection, set, take);
   }
 
   /** The number of changes that the ruleset has seen. Throws NetlinkError. */

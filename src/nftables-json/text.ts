@@ -156,4 +156,12 @@ export const formatData = (data: Expression | Verdict): string =>
 
 /** What `nft -j -f` reads: every command, and the version of the schema. */
 export const formatJson = (commands: readonly Command[]): string =>
-  `${JSON.stringify({ nftables: [{ metainfo: { json_schema_version: 1 } }, ...commands] })}\n`;
+  `${JSON.stringify({ nftables: [{ metainfo: { json_schema_version: 1 } }, ...commands.map(withDataTypeof)] })}\n`;
+
+/** A map whose key is told by an expression has its data told so too, as in text: nft crashes listing a mixture. */
+const withDataTypeof = (command: Command): object => {
+  if (!('add' in command && 'map' in command.add)) return command;
+  const { map } = command.add;
+  const data = dataTypeofOf(map);
+  return data === undefined ? command : { add: { map: { ...map, map: { typeof: data } } } };
+};

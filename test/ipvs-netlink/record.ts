@@ -20,6 +20,7 @@ const result = converse({
     if (datagram !== undefined) lines.push(`< ${datagram.toString('hex')}`);
     return datagram;
   },
+  port: 0,
   close: () => real.close(),
 });
 const listing = execFileSync('ipvsadm', ['-Sn'], { encoding: 'utf8' });

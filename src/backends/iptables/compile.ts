@@ -9,14 +9,14 @@ import { cidrContains, joinHostPort } from '../../model/address.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { NodeContext } from '../../model/node.ts';
 import { formatServicePortName, isExternallyAccessible, ownerOf, type ServicePort } from '../../model/service.ts';
-import type { ServiceEndpoints } from '../../model/topology.ts';
+import { hasExternalEndpoints, hasInternalEndpoints, type ServiceEndpoints } from '../../model/topology.ts';
 import { MARK_MASQ } from '../xtables/names.ts';
 import { type Chain, chain } from '../xtables/objects.ts';
 import { FROM_LOCAL, fromPod, hostCidr, oneIn, rule } from '../xtables/rule.ts';
 import { frontends } from './frontends.ts';
 import { endpointChain, serviceChains } from './names.ts';
 import type { Wish } from './objects.ts';
-import { hasExternalEndpoints, hasInternalEndpoints, isRestricted } from './verdict.ts';
+import { isRestricted } from './verdict.ts';
 
 export const compile = (service: ServiceEndpoints, node: NodeContext): Fragment<Wish> => ({
   owner: ownerOf(service.port.name),

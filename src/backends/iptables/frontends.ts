@@ -7,12 +7,12 @@
 import type { IPFamily } from '../../model/address.ts';
 import type { Protocol } from '../../model/kubernetes.ts';
 import { formatServicePortName, type ServicePort } from '../../model/service.ts';
-import type { ServiceEndpoints } from '../../model/topology.ts';
+import { hasExternalEndpoints, hasInternalEndpoints, type ServiceEndpoints } from '../../model/topology.ts';
 import { PROXY_FIREWALL, SERVICES, type Table } from '../xtables/names.ts';
 import { hostCidr, rejectTarget, rule, TO_LOCAL } from '../xtables/rule.ts';
 import { EXTERNAL_SERVICES, NODEPORTS, serviceChains } from './names.ts';
 import { type Destination, type Frontend, frontend, type Line } from './objects.ts';
-import { hasExternalEndpoints, hasInternalEndpoints, isRestricted } from './verdict.ts';
+import { isRestricted } from './verdict.ts';
 
 export const frontends = (service: ServiceEndpoints): readonly Frontend[] => {
   const { port } = service;
