@@ -48,6 +48,13 @@ const MODES: Readonly<Record<string, Mode>> = {
       return { backends, description: `netlink, ${describeTools(tools)}` };
     },
   },
+  nftables: {
+    offline: async (family) => (await import('./nftables/index.ts')).nftablesBackend({ family }),
+    open: async () => {
+      const { nftablesBackends } = await import('./nftables/index.ts');
+      return { backends: nftablesBackends(), description: 'nf_tables netlink' };
+    },
+  },
 };
 
 const describeTools = ({ IPv4, variant }: IptablesTools): string => `${IPv4} (${variant ?? 'unknown variant'})`;

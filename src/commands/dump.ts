@@ -1,5 +1,5 @@
 /**
- * The dry run: the complete rules in the tool's own language, or the objects as JSON. Needs neither root nor kernel and
+ * The dry run: the complete rules in the tool's own language or its own JSON, where it has none the objects as JSON. Needs neither root nor kernel and
  * writes nothing anywhere but to stdout.
  */
 
@@ -40,6 +40,11 @@ export const dump = async (setup: Setup, options: DumpOptions): Promise<void> =>
       setup.log.error({ owner, error: message }, 'cannot be compiled, left out');
   }
   if (options.output === 'json') {
+    const own = backends.get(options.family)?.printJson?.(compiled.get(options.family)?.sections ?? []);
+    if (own !== undefined) {
+      await write(own);
+      return;
+    }
     const families = [...compiled].map(([family, { sections }]) => [family, sections.map(toJson)]);
     await write(`${JSON.stringify(Object.fromEntries(families), undefined, 2)}\n`);
     return;

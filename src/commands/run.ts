@@ -69,7 +69,8 @@ const assemble = ({ config, nodeName, log }: Setup, { backends }: Opened, signal
     };
     // after a failure the log says how things stand
     const onFailure = (): void => progress.stop();
-    const options = { name: family, minIntervalMs: minSyncPeriodMs ?? 0, syncPeriodMs, log, onFailure };
+    const watch = backend.watch?.bind(backend);
+    const options = { name: family, minIntervalMs: minSyncPeriodMs ?? 0, syncPeriodMs, log, onFailure, watch };
     loops.set(family, new Loop(work, reconciler, options));
   }
   return { tracker, loops, progress };

@@ -10,14 +10,13 @@ import type { Settings } from './settings.ts';
 const NOT_YET = 'this version does not support it yet';
 const NO_HEALTH_SERVER = 'this version has no health server yet';
 const NO_METRICS_SERVER = 'this version has no metrics server yet';
-const NO_NFTABLES = 'this version has no mode nftables yet';
 const KERNEL_AS_IS = 'this version leaves these kernel settings alone';
 const JSON_ONLY = 'objects are always exchanged as JSON';
 const WINDOWS = 'it is for Windows';
 const NO_MEANING = 'it has no meaning for kube-proxy either';
 const GONE = 'kube-proxy no longer has it';
 
-type Groups = 'nftables' | 'winkernel' | 'logging.options';
+type Groups = 'winkernel' | 'logging.options';
 
 /** By path, or by the group that holds it. */
 const NO_EFFECT: Partial<Record<FieldPath | Groups, string>> = {
@@ -38,7 +37,6 @@ const NO_EFFECT: Partial<Record<FieldPath | Groups, string>> = {
   'clientConnection.contentType': JSON_ONLY,
   'clientConnection.acceptContentTypes': JSON_ONLY,
   'iptables.localhostNodePorts': NOT_YET,
-  nftables: NO_NFTABLES,
   'conntrack.maxPerCore': KERNEL_AS_IS,
   'conntrack.min': KERNEL_AS_IS,
   'conntrack.tcpEstablishedTimeout': KERNEL_AS_IS,

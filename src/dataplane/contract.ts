@@ -81,10 +81,14 @@ export interface Backend<O extends KernelObject, B> {
   format(object: O): string;
   /** Everything, tool by tool, with each section's title as a comment where the tool knows comments. Pure. */
   print(sections: readonly Section<O>[]): readonly Part[];
+  /** The same in the tool's own JSON, where it has one. Pure. */
+  printJson?(sections: readonly Section<O>[]): string;
   /** What the kernel holds of ours, in listing form. Throws KernelError. */
   read(signal: AbortSignal): Promise<ReadonlyMap<string, O>>;
   /** Writes one batch, atomically where the kernel is. Idempotent. Throws KernelError. */
   apply(batch: Batch<B>, signal: AbortSignal): Promise<void>;
+  /** Says when somebody else wrote to what is ours, where the kernel tells. */
+  watch?(onChange: () => void): { stop(): void };
 }
 
 /**

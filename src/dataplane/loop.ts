@@ -27,9 +27,13 @@ export interface LoopOptions {
   readonly onSync?: (report: SyncReport) => void;
   readonly onDrift?: (drift: Drift) => void;
   readonly onFailure?: (message: string) => void;
+  /** Hears of what others write to what is ours, where the kernel tells. */
+  readonly watch?: ((onChange: () => void) => { stop(): void }) | undefined;
 }
 
 const FIRST_RETRY_MS = 200;
+/** Least time between two looks at the kernel because somebody wrote to what is ours. */
+const LOOK_INTERVAL_MS = 250;
 /** A drift's log line names so many objects and counts the rest. */
 const NAMED = 5;
 
@@ -39,9 +43,13 @@ export class Loop<O extends KernelObject, B> {
   readonly #options: LoopOptions;
   readonly #clock: Clock;
   readonly #pacer: Pacer;
+  readonly #looking: Pacer;
+  #watch: { stop(): void } | undefined;
   #auditTimer: unknown;
   #auditing: Promise<void> = Promise.resolve();
   #failures = 0;
+  /** Objects that others had changed, so far. */
+  #repaired = 0;
   /** Taken from the tracker, not yet in the kernel: a failed sync loses nothing. */
   #unsynced = false;
   #lastNode: SyncInput | undefined;
@@ -53,6 +61,7 @@ export class Loop<O extends KernelObject, B> {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#pacer = new Pacer(() => this.#run(), options.minIntervalMs, this.#clock);
+    this.#looking = new Pacer(() => this.audit().then(() => undefined), LOOK_INTERVAL_MS, this.#clock);
     this.#armAudit();
   }
 
@@ -61,13 +70,15 @@ export class Loop<O extends KernelObject, B> {
     if (this.#work.waitingFor() === undefined && this.#work.hasWork()) this.#pacer.request();
   }
 
+  /** How many objects others had changed since the start, all repaired. */
+  get repaired(): number {
+    return this.#repaired;
+  }
+
   /** Looks at the kernel now instead of at the end of the sync period. */
   async audit(): Promise<void> {
     try {
-      const drift = await this.#reconciler.audit();
-      if (!isDrift(drift)) return;
-      this.#logDrift(drift);
-      this.#options.onDrift?.(drift);
+      this.#tellDrift(await this.#reconciler.audit());
     } catch (error) {
       this.#failed('audit', error);
       this.#unsynced = true;
@@ -79,7 +90,8 @@ export class Loop<O extends KernelObject, B> {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#clock.clearTimeout(this.#auditTimer);
-    await Promise.all([this.#pacer.stop(), this.#auditing]);
+    this.#watch?.stop();
+    await Promise.all([this.#pacer.stop(), this.#looking.stop(), this.#auditing]);
   }
 
   async #run(): Promise<number | undefined> {
@@ -94,7 +106,10 @@ export class Loop<O extends KernelObject, B> {
       this.#unsynced = false;
       this.#failures = 0;
       this.#logSync(report);
+      this.#tellDrift(report.drift);
       this.#options.onSync?.(report);
+      // before the first sync nothing is ours to look after
+      this.#watch ??= this.#options.watch?.(() => this.#looking.request());
       return this.#reconciler.nextRetryMs;
     } catch (error) {
       if (this.#stopped) return undefined;
@@ -134,10 +149,18 @@ export class Loop<O extends KernelObject, B> {
     this.#options.log[full ? 'info' : 'debug'](fields, 'synced');
   }
 
+  #tellDrift(drift: Drift): void {
+    if (!isDrift(drift)) return;
+    this.#repaired += drift.missing.length + drift.changed.length + drift.foreign.length;
+    this.#logDrift(drift);
+    this.#options.onDrift?.(drift);
+  }
+
   #logDrift(drift: Drift): void {
     const named = [...drift.missing, ...drift.changed, ...drift.foreign].slice(0, NAMED);
     const counts = { missing: drift.missing.length, changed: drift.changed.length, foreign: drift.foreign.length };
-    this.#options.log.warn({ ipFamily: this.#options.name, ...counts, objects: named }, 'drift found and repaired');
+    const fields = { ipFamily: this.#options.name, ...counts, sinceStart: this.#repaired, objects: named };
+    this.#options.log.warn(fields, 'drift found and repaired');
   }
 }
 

@@ -8,7 +8,7 @@ import { ownerOf } from '../model/service.ts';
 import type { ServiceEndpoints } from '../model/topology.ts';
 import type { Backend, Fragment, KernelObject } from './contract.ts';
 import { Quarantine } from './quarantine.ts';
-import { KernelState } from './state.ts';
+import { driftBetween, KernelState } from './state.ts';
 import { addCounts, type Drift, NO_CHANGES, type OwnerStatus, type SyncReport } from './status.ts';
 import { type WriteResult, Writer } from './writer.ts';
 
@@ -119,7 +119,7 @@ export class Reconciler<O extends KernelObject, B> {
         const result = await this.#sync(input);
         this.#lastError = undefined;
         const durationMs = performance.now() - startedAt;
-        return { full, ...result, durationMs, owners: services.length, triggeredAt };
+        return { full, ...result, durationMs, owners: services.length, triggeredAt, drift: this.#writer.takeDrift() };
       } catch (error) {
         this.#known = false;
         this.#lastError = error instanceof Error ? error.message : String(error);
@@ -267,19 +267,11 @@ export class Reconciler<O extends KernelObject, B> {
   }
 
   #correct(found: ReadonlyMap<string, O>, touched: ReadonlySet<string>): Drift {
-    const drift = { missing: [] as string[], changed: [] as string[], foreign: [] as string[] };
-    for (const [id, object] of this.#state.have) {
-      if (touched.has(id)) continue;
-      const there = found.get(id);
-      if (there?.content === object.content) continue;
-      (there === undefined ? drift.missing : drift.changed).push(id);
-      this.#state.correct(id, there);
-    }
+    const drift = driftBetween(this.#state.have, found, (id) => touched.has(id));
+    for (const id of [...drift.missing, ...drift.changed]) this.#state.correct(id, found.get(id));
     for (const [id, object] of found) {
-      if (touched.has(id)) continue;
       // also what could not be removed at an earlier try
-      if (!this.#state.have.has(id)) drift.foreign.push(id);
-      if (!this.#state.want.has(id)) this.#state.correct(id, object);
+      if (!touched.has(id) && !this.#state.want.has(id)) this.#state.correct(id, object);
     }
     return drift;
   }

@@ -6,6 +6,24 @@
  */
 import type { Arranger, Change, Fragment, KernelObject } from './contract.ts';
 import { Desired, diff } from './desired.ts';
+import type { Drift } from './status.ts';
+
+/** How what was found differs from what was left; ids to be passed over are not looked at. */
+export const driftBetween = <O extends KernelObject>(
+  left: ReadonlyMap<string, O>,
+  found: ReadonlyMap<string, O>,
+  isPassed: (id: string) => boolean,
+): Drift => {
+  const missing: string[] = [];
+  const changed: string[] = [];
+  for (const [id, object] of left) {
+    const there = found.get(id);
+    if (isPassed(id) || there?.content === object.content) continue;
+    (there === undefined ? missing : changed).push(id);
+  }
+  const foreign = [...found.keys()].filter((id) => !left.has(id) && !isPassed(id));
+  return { missing, changed, foreign };
+};
 
 export class KernelState<O extends KernelObject> {
   readonly desired = new Desired<O>();
@@ -55,12 +73,17 @@ export class KernelState<O extends KernelObject> {
     this.#dirty.clear();
   }
 
-  /** The kernel was read: all of it is compared from now on. */
-  learn(have: ReadonlyMap<string, O>): void {
+  /**
+   * The kernel was read: all of it is compared from now on. Gives how it differs from what was believed, but for these ids,
+   * of which nothing was known.
+   */
+  learn(found: ReadonlyMap<string, O>, unknown: ReadonlySet<string> = new Set()): Drift {
     this.#arrange();
-    this.#have = new Map(have);
+    const drift = driftBetween(this.#have, found, (id) => unknown.has(id));
+    this.#have = new Map(found);
     for (const id of this.#have.keys()) this.#dirty.add(id);
     for (const id of this.#want.keys()) this.#dirty.add(id);
+    return drift;
   }
 
   /** One object was found to be otherwise than believed; undefined = it is not there. */

@@ -36,14 +36,24 @@ export interface SyncReport {
   readonly owners: number;
   /** Trigger times of the endpoint changes that this sync brought into the kernel, milliseconds since 1970. */
   readonly triggeredAt: readonly number[];
+  /** What others had changed, and was found on the way. */
+  readonly drift: Drift;
 }
 
-/** What an audit found that was not as we had left it. */
+/** What was not as we had left it: found by an audit, or when a write failed for it. */
 export interface Drift {
   readonly missing: readonly string[];
   readonly changed: readonly string[];
   readonly foreign: readonly string[];
 }
+
+export const NO_DRIFT: Drift = { missing: [], changed: [], foreign: [] };
+
+export const addDrift = (a: Drift, b: Drift): Drift => ({
+  missing: [...a.missing, ...b.missing],
+  changed: [...a.changed, ...b.changed],
+  foreign: [...a.foreign, ...b.foreign],
+});
 
 export const isDrift = (drift: Drift): boolean =>
   drift.missing.length + drift.changed.length + drift.foreign.length > 0;

@@ -6,7 +6,7 @@
  */
 import { type Backend, type Batch, type Change, KernelError, type KernelObject } from './contract.ts';
 import type { KernelState } from './state.ts';
-import { addCounts, type ChangeCounts, countChanges, NO_CHANGES } from './status.ts';
+import { addCounts, addDrift, type ChangeCounts, countChanges, type Drift, NO_CHANGES, NO_DRIFT } from './status.ts';
 
 export interface WriteResult {
   readonly changes: ChangeCounts;
@@ -27,6 +27,9 @@ export class Writer<O extends KernelObject, B> {
   readonly #signal: AbortSignal;
   /** Ids that writes touched since each read beside them began: of these, what was read may be stale. */
   readonly #watches = new Set<Set<string>>();
+  /** What of the last refused batch is in the kernel is not known. */
+  #refused: ReadonlySet<string> = new Set();
+  #drift: Drift = NO_DRIFT;
   #tail: Promise<unknown> = Promise.resolve();
 
   constructor(backend: Backend<O, B>, state: KernelState<O>, signal: AbortSignal) {
@@ -45,6 +48,13 @@ export class Writer<O extends KernelObject, B> {
   /** Reads the kernel; everything is compared by the next write. */
   async learn(): Promise<void> {
     this.#state.learn(await this.#backend.read(this.#signal));
+  }
+
+  /** What others had changed, as far as it was found after refusals since the last call. */
+  takeDrift(): Drift {
+    const drift = this.#drift;
+    this.#drift = NO_DRIFT;
+    return drift;
   }
 
   /**
@@ -79,7 +89,8 @@ export class Writer<O extends KernelObject, B> {
    * else refers to it) is harmless where it is: it is left for the next audit.
    */
   async writeAgain(): Promise<WriteResult | Refusal> {
-    await this.learn();
+    const drift = this.#state.learn(await this.#backend.read(this.#signal), this.#refused);
+    this.#drift = addDrift(this.#drift, drift);
     const changes = this.#state.changes();
     const additions = await this.#applyAll(changes.filter(({ op }) => op !== 'remove'));
     if ('error' in additions) return additions;
@@ -112,8 +123,9 @@ export class Writer<O extends KernelObject, B> {
     try {
       await this.#backend.apply(batch, this.#signal);
     } catch (error) {
-      if (error instanceof KernelError && error.scope === 'content') return { error, ids: batch.ids };
-      throw error;
+      if (!(error instanceof KernelError && error.scope === 'content')) throw error;
+      this.#refused = new Set(batch.ids);
+      return { error, ids: batch.ids };
     }
     this.#state.applied(batch.ids);
     return undefined;

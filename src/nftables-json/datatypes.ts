@@ -36,15 +36,26 @@ const numberOf = (value: Literal): number => {
 
 const writeIPv4 = (target: Buffer, at: number, value: Literal): void => {
   const parts = String(value).split('.');
-  if (parts.length !== 4) throw new TypeError(`no IPv4 address: ${value}`);
-  for (let i = 0; i < 4; i += 1) target[at + i] = Number(parts[i]);
+  for (const [i, part] of parts.entries()) {
+    const byte = Number(part);
+    if (parts.length !== 4 || !(byte >= 0 && byte <= 0xff) || String(byte) !== part) {
+      throw new TypeError(`no IPv4 address: ${value}`);
+    }
+    target[at + i] = byte;
+  }
+};
+
+const writeIPv6 = (target: Buffer, at: number, value: Literal): void => {
+  const bytes = addressBytes(String(value));
+  if (bytes.length !== 16) throw new TypeError(`no IPv6 address: ${value}`);
+  target.set(bytes, at);
 };
 
 const address = (id: number, bytes: number): DataType => ({
   id,
   bytes,
   // the library's parser takes most of the time of a large load
-  write: bytes === 4 ? writeIPv4 : (target, at, value) => target.set(addressBytes(String(value)), at),
+  write: bytes === 4 ? writeIPv4 : writeIPv6,
   read: (source, at) =>
     bytes === 4
       ? `${source[at]}.${source[at + 1]}.${source[at + 2]}.${source[at + 3]}`

@@ -218,6 +218,8 @@ const matchPrefix = (
     return [loadPayload(left, 0, bytes), compare(op, address.subarray(0, bytes))];
   }
   const mask = prefixMask(address.length, len);
+  // what the mask clears is never equal to something else
+  for (const [i, bits] of mask.entries()) address[i] = (address[i] ?? 0) & bits;
   return [loadPayload(left, 0), bitwise(0, mask, Buffer.alloc(address.length)), compare(op, address)];
 };
 

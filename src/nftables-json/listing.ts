@@ -87,10 +87,13 @@ const listRules = (connection: Connection, family: Family, table: string): reado
     return [{ family, table, chain: getText(rule, RULE.CHAIN), expr }];
   });
 
+/** Sets without a name of their own belong to a rule, and come and go with it. */
 const listSets = (connection: Connection, family: Family, table: string): readonly FoundSet[] =>
   connection
     .dump(request(MESSAGE.GET_SET, family, 0, [text(SET.TABLE, table)]))
-    .map((message) => readSet(attributesOf(message), family, table));
+    .map(attributesOf)
+    .filter((set) => (getBe32(set, SET.FLAGS) & SET_FLAG.ANONYMOUS) === 0)
+    .map((set) => readSet(set, family, table));
 
 const readSet = (set: ReturnType<typeof attributesOf>, family: Family, table: string): FoundSet => {
   const number = getBe32(set, SET.FLAGS);

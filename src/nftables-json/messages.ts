@@ -55,7 +55,7 @@ export const SET = {
 export const DESCRIPTION = { SIZE: 1, CONCAT: 2, FIELD_LENGTH: 1 } as const;
 export const ELEMENTS = { TABLE: 1, SET: 2, LIST: 3 } as const;
 
-export const SET_FLAG = { INTERVAL: 4, MAP: 8, TIMEOUT: 0x10, DYNAMIC: 0x20, CONCAT: 0x80 } as const;
+export const SET_FLAG = { ANONYMOUS: 1, INTERVAL: 4, MAP: 8, TIMEOUT: 0x10, DYNAMIC: 0x20, CONCAT: 0x80 } as const;
 export const SET_FLAGS: Readonly<Record<SetFlag, number>> = {
   interval: SET_FLAG.INTERVAL,
   timeout: SET_FLAG.TIMEOUT,

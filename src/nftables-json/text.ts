@@ -61,8 +61,16 @@ export const formatShape = (set: SetDeclaration): string => {
     `${isTypeof(type) ? 'typeof' : 'type'} ${formatType(type)}${target} ;`,
     ...(flags.length === 0 ? [] : [`flags ${[...flags].sort().join(',')} ;`]),
     ...(size === undefined ? [] : [`size ${size} ;`]),
-    ...(timeout === undefined ? [] : [`timeout ${timeout}s ;`]),
+    ...(timeout === undefined ? [] : [`timeout ${formatSeconds(timeout)} ;`]),
   ].join(' ');
+};
+
+const MILLISECONDS = 1_000;
+
+/** nft reads no fractions. */
+const formatSeconds = (seconds: number): string => {
+  const rest = Math.round(seconds * MILLISECONDS) % MILLISECONDS;
+  return rest === 0 ? `${Math.round(seconds)}s` : `${Math.floor(seconds)}s${rest}ms`;
 };
 
 const isTypeof = (type: KeyType): type is { readonly typeof: Expression } =>
@@ -140,8 +148,8 @@ const formatBits = (operation: BitOperation): string => {
 const formatElementKey = ({ val, timeout, expires, comment }: ElementKey['elem']): string =>
   [
     formatExpression(val),
-    ...(timeout === undefined ? [] : [`timeout ${timeout}s`]),
-    ...(expires === undefined ? [] : [`expires ${expires}s`]),
+    ...(timeout === undefined ? [] : [`timeout ${formatSeconds(timeout)}`]),
+    ...(expires === undefined ? [] : [`expires ${formatSeconds(expires)}`]),
     ...(comment === undefined ? [] : [`comment "${comment}"`]),
   ].join(' ');
 

@@ -1,0 +1,59 @@
+/**
+ * The chains of classes: what happens to a packet goes by how many endpoints there are and what else is asked for, never by
+ * Service. Their number grows with the different numbers of endpoints, and a change of one Service touches no rule.
+ */
+import { bits, concat, dnat, goto, lookup, mangle, meta, numgen } from '../../nftables-json/construct.ts';
+import type { Statement } from '../../nftables-json/schema.ts';
+import { AFFINITY, affinityKey, type NftFamily, packetKey, SETS, type Space, TABLE } from './names.ts';
+import { type Chain, chain } from './objects.ts';
+
+/** What is asked for. */
+export interface Way {
+  readonly family: NftFamily;
+  readonly space: Space;
+  /** Endpoints of this node only, for traffic from outside under policy Local. */
+  readonly isLocal: boolean;
+  /** The bit by which packets are masqueraded; 0 = they are not. */
+  readonly mark: number;
+  readonly isSticky: boolean;
+  /** How many endpoints, from 1 on. */
+  readonly count: number;
+}
+
+/** As in `pick-3`, `external-sticky-2`, `nodeport-local-pick-1`. */
+export const wayName = ({ space, isLocal, mark, isSticky, count }: Way): string =>
+  [
+    ...(space === 'nodePort' ? ['nodeport'] : []),
+    ...(isLocal ? ['local'] : []),
+    ...(mark === 0 ? [] : ['external']),
+    isSticky ? 'sticky' : 'pick',
+    count,
+  ].join('-');
+
+export const setMark = (bit: number): Statement => mangle(meta('mark'), bits(meta('mark'), '|', bit));
+
+/** The chain of this way, and those that it leads to. */
+export const wayChains = (way: Way): readonly Chain[] => {
+  const { family } = way;
+  const make = (of: Way, ...rules: readonly (readonly Statement[])[]): Chain =>
+    chain({ family, table: TABLE, name: wayName(of) }, rules);
+  if (way.mark !== 0) {
+    const unmarked = { ...way, mark: 0 };
+    return [make(way, [setMark(way.mark)], [goto(wayName(unmarked))]), ...wayChains(unmarked)];
+  }
+  if (way.isSticky) {
+    const plain = { ...way, isSticky: false };
+    // who is not remembered goes on to the next rule
+    return [make(way, [remembered(family)], [goto(wayName(plain))]), ...wayChains(plain)];
+  }
+  return [make(way, [picked(way)])];
+};
+
+const remembered = (family: NftFamily): Statement =>
+  dnat(family, lookup(concat(...affinityKey(family).concat), AFFINITY));
+
+const picked = ({ family, space, isLocal, count }: Way): Statement => {
+  const { endpoints, localEndpoints } = SETS[space];
+  const key = packetKey(space, family, numgen(count));
+  return dnat(family, lookup(key, isLocal ? localEndpoints : endpoints));
+};

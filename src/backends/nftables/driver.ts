@@ -1,0 +1,191 @@
+/** This mode's end of the kernel: reads the table, writes transactions, and follows what each frontend holds. */
+import { setTimeout as pause } from 'node:timers/promises';
+import { ERRNO } from '../../netlink/error.ts';
+import { type Nftables, TransactionError } from '../../nftables-json/nftables.ts';
+import type { Command, Expression } from '../../nftables-json/schema.ts';
+import { type Ends, kernelError, unable, type Watch } from './ends.ts';
+import { type Departures, departed, staleKey } from './forget.ts';
+import type { Held } from './members.ts';
+import { AFFINITY, declarations, type NftFamily, readSticky, stickyDeclaration, TABLE } from './names.ts';
+import { FRONTEND_PREFIX, type NftObject } from './objects.ts';
+import type { NftChange } from './plan.ts';
+import { type Found, readTable } from './read.ts';
+import { commandsOf, type Issued } from './write.ts';
+
+/** Kernels before 6.2 let go of a chain some time after its last use. */
+const BUSY_TRIES = 20;
+const BUSY_MS = 50;
+/** A table that others keep writing to is taken as it comes. */
+const MAX_READS = 3;
+/** Entries of the affinity map that one transaction deletes. */
+const MAX_FORGOTTEN = 5_000;
+
+export class Driver {
+  readonly #family: NftFamily;
+  readonly #ends: Ends;
+  readonly #reader: Nftables;
+  readonly #watch: Watch;
+  /** Frontends in the kernel, by id. */
+  #held = new Map<string, Held>();
+  /** Frontends written since the read under way began: what it finds of them may be older. */
+  #touched: Set<string> | undefined;
+  /** Ends when writing may go on: a read that must be of one piece is under way. */
+  #paused: Promise<unknown> = Promise.resolve();
+  /** Somebody else wrote while the table was read, so what was read may not be all. */
+  #isUnsure = false;
+
+  constructor(family: NftFamily, ends: Ends) {
+    this.#family = family;
+    this.#ends = ends;
+    this.#reader = ends.openReader();
+    this.#watch = ends.openWatch(family);
+  }
+
+  /** Whether somebody else wrote to the table since it was last read, or since the last call. Throws NetlinkError. */
+  hasChanged(): boolean {
+    const isChanged = this.#watch.hasChanged() || this.#isUnsure;
+    this.#isUnsure = false;
+    return isChanged;
+  }
+
+  /** Has the kernel look at these objects and forget them. Throws Error, saying what it cannot do. */
+  probe(objects: readonly NftObject[]): void {
+    const changes = objects.map((object) => ({ op: 'add', object }) as const);
+    try {
+      const { commands } = commandsOf(changes, this.#family, () => undefined);
+      this.#ends.writer.check(commands.map(({ command }) => command));
+    } catch (error) {
+      throw error instanceof TransactionError ? unable(error) : error;
+    }
+  }
+
+  /** Throws KernelError. */
+  async read(): Promise<ReadonlyMap<string, NftObject>> {
+    const touched = new Set<string>();
+    this.#touched = touched;
+    try {
+      const found = await this.#readWhole(touched);
+      const held = new Map(found.held);
+      for (const id of touched) {
+        const own = this.#held.get(id);
+        if (own === undefined) held.delete(id);
+        else held.set(id, own);
+      }
+      this.#held = held;
+      return found.objects;
+    } catch (error) {
+      throw kernelError(error);
+    } finally {
+      this.#touched = undefined;
+    }
+  }
+
+  /** A list that is written to while it is read may lack what nobody touched: then it is read again, and we wait. */
+  async #readWhole(touched: ReadonlySet<string>): Promise<Found> {
+    for (let attempt = 1; ; attempt += 1) {
+      this.hasChanged(); // what was written before is seen
+      const size = touched.size;
+      const reading = readTable(this.#reader, this.#family);
+      if (attempt > 1) this.#paused = reading.catch(() => undefined);
+      const found = await reading;
+      const isForeign = this.#watch.hasChanged();
+      const isTorn = isForeign || touched.size > size;
+      if (!isTorn || attempt === MAX_READS) {
+        this.#isUnsure = isForeign;
+        return found;
+      }
+    }
+  }
+
+  /** One transaction. Throws KernelError. */
+  async apply(changes: readonly NftChange[]): Promise<void> {
+    await this.#paused;
+    const { commands, held } = commandsOf(changes, this.#family, (id) => this.#held.get(id));
+    const isRemoval = changes.every(({ op }) => op === 'remove');
+    await this.#run(commands, isRemoval ? BUSY_TRIES : 1);
+    const isTableGone = changes.some(({ op, object }) => object.kind === 'table' && op !== 'add');
+    const former = this.#held;
+    if (isTableGone) this.#held = new Map();
+    const departures = new Map<string, ReadonlySet<string>>();
+    for (const [id, now] of held) {
+      const gone = isTableGone ? new Set<string>() : departed(former.get(id), now);
+      if (gone.size > 0) departures.set(id.slice(FRONTEND_PREFIX.length), gone);
+      this.#touched?.add(id);
+      if (now === undefined) this.#held.delete(id);
+      else this.#held.set(id, now);
+    }
+    if (departures.size > 0) await this.#forget(departures);
+  }
+
+  async #run(issued: readonly Issued[], tries: number): Promise<void> {
+    const commands = issued.map(({ command }) => command);
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        this.#ends.writer.run(commands, { sets: setsOf(commands, this.#family) });
+        return;
+      } catch (error) {
+        const isBusy = error instanceof TransactionError && error.errno === ERRNO.EBUSY;
+        if (!isBusy || attempt === tries) throw kernelError(error, issued);
+        await pause(BUSY_MS);
+      }
+    }
+  }
+
+  /** Deletes what the affinity map says of endpoints that are gone. */
+  async #forget(departures: Departures): Promise<void> {
+    const map = declarations(this.#family).find(({ name }) => name === AFFINITY);
+    if (map === undefined) return;
+    const isFrontend = (key: string): boolean => this.#held.has(`${FRONTEND_PREFIX}${key}`);
+    const stale: Expression[] = [];
+    const reader = this.#ends.openReader();
+    try {
+      await reader.visit(map, (entry) => {
+        const key = staleKey(entry, departures, isFrontend);
+        if (key !== undefined) stale.push(key);
+      });
+      for (let from = 0; from < stale.length; from += MAX_FORGOTTEN) {
+        const keys = stale.slice(from, from + MAX_FORGOTTEN);
+        this.#delete(
+          keys.map((key) => ({
+            delete: { element: { family: this.#family, table: TABLE, name: AFFINITY, elem: [key] } },
+          })),
+        );
+      }
+    } catch (error) {
+      throw kernelError(error);
+    } finally {
+      reader.close();
+    }
+  }
+
+  /** What is gone by itself meanwhile (its time was over) is left out, and the rest tried again. */
+  #delete(commands: readonly Command[]): void {
+    let left = commands;
+    while (left.length > 0) {
+      try {
+        this.#ends.writer.run(left, { sets: declarations(this.#family) });
+        return;
+      } catch (error) {
+        if (!(error instanceof TransactionError) || error.errno !== ERRNO.ENOENT || error.commands.length === 0)
+          throw error;
+        const gone = new Set(error.commands);
+        left = left.filter((_, position) => !gone.has(position));
+      }
+    }
+  }
+}
+
+/** How the elements of these commands are written. */
+const setsOf = (commands: readonly Command[], family: NftFamily) => {
+  const sticky = new Set<string>();
+  for (const command of commands) {
+    const body = 'add' in command ? command.add : 'delete' in command ? command.delete : command.flush;
+    if ('element' in body && readSticky(body.element.name) !== undefined) sticky.add(body.element.name);
+  }
+  return [...declarations(family), ...[...sticky].flatMap((name) => stickyByName(name, family))];
+};
+
+const stickyByName = (name: string, family: NftFamily) => {
+  const sticky = readSticky(name);
+  return sticky === undefined ? [] : [stickyDeclaration(sticky.space, family, sticky.seconds)];
+};

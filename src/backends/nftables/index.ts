@@ -1,0 +1,77 @@
+/**
+ * The nftables backend: the engine's contract over nf_tables netlink. No program is run, and nothing grows with the number
+ * of Services but elements of maps.
+ */
+import type { Backend } from '../../dataplane/contract.ts';
+import { IP_FAMILIES, type IPFamily } from '../../model/address.ts';
+import { base } from './base.ts';
+import { compile } from './compile.ts';
+import { Driver } from './driver.ts';
+import { type Ends, openEnds } from './ends.ts';
+import { nftFamily } from './names.ts';
+import { formatObject, type NftObject } from './objects.ts';
+import { type Payload, plan } from './plan.ts';
+import { print, printJson } from './print.ts';
+import { probeObjects } from './probe.ts';
+
+/** Some hundred Services: each group is one turn of the process. */
+const GROUP_SIZE = 1_000;
+/** How often one looks whether somebody else wrote to the table. */
+const LOOK_MS = 100;
+
+export interface NftablesOptions {
+  readonly family: IPFamily;
+  /** Undefined where nothing is ever read or written (a dump). */
+  readonly ends?: Ends;
+}
+
+/** The backends of both families, over the kernel of this network namespace. Throws NetlinkError. */
+export const nftablesBackends = (): ReadonlyMap<IPFamily, Backend<NftObject, Payload>> => {
+  const ends = openEnds();
+  return new Map(IP_FAMILIES.map((family) => [family, nftablesBackend({ family, ends })]));
+};
+
+export const nftablesBackend = ({ family, ends }: NftablesOptions): Backend<NftObject, Payload> => {
+  const nft = nftFamily(family);
+  const driver = ends === undefined ? undefined : probed(new Driver(nft, ends), family);
+  const online = (): Driver => {
+    if (driver === undefined) throw new Error('this backend was made for a dump, and has no kernel');
+    return driver();
+  };
+  return {
+    mode: 'nftables',
+    groupSize: GROUP_SIZE,
+    base,
+    compile,
+    plan,
+    format: (object) => formatObject(object, nft),
+    print: (sections) => print(sections, nft),
+    printJson: (sections) => printJson(sections, nft),
+    read: async () => online().read(),
+    apply: async ({ payload }) => online().apply(payload.changes),
+    watch: (onChange) => watch(online(), onChange),
+  };
+};
+
+/** The kernel is asked once, when it is first needed. */
+const probed = (driver: Driver, family: IPFamily): (() => Driver) => {
+  let isAble = false;
+  return () => {
+    if (!isAble) driver.probe(probeObjects(family));
+    isAble = true;
+    return driver;
+  };
+};
+
+const watch = (driver: Driver, onChange: () => void): { stop(): void } => {
+  const look = (): void => {
+    try {
+      if (driver.hasChanged()) onChange();
+    } catch {
+      // the socket is broken: what remains is the look at the end of each sync period
+      clearInterval(timer);
+    }
+  };
+  const timer = setInterval(look, LOOK_MS);
+  return { stop: () => clearInterval(timer) };
+};

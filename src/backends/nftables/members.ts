@@ -1,0 +1,85 @@
+/**
+ * What the kernel holds of each frontend, slot by slot, and the elements that lead from there to what is wanted.
+ *
+ * The engine knows which endpoints a frontend has; in which slots they are is known here alone: read back from the kernel,
+ * then followed with every transaction.
+ */
+
+import { keyOf } from '../../nftables-json/elements.ts';
+import type { Expression, Element as NftElement } from '../../nftables-json/schema.ts';
+import { formatElement, formatExpression } from '../../nftables-json/text.ts';
+import { type Frontend, type Member, slotMember, type Target } from './objects.ts';
+import { fillSlots } from './slots.ts';
+
+/** A frontend in the kernel. */
+export interface Held {
+  readonly members: readonly Member[];
+  /** By set. */
+  readonly slots: ReadonlyMap<string, readonly Target[]>;
+}
+
+export const NOTHING_HELD: Held = { members: [], slots: new Map() };
+
+export interface Step {
+  readonly removed: readonly Member[];
+  readonly added: readonly Member[];
+  readonly held: Held;
+}
+
+/** The bare key: neither data nor comment. */
+const keyText = ({ set, element }: Member): string => {
+  const key = keyOf(element);
+  const bare: Expression = typeof key === 'object' && 'elem' in key ? key.elem.val : key;
+  return `${set} ${formatExpression(bare)}`;
+};
+
+const bareKey = (element: NftElement): Expression => {
+  const key = keyOf(element);
+  return typeof key === 'object' && 'elem' in key ? key.elem.val : key;
+};
+
+/** From what is held to what is wanted; `undefined` = nothing. */
+export const stepTo = (held: Held, wanted: Frontend | undefined, key: Frontend['key']): Step => {
+  const slots = new Map<string, readonly Target[]>();
+  for (const [name, targets] of wanted?.lists ?? []) slots.set(name, fillSlots(held.slots.get(name) ?? [], targets));
+  const members = wanted?.members ?? [];
+  const [goneSlots, newSlots] = slotChanges(held.slots, slots, key);
+  const [goneMembers, newMembers] = memberChanges(held.members, members);
+  return {
+    removed: [...goneSlots, ...goneMembers],
+    added: [...newSlots, ...newMembers],
+    held: { members, slots },
+  };
+};
+
+type Changes = readonly [removed: readonly Member[], added: readonly Member[]];
+
+const slotChanges = (former: Held['slots'], wanted: Held['slots'], key: Frontend['key']): Changes => {
+  const removed: Member[] = [];
+  const added: Member[] = [];
+  for (const name of new Set([...former.keys(), ...wanted.keys()])) {
+    const before = former.get(name) ?? [];
+    const after = wanted.get(name) ?? [];
+    for (let slot = 0; slot < Math.max(before.length, after.length); slot += 1) {
+      const [was, is] = [before[slot], after[slot]];
+      if (was === is) continue;
+      if (was !== undefined) removed.push(slotMember(name, key, slot, was));
+      if (is !== undefined) added.push(slotMember(name, key, slot, is));
+    }
+  }
+  return [removed, added];
+};
+
+const memberChanges = (former: readonly Member[], wanted: readonly Member[]): Changes => {
+  if (former.length === 0) return [[], wanted];
+  const before = new Map(former.map((member) => [keyText(member), member]));
+  const after = new Map(wanted.map((member) => [keyText(member), member]));
+  const differs = (one: Member, other: Member | undefined): boolean =>
+    other === undefined || formatElement(one.element) !== formatElement(other.element);
+  return [
+    [...before]
+      .filter(([key, member]) => differs(member, after.get(key)))
+      .map(([, { set, element }]) => ({ set, element: bareKey(element) })),
+    [...after].filter(([key, member]) => differs(member, before.get(key))).map(([, member]) => member),
+  ];
+};

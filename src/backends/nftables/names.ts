@@ -1,0 +1,172 @@
+/**
+ * The table, its sets and maps, and how their keys are made. Names and shapes are kube-proxy's where it has them, so that
+ * a table of its is taken over in place.
+ */
+import type { IPFamily } from '../../model/address.ts';
+import { concat, ct, meta, numgen, payload } from '../../nftables-json/construct.ts';
+import type { Concat, Expression, Payload, SetDeclaration, Table, TypeName } from '../../nftables-json/schema.ts';
+
+export type NftFamily = 'ip' | 'ip6';
+
+export const TABLE = 'kube-proxy';
+
+export const nftFamily = (family: IPFamily): NftFamily => (family === 'IPv4' ? 'ip' : 'ip6');
+
+export const tableOf = (family: NftFamily): Table => ({ family, name: TABLE });
+
+/** What a packet is looked up by: an address and port, or a port of the node. */
+export type Space = 'service' | 'nodePort';
+
+export const SPACES: readonly Space[] = ['service', 'nodePort'];
+
+/** The sets of each space. Those with endpoints have an index behind the key: slots, without gaps from 0 on. */
+export interface SpaceSets {
+  /** What happens to a packet: a chain of a class. */
+  readonly verdicts: string;
+  readonly endpoints: string;
+  /** Under external policy Local: where pods and the node go, and where everybody else does. */
+  readonly insideVerdicts: string;
+  readonly localVerdicts: string;
+  readonly localEndpoints: string;
+  /** Nobody there: refused or dropped. */
+  readonly refusals: string;
+}
+
+export const SETS: Readonly<Record<Space, SpaceSets>> = {
+  service: {
+    verdicts: 'service-ips',
+    endpoints: 'endpoints',
+    insideVerdicts: 'inside-ips',
+    localVerdicts: 'local-ips',
+    localEndpoints: 'local-endpoints',
+    refusals: 'no-endpoint-services',
+  },
+  nodePort: {
+    verdicts: 'service-nodeports',
+    endpoints: 'nodeport-endpoints',
+    insideVerdicts: 'inside-nodeports',
+    localVerdicts: 'local-nodeports',
+    localEndpoints: 'local-nodeport-endpoints',
+    refusals: 'no-endpoint-nodeports',
+  },
+};
+
+export const CLUSTER_IPS = 'cluster-ips';
+export const NODEPORT_IPS = 'nodeport-ips';
+export const HAIRPIN = 'hairpin-connections';
+/** Load-balancer IPs that not everybody may reach, and who may. */
+export const FIREWALL = 'firewall-ips';
+export const SOURCE_RANGES = 'source-ranges';
+/** client, address, protocol, port → endpoint. */
+export const AFFINITY = 'affinity';
+
+const STICKY: Readonly<Record<Space, string>> = { service: 'sticky', nodePort: 'sticky-nodeports' };
+const STICKY_NAME = /^sticky-(nodeports-)?(\d+)$/;
+
+/** Frontends with session affinity of so many seconds, each with each of its endpoints. */
+export const stickySet = (space: Space, seconds: number): string => `${STICKY[space]}-${seconds}`;
+
+/** What a set's name says, where it is one of those. */
+export const readSticky = (name: string): { readonly space: Space; readonly seconds: number } | undefined => {
+  const [, nodePorts, seconds] = STICKY_NAME.exec(name) ?? [];
+  return seconds === undefined
+    ? undefined
+    : { space: nodePorts === undefined ? 'service' : 'nodePort', seconds: Number(seconds) };
+};
+
+export const source = (family: NftFamily): Payload => payload(family, 'saddr');
+export const destination = (family: NftFamily): Payload => payload(family, 'daddr');
+const PROTOCOL = meta('l4proto');
+const PORT = payload('th', 'dport');
+
+/** The key of a space's maps, as a packet has it. */
+export const packetKey = (space: Space, family: NftFamily, ...more: readonly Expression[]): Concat =>
+  space === 'service' ? concat(destination(family), PROTOCOL, PORT, ...more) : concat(PROTOCOL, PORT, ...more);
+
+export const affinityKey = (family: NftFamily): Concat => concat(source(family), destination(family), PROTOCOL, PORT);
+
+/** A packet on its way to an endpoint: who sent it, and where. */
+export const hairpinKey = (family: NftFamily): Concat => concat(source(family), destination(family), PROTOCOL, PORT);
+
+/** A packet behind DNAT: what it was sent to, as the keys above have it, and the endpoint that it goes to. */
+const originalPort = ct('proto-dst', 'original');
+const originalAddress = (family: NftFamily): Expression => ct(family === 'ip' ? 'ip daddr' : 'ip6 daddr', 'original');
+
+export const translatedKey = (space: Space, family: NftFamily): Concat => {
+  const endpoint = [destination(family), PORT];
+  return space === 'service'
+    ? concat(originalAddress(family), PROTOCOL, originalPort, ...endpoint)
+    : concat(PROTOCOL, originalPort, ...endpoint);
+};
+
+/** What was looked up in the affinity map, seen behind DNAT. */
+export const translatedAffinityKey = (family: NftFamily): Concat =>
+  concat(source(family), originalAddress(family), PROTOCOL, originalPort);
+
+export const endpointData = (family: NftFamily): Concat => concat(destination(family), PORT);
+
+const addressType = (family: NftFamily): TypeName => (family === 'ip' ? 'ipv4_addr' : 'ipv6_addr');
+
+const keyTypes = (space: Space, family: NftFamily): readonly TypeName[] =>
+  space === 'service' ? [addressType(family), 'inet_proto', 'inet_service'] : ['inet_proto', 'inet_service'];
+
+/** Clients that are remembered at a time; the oldest leave by their time-out only, so it is ample. */
+const AFFINITY_SIZE = 1_048_576;
+
+/** The sets and maps that every node has. */
+export const declarations = (family: NftFamily): readonly SetDeclaration[] => {
+  const address = addressType(family);
+  const where = { family, table: TABLE };
+  return [
+    { ...where, name: CLUSTER_IPS, type: address },
+    { ...where, name: NODEPORT_IPS, type: address },
+    { ...where, name: HAIRPIN, type: [address, address, 'inet_proto', 'inet_service'] },
+    ...SPACES.flatMap((space) => spaceDeclarations(space, family)),
+    { ...where, name: FIREWALL, type: keyTypes('service', family), map: 'verdict' },
+    { ...where, name: SOURCE_RANGES, type: [...keyTypes('service', family), address], flags: ['interval'] },
+    {
+      ...where,
+      name: AFFINITY,
+      type: [address, ...keyTypes('service', family)],
+      map: [address, 'inet_service'],
+      flags: ['timeout', 'dynamic'],
+      size: AFFINITY_SIZE,
+    },
+  ];
+};
+
+const spaceDeclarations = (space: Space, family: NftFamily): readonly SetDeclaration[] => {
+  const names = SETS[space];
+  const where = { family, table: TABLE };
+  const verdicts = [names.verdicts, names.insideVerdicts, names.localVerdicts, names.refusals];
+  // the index is numgen's: its type has no name but by `typeof`
+  const indexed = { typeof: packetKey(space, family, numgen(2)) };
+  const data: readonly TypeName[] = [addressType(family), 'inet_service'];
+  return [
+    ...verdicts.map((name): SetDeclaration => ({ ...where, name, type: keyTypes(space, family), map: 'verdict' })),
+    ...[names.endpoints, names.localEndpoints].map((name) => ({ ...where, name, type: indexed, map: data })),
+  ];
+};
+
+export const stickyDeclaration = (space: Space, family: NftFamily, seconds: number): SetDeclaration => ({
+  family,
+  table: TABLE,
+  name: stickySet(space, seconds),
+  type: [...keyTypes(space, family), addressType(family), 'inet_service'],
+});
+
+/** Which space a set belongs to, and whether it has slots; undefined for one whose elements are nobody's frontend. */
+export const frontendSet = (name: string): { readonly space: Space; readonly hasSlots: boolean } | undefined => {
+  const sticky = readSticky(name);
+  if (sticky !== undefined) return { space: sticky.space, hasSlots: false };
+  if (name === FIREWALL || name === SOURCE_RANGES) return { space: 'service', hasSlots: false };
+  for (const space of SPACES) {
+    const { endpoints, localEndpoints, ...others } = SETS[space];
+    if (name === endpoints || name === localEndpoints) return { space, hasSlots: true };
+    if (Object.values(others).includes(name)) return { space, hasSlots: false };
+  }
+  return undefined;
+};
+
+/** Fields of a frontend's key. */
+export const KEY_FIELDS: Readonly<Record<Space, number>> = { service: 3, nodePort: 2 };

@@ -1,0 +1,191 @@
+/** The objects of this backend: data, constructors and their listing form. */
+import type { KernelObject } from '../../dataplane/contract.ts';
+import { compareText } from '../../model/endpoint.ts';
+import { concat } from '../../nftables-json/construct.ts';
+import type {
+  Chain as ChainDeclaration,
+  Command,
+  Concat,
+  Expression,
+  Element as NftElement,
+  SetDeclaration,
+  Statement,
+  Table as TableDeclaration,
+} from '../../nftables-json/schema.ts';
+import {
+  formatCommand,
+  formatElement,
+  formatExpression,
+  formatHook,
+  formatShape,
+  formatStatements,
+} from '../../nftables-json/text.ts';
+import { type NftFamily, TABLE, tableOf } from './names.ts';
+
+/** Its content says whether its sets and base chains have the shapes that this program knows. */
+export interface Table extends KernelObject {
+  readonly kind: 'table';
+  readonly declaration: TableDeclaration;
+}
+
+/** A chain with all its rules. */
+export interface Chain extends KernelObject {
+  readonly kind: 'chain';
+  readonly declaration: ChainDeclaration;
+  readonly rules: readonly (readonly Statement[])[];
+}
+
+/** A set or map without its elements. */
+export interface SetObject extends KernelObject {
+  readonly kind: 'set';
+  readonly declaration: SetDeclaration;
+}
+
+/** An element that several owners may want. */
+export interface Element extends KernelObject {
+  readonly kind: 'element';
+  readonly member: Member;
+}
+
+/** An element, and the set that it is in. */
+export interface Member {
+  readonly set: string;
+  readonly element: NftElement;
+}
+
+/** An address and port, as `10.0.0.1 . 8080`. */
+export type Target = string;
+
+/**
+ * All that belongs to one way to a service port: of two Services that want the same, one gets the whole of it. Lists are
+ * by set; which slot of a set holds which target is the kernel's matter (see slots.ts), so the content does not say it.
+ */
+export interface Frontend extends KernelObject {
+  readonly kind: 'frontend';
+  readonly family: NftFamily;
+  readonly key: Concat;
+  readonly members: readonly Member[];
+  readonly lists: ReadonlyMap<string, readonly Target[]>;
+}
+
+export type NftObject = Table | Chain | SetObject | Element | Frontend;
+
+export const FRONTEND_PREFIX = 'frontend ';
+
+export const OTHER_SHAPE = 'of another shape';
+
+export const table = (family: NftFamily, content = ''): Table => ({
+  kind: 'table',
+  id: 'table',
+  content,
+  declaration: tableOf(family),
+});
+
+export const chain = (declaration: ChainDeclaration, rules: Chain['rules']): Chain => ({
+  kind: 'chain',
+  id: `chain ${declaration.name}`,
+  content: [formatHook(declaration), ...rules.map(formatStatements)].join('\n'),
+  declaration,
+  rules,
+});
+
+export const set = (declaration: SetDeclaration): SetObject => ({
+  kind: 'set',
+  id: `set ${declaration.name}`,
+  content: formatShape(declaration),
+  declaration,
+});
+
+export const element = (member: Member): Element => ({
+  kind: 'element',
+  id: `element ${member.set} ${formatElement(member.element)}`,
+  content: '',
+  member,
+});
+
+export const frontend = (
+  family: NftFamily,
+  key: Concat,
+  members: readonly Member[],
+  lists: ReadonlyMap<string, readonly Target[]>,
+): Frontend => ({
+  kind: 'frontend',
+  id: `${FRONTEND_PREFIX}${formatExpression(key)}`,
+  content: frontendContent(members, lists),
+  family,
+  key,
+  members,
+  lists,
+});
+
+const frontendContent = (members: readonly Member[], lists: Frontend['lists']): string =>
+  [
+    ...members.map(({ set: name, element: one }) => `${name} { ${formatElement(one)} }`),
+    ...[...lists].map(([name, targets]) => `${name} ${[...targets].sort(compareText).join(', ')}`),
+  ]
+    .sort(compareText)
+    .join('\n');
+
+/** An endpoint in its slot. */
+export const slotMember = (name: string, key: Concat, slot: number, target: Target): Member => ({
+  set: name,
+  element: [concat(...key.concat, slot), targetData(target)],
+});
+
+export const targetOf = (ip: string, port: number): Target => `${ip} . ${port}`;
+
+export const targetData = (target: Target): Expression => {
+  const [ip = '', port = ''] = target.split(' . ');
+  return concat(ip, Number(port));
+};
+
+/** The members of a frontend on an empty kernel: targets fill the slots in their order. */
+export const initialMembers = ({ key, members, lists }: Frontend): readonly Member[] => [
+  ...members,
+  ...[...lists].flatMap(([name, targets]) => targets.map((target, slot) => slotMember(name, key, slot, target))),
+];
+
+/** What puts an object into an empty kernel. */
+export const creation = (object: NftObject, family: NftFamily): readonly Command[] => {
+  switch (object.kind) {
+    case 'table':
+      return [{ add: { table: object.declaration } }];
+    case 'set':
+      return [{ add: declare(object.declaration) }];
+    case 'chain':
+      return [{ add: { chain: object.declaration } }, ...rulesOf(object)];
+    case 'element':
+      return bySet([object.member], family).map((one) => ({ add: { element: one } }));
+    case 'frontend':
+      return bySet(initialMembers(object), family).map((one) => ({ add: { element: one } }));
+  }
+};
+
+export const declare = (
+  declaration: SetDeclaration,
+): { readonly set: SetDeclaration } | { readonly map: SetDeclaration } =>
+  declaration.map === undefined ? { set: declaration } : { map: declaration };
+
+export const rulesOf = ({ declaration: { family, table: of, name }, rules }: Chain): readonly Command[] =>
+  rules.map((expr) => ({ add: { rule: { family, table: of, chain: name, expr } } }));
+
+export interface SetElements {
+  readonly family: NftFamily;
+  readonly table: string;
+  readonly name: string;
+  readonly elem: readonly NftElement[];
+}
+
+/** One list a set. */
+export const bySet = (members: readonly Member[], family: NftFamily): readonly SetElements[] => {
+  const lists = new Map<string, NftElement[]>();
+  for (const { set: name, element: one } of members) {
+    const list = lists.get(name);
+    if (list === undefined) lists.set(name, [one]);
+    else list.push(one);
+  }
+  return [...lists].map(([name, elem]) => ({ family, table: TABLE, name, elem }));
+};
+
+export const formatObject = (object: NftObject, family: NftFamily): string =>
+  creation(object, family).map(formatCommand).join('\n');

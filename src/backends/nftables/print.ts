@@ -1,0 +1,34 @@
+/** The complete table in nft's own language: what everybody shares first, then element by element, under its Service. */
+import type { Part, Section } from '../../dataplane/contract.ts';
+import type { Command } from '../../nftables-json/schema.ts';
+import { formatCommand, formatJson } from '../../nftables-json/text.ts';
+import type { NftFamily } from './names.ts';
+import { creation, type NftObject } from './objects.ts';
+import { commandsOf } from './write.ts';
+
+const isStructure = ({ kind }: NftObject): boolean => kind === 'table' || kind === 'set' || kind === 'chain';
+
+/** The table, its sets, chains and rules, in the order in which they can be loaded. */
+const structure = (sections: readonly Section<NftObject>[], family: NftFamily): readonly Command[] => {
+  const objects = sections.flatMap((section) => section.objects.filter(isStructure));
+  const changes = objects.map((object) => ({ op: 'add', object }) as const);
+  return commandsOf(changes, family, () => undefined).commands.map(({ command }) => command);
+};
+
+const elements = ({ objects }: Section<NftObject>, family: NftFamily): readonly Command[] =>
+  objects.filter((object) => !isStructure(object)).flatMap((object) => creation(object, family));
+
+/** Titles come from objects that no API server may have checked: they must not end the comment. */
+const comment = (title: string): string => `# ${title.replace(/[^ -~]/g, '?')}`;
+
+export const print = (sections: readonly Section<NftObject>[], family: NftFamily): readonly Part[] => {
+  const lines = structure(sections, family).map(formatCommand);
+  const owned = sections.flatMap((section) => {
+    const commands = elements(section, family);
+    return commands.length === 0 ? [] : ['', comment(section.title), ...commands.map(formatCommand)];
+  });
+  return [{ tool: 'nft', text: `${[...lines, ...owned].join('\n')}\n` }];
+};
+
+export const printJson = (sections: readonly Section<NftObject>[], family: NftFamily): string =>
+  formatJson([...structure(sections, family), ...sections.flatMap((section) => elements(section, family))]);

@@ -1,0 +1,108 @@
+/**
+ * The changes of one transaction to commands, in the order in which the kernel can take them: what is referred to before
+ * what refers to it, and the other way round when it goes. Each command knows whose it is.
+ */
+import type { Command } from '../../nftables-json/schema.ts';
+import { type Held, NOTHING_HELD, stepTo } from './members.ts';
+import type { NftFamily } from './names.ts';
+import { bySet, type Chain, declare, type Frontend, type Member, type NftObject, rulesOf } from './objects.ts';
+import type { NftChange } from './plan.ts';
+
+export interface Issued {
+  readonly command: Command;
+  /** The object that it is for. */
+  readonly id: string;
+}
+
+export interface Written {
+  readonly commands: readonly Issued[];
+  /** What frontends hold once it is done; undefined = it is gone. */
+  readonly held: ReadonlyMap<string, Held | undefined>;
+}
+
+export const commandsOf = (
+  changes: readonly NftChange[],
+  family: NftFamily,
+  holds: (id: string) => Held | undefined,
+): Written => {
+  const held = new Map<string, Held | undefined>();
+  const ofTable = changes.flatMap((change) => (change.object.kind === 'table' ? tableCommands(change) : []));
+  const isGone = changes.some(({ op, object }) => object.kind === 'table' && op === 'remove');
+  const isNew = ofTable.length > 1;
+  const members = changes.flatMap((change) => {
+    if (change.object.kind === 'element')
+      return issue(change.object.id, elementCommands(change, change.object.member, family));
+    if (change.object.kind !== 'frontend') return [];
+    const { id } = change.object;
+    const step = frontendStep(change, change.object, isNew ? undefined : holds(id));
+    held.set(id, change.op === 'remove' ? undefined : step.held);
+    return issue(id, memberCommands(step.removed, step.added, family));
+  });
+  const commands = isGone ? ofTable : [...ofTable, ...structure(changes), ...members, ...removals(changes)];
+  return { commands, held };
+};
+
+const issue = (id: string, commands: readonly Command[]): readonly Issued[] =>
+  commands.map((command) => ({ command, id }));
+
+const tableCommands = ({ op, object }: NftChange): readonly Issued[] => {
+  if (object.kind !== 'table') return [];
+  const table = object.declaration;
+  const remove: Command = { delete: { table } };
+  const add: Command = { add: { table } };
+  return issue(object.id, op === 'remove' ? [remove] : op === 'replace' ? [remove, add] : [add]);
+};
+
+const ofKind = <K extends NftObject['kind']>(
+  changes: readonly NftChange[],
+  kind: K,
+  isWanted: (op: NftChange['op']) => boolean,
+): readonly (NftChange & { readonly object: Extract<NftObject, { readonly kind: K }> })[] =>
+  changes.filter(
+    (change): change is NftChange & { readonly object: Extract<NftObject, { readonly kind: K }> } =>
+      change.object.kind === kind && isWanted(change.op),
+  );
+
+const isKept = (op: NftChange['op']): boolean => op !== 'remove';
+const isRemoved = (op: NftChange['op']): boolean => op === 'remove';
+
+/** Sets, then chains, then what stands in these: they refer to each other. */
+const structure = (changes: readonly NftChange[]): readonly Issued[] => {
+  const chains = ofKind(changes, 'chain', isKept);
+  return [
+    ...ofKind(changes, 'set', isKept).flatMap(({ object }) => issue(object.id, [{ add: declare(object.declaration) }])),
+    ...chains.flatMap(({ object }) => issue(object.id, [{ add: { chain: object.declaration } }])),
+    ...chains.flatMap(({ op, object }) =>
+      issue(object.id, [...(op === 'replace' ? [flush(object)] : []), ...rulesOf(object)]),
+    ),
+  ];
+};
+
+const flush = ({ declaration }: Chain): Command => ({ flush: { chain: declaration } });
+
+/** All rules first: chains may lead to each other. */
+const removals = (changes: readonly NftChange[]): readonly Issued[] => {
+  const chains = ofKind(changes, 'chain', isRemoved);
+  return [
+    ...chains.flatMap(({ object }) => issue(object.id, [flush(object)])),
+    ...chains.flatMap(({ object }) => issue(object.id, [{ delete: { chain: object.declaration } }])),
+    ...ofKind(changes, 'set', isRemoved).flatMap(({ object }) =>
+      issue(object.id, [{ delete: declare(object.declaration) }]),
+    ),
+  ];
+};
+
+const elementCommands = ({ op }: NftChange, member: Member, family: NftFamily): readonly Command[] =>
+  op === 'remove' ? memberCommands([member], [], family) : memberCommands([], [member], family);
+
+const frontendStep = ({ op }: NftChange, frontend: Frontend, held: Held = NOTHING_HELD) =>
+  stepTo(held, op === 'remove' ? undefined : frontend, frontend.key);
+
+const memberCommands = (
+  removed: readonly Member[],
+  added: readonly Member[],
+  family: NftFamily,
+): readonly Command[] => [
+  ...bySet(removed, family).map((element): Command => ({ delete: { element } })),
+  ...bySet(added, family).map((element): Command => ({ add: { element } })),
+];
