@@ -15,10 +15,16 @@ await build({
     { in: 'src/lab/process.ts', out: 'lab/process' },
     // for others to use
     { in: 'src/ipvs-netlink/ipvs.ts', out: 'ipvs-netlink' },
+    { in: 'src/nftables-json/nftables.ts', out: 'nftables-json' },
+    { in: 'src/nftables-json/schema.ts', out: 'nftables-json/schema' },
+    { in: 'src/nftables-json/construct.ts', out: 'nftables-json/construct' },
+    { in: 'src/nftables-json/text.ts', out: 'nftables-json/text' },
     ...(process.argv.includes('bench')
       ? [
           { in: 'bench/run.ts', out: 'bench/run' },
           { in: 'bench/inside/ipvs.ts', out: 'bench/inside/ipvs' },
+          { in: 'bench/inside/count.ts', out: 'bench/inside/count' },
+          { in: 'bench/inside/transaction.ts', out: 'bench/inside/transaction' },
         ]
       : []),
   ],

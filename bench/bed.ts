@@ -5,7 +5,14 @@ import { type Cluster, type NodeProxy, startCluster } from '../src/lab/cluster.t
 import { manyServices } from '../src/lab/many.ts';
 import { createNetwork, type Lab } from '../src/lab/network/lab.ts';
 
-export type Variant = 'nft' | 'legacy';
+/** What carries the rules out. */
+export type Variant = 'iptables-nft' | 'iptables-legacy' | 'nftables';
+
+export const VARIANTS: Readonly<Record<Variant, readonly string[]>> = {
+  'iptables-nft': ['--proxy-mode=iptables', '--iptables-tool=nft'],
+  'iptables-legacy': ['--proxy-mode=iptables', '--iptables-tool=legacy'],
+  nftables: ['--proxy-mode=nftables', '--nodeport-addresses=0.0.0.0/0,::/0'],
+};
 
 export interface Bed {
   readonly lab: Lab;
@@ -41,7 +48,7 @@ export const putServices = async ({ cluster }: Bed, count: number, endpoints: nu
 
 /** The proxy as it would run, when what it found at start is in the kernel. */
 export const startProxy = async ({ cluster }: Bed, variant: Variant): Promise<NodeProxy> => {
-  const proxy = cluster.startProxy('node1', ['--cluster-cidr=10.200.0.0/16', `--iptables-tool=${variant}`]);
+  const proxy = cluster.startProxy('node1', ['--cluster-cidr=10.200.0.0/16', ...VARIANTS[variant]]);
   await proxy.said(/"ipFamily":"IPv4","fullSync":true.*\n/, READY_MS);
   return proxy;
 };

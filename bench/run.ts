@@ -1,13 +1,14 @@
 /**
- * `npm run bench [-- start|restore|change|ipvs …]`: the measurements of the README, on this machine's kernel, as root.
- * `start`, `restore` and `change` are about mode iptables and take --services=5000 --endpoints=5 --variant=nft|legacy;
- * `ipvs` runs in User Mode Linux.
+ * `npm run bench [-- start|restore|change|transaction|ipvs …]`: the measurements of the README, on this machine's kernel, as root.
+ * `start`, `restore` and `change` take --services=5000 --endpoints=5 --variant=iptables-nft|iptables-legacy|nftables;
+ * `transaction` is mode nftables alone, without a cluster; `ipvs` runs in User Mode Linux.
  */
 import { parseArgs } from 'node:util';
-import { type Bed, makeBed, putServices, type Variant } from './bed.ts';
+import { type Bed, makeBed, putServices, VARIANTS, type Variant } from './bed.ts';
 import { oneChange } from './change.ts';
 import { ipvs } from './ipvs.ts';
 import { oneRestore, start } from './start.ts';
+import { transaction } from './transaction.ts';
 
 const QUESTIONS: Readonly<
   Record<string, (bed: Bed, v: Variant, services: number, endpoints: number) => Promise<void>>
@@ -22,14 +23,16 @@ const { values, positionals } = parseArgs({
   options: {
     services: { type: 'string', multiple: true, default: ['100', '5000'] },
     endpoints: { type: 'string', default: '5' },
-    variant: { type: 'string', multiple: true, default: ['nft', 'legacy'] },
+    variant: { type: 'string', multiple: true, default: Object.keys(VARIANTS) },
   },
 });
-const known = [...Object.keys(QUESTIONS), 'ipvs'];
+const known = [...Object.keys(QUESTIONS), 'transaction', 'ipvs'];
 const unknown = positionals.find((name) => !known.includes(name));
 if (unknown !== undefined) throw new Error(`no measurement ${unknown}; there are ${known.join(', ')}`);
 const asked = positionals.length === 0 ? known : positionals;
-const questions = asked.filter((name) => name !== 'ipvs');
+const questions = asked.filter((name) => name in QUESTIONS);
+const strange = values.variant.find((name) => !(name in VARIANTS));
+if (strange !== undefined) throw new Error(`no variant ${strange}; there are ${Object.keys(VARIANTS).join(', ')}`);
 
 for (const services of questions.length === 0 ? [] : values.services.map(Number)) {
   const bed = await makeBed();
@@ -42,4 +45,5 @@ for (const services of questions.length === 0 ? [] : values.services.map(Number)
     await bed.remove();
   }
 }
+if (asked.includes('transaction')) await transaction();
 if (asked.includes('ipvs')) await ipvs();

@@ -1,9 +1,9 @@
 /**
  * How long does a node take from the start of the program to the last rule, and what does it cost? Beside it, in the
- * same run: one iptables-restore of the same rules, which is how one would do it by hand.
+ * same run: one load of the same rules by the tool, which is how one would do it by hand.
  */
 import { packageFile } from '../src/lab/network/entry.ts';
-import { type Bed, cpuSeconds, memory, show, startProxy, type Variant } from './bed.ts';
+import { type Bed, cpuSeconds, memory, show, startProxy, VARIANTS, type Variant } from './bed.ts';
 
 export const start = async (bed: Bed, variant: Variant, services: number, endpoints: number): Promise<void> => {
   const title = `start ${variant} ${services}×${endpoints}`;
@@ -25,23 +25,33 @@ export const start = async (bed: Bed, variant: Variant, services: number, endpoi
   const written = ['added', 'replaced', 'removed'].reduce((sum, what) => sum + count(what), 0);
   show(`restart ${variant} ${services}×${endpoints}`, { seconds: restart.toFixed(1), 'objects written': written });
   await again.stop();
+  if (variant === 'nftables') await countObjects(bed, services, endpoints);
   await cleanUp(bed, variant);
+};
+
+/** What of the kernel's grows with what. */
+const countObjects = async (bed: Bed, services: number, endpoints: number): Promise<void> => {
+  const program = packageFile('dist/bench/inside/count.js');
+  const { stdout } = await bed.lab.run('node1', process.execPath, [program], { timeoutMs: 60_000 });
+  show(`kernel objects ${services}×${endpoints}`, JSON.parse(stdout) as Record<string, number>);
 };
 
 /** One restore of the complete dump. */
 export const oneRestore = async (bed: Bed, variant: Variant, services: number, endpoints: number): Promise<void> => {
   const main = packageFile('dist/main.js');
   const file = `${bed.cluster.folder}/dump`;
-  const args = `--cluster-cidr=10.200.0.0/16 --node=node1 --kubeconfig=${bed.cluster.kubeconfig}`;
+  const mode = VARIANTS[variant].join(' ');
+  const args = `${mode} --cluster-cidr=10.200.0.0/16 --node=node1 --kubeconfig=${bed.cluster.kubeconfig}`;
   await bed.lab.run('node1', 'sh', ['-c', `${process.execPath} ${main} dump ${args} >${file}`]);
+  const load = variant === 'nftables' ? `nft -f ${file}` : `${variant}-restore --noflush <${file}`;
   const startedAt = performance.now();
-  await bed.lab.run('node1', 'sh', ['-c', `iptables-${variant}-restore --noflush <${file}`], { timeoutMs: 300_000 });
+  await bed.lab.run('node1', 'sh', ['-c', load], { timeoutMs: 300_000 });
   const seconds = (performance.now() - startedAt) / 1_000;
-  show(`one iptables-${variant}-restore ${services}×${endpoints}`, { seconds: seconds.toFixed(1) });
+  show(`${load.split(' <')[0]?.replace(file, 'dump')} ${services}×${endpoints}`, { seconds: seconds.toFixed(1) });
   await cleanUp(bed, variant);
 };
 
 export const cleanUp = async (bed: Bed, variant: Variant): Promise<void> => {
-  const args = [packageFile('dist/main.js'), 'cleanup', `--iptables-tool=${variant}`];
+  const args = [packageFile('dist/main.js'), 'cleanup', ...VARIANTS[variant]];
   await bed.lab.run('node1', process.execPath, args, { timeoutMs: 300_000 });
 };

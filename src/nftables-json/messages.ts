@@ -7,7 +7,18 @@ import { DATA_TYPES, dataFieldsOf, fieldsOf, lengthOf, typeNumber } from './data
 import { elementFormat, encodeElements } from './elements.ts';
 import { FAMILY_NUMBER } from './kernel-expression.ts';
 import { linearize } from './linearize.ts';
-import type { Chain, Command, Declaration, Elements, Family, Hook, Rule, SetDeclaration, SetFlag } from './schema.ts';
+import type {
+  Chain,
+  Command,
+  Declaration,
+  Elements,
+  Family,
+  Hook,
+  Rule,
+  SetDeclaration,
+  SetFlag,
+  TypeName,
+} from './schema.ts';
 import { dataTypeofOf, setUserdata } from './userdata.ts';
 
 const SUBSYSTEM = 10 << 8;
@@ -144,6 +155,7 @@ const addRule = ({ family, table, chain, expr }: Rule): Request => {
 
 const addSet = (set: SetDeclaration, id: number): Request => {
   const key = fieldsOf(set.type);
+  if (set.flags?.includes('interval') && !canHaveRanges(key)) throw new TypeError(`no ranges of ${key.join(' . ')}`);
   const data = dataFieldsOf(set);
   const dataType = set.map === 'verdict' ? VERDICT_TYPE : typeNumber(data);
   const dataLength = data.length > 0 ? [be32(SET.DATA_LENGTH, lengthOf(data))] : [];
@@ -162,6 +174,13 @@ const addSet = (set: SetDeclaration, id: number): Request => {
     ...(description.length === 0 ? [] : [nest(SET.DESCRIPTION, description)]),
   ]);
 };
+
+/**
+ * Ranges of a single field are kept in another way, as pairs of ends, and fields in the machine's byte order would have to be
+ * turned in elements and in every rule that looks into the set.
+ */
+const canHaveRanges = (key: readonly TypeName[]): boolean =>
+  key.length > 1 && !key.includes('mark') && !key.includes('integer');
 
 /** A map keeps no intervals of concatenations unless it is told where its fields are. */
 const isRanged = (set: SetDeclaration): boolean =>

@@ -81,12 +81,19 @@ export const table = (family: NftFamily, content = ''): Table => ({
   declaration: tableOf(family),
 });
 
+/**
+ * A chain of a class stays when nobody leads to it any more: the next Service with as many endpoints would bring it back,
+ * and when a rule comes that refers to a map, the kernel looks at all elements of the map (nf_tables_bind_set, Linux 6.18).
+ */
+const CLASS_CHAIN = /^(nodeport-)?(local-)?(external-)?(pick|sticky)-\d+$/;
+
 export const chain = (declaration: ChainDeclaration, rules: Chain['rules']): Chain => ({
   kind: 'chain',
   id: `chain ${declaration.name}`,
   content: [formatHook(declaration), ...rules.map(formatStatements)].join('\n'),
   declaration,
   rules,
+  ...(CLASS_CHAIN.test(declaration.name) ? { stays: true } : {}),
 });
 
 export const set = (declaration: SetDeclaration): SetObject => ({
