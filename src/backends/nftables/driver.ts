@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { ERRNO } from '../../netlink/error.ts';
 import { type Nftables, TransactionError } from '../../nftables-json/nftables.ts';
 import type { Command, Expression } from '../../nftables-json/schema.ts';
-import { type Ends, kernelError, unable, type Watch } from './ends.ts';
+import { type Ends, kernelError, type Watch } from './ends.ts';
 import { type Departures, departed, staleKey } from './forget.ts';
 import type { Held } from './members.ts';
 import { AFFINITY, declarations, type NftFamily, readSticky, stickyDeclaration, TABLE } from './names.ts';
@@ -46,17 +46,6 @@ export class Driver {
     const isChanged = this.#watch.hasChanged() || this.#isUnsure;
     this.#isUnsure = false;
     return isChanged;
-  }
-
-  /** Has the kernel look at these objects and forget them. Throws Error, saying what it cannot do. */
-  probe(objects: readonly NftObject[]): void {
-    const changes = objects.map((object) => ({ op: 'add', object }) as const);
-    try {
-      const { commands } = commandsOf(changes, this.#family, () => undefined);
-      this.#ends.writer.check(commands.map(({ command }) => command));
-    } catch (error) {
-      throw error instanceof TransactionError ? unable(error) : error;
-    }
   }
 
   /** Throws KernelError. */

@@ -12,7 +12,7 @@ import { nftFamily } from './names.ts';
 import { formatObject, type NftObject } from './objects.ts';
 import { type Payload, plan } from './plan.ts';
 import { print, printJson } from './print.ts';
-import { probeObjects } from './probe.ts';
+import { probe } from './probe.ts';
 
 /** Some hundred Services: each group is one turn of the process. */
 const GROUP_SIZE = 1_000;
@@ -33,11 +33,7 @@ export const nftablesBackends = (): ReadonlyMap<IPFamily, Backend<NftObject, Pay
 
 export const nftablesBackend = ({ family, ends }: NftablesOptions): Backend<NftObject, Payload> => {
   const nft = nftFamily(family);
-  const driver = ends === undefined ? undefined : probed(new Driver(nft, ends), family);
-  const online = (): Driver => {
-    if (driver === undefined) throw new Error('this backend was made for a dump, and has no kernel');
-    return driver();
-  };
+  const online = opener(family, ends);
   return {
     mode: 'nftables',
     groupSize: GROUP_SIZE,
@@ -53,12 +49,14 @@ export const nftablesBackend = ({ family, ends }: NftablesOptions): Backend<NftO
   };
 };
 
-/** The kernel is asked once, when it is first needed. */
-const probed = (driver: Driver, family: IPFamily): (() => Driver) => {
-  let isAble = false;
+/** The kernel is asked once, when it is first needed, and nothing else is opened before it said that it can. */
+const opener = (family: IPFamily, ends: Ends | undefined): (() => Driver) => {
+  let driver: Driver | undefined;
   return () => {
-    if (!isAble) driver.probe(probeObjects(family));
-    isAble = true;
+    if (ends === undefined) throw new Error('this backend was made for a dump, and has no kernel');
+    if (driver !== undefined) return driver;
+    probe(ends.writer, family);
+    driver = new Driver(nftFamily(family), ends);
     return driver;
   };
 };

@@ -1,13 +1,16 @@
-/** A table with everything that this mode writes, for asking a kernel whether it can. Pure. */
+/** Asking a kernel whether it can do everything that this mode writes: it looks at a table, and forgets it. */
 import type { IPFamily } from '../../model/address.ts';
 import type { NodeContext } from '../../model/node.ts';
+import { type Nftables, TransactionError } from '../../nftables-json/nftables.ts';
 import { stickyObjects } from './affinity.ts';
 import { base } from './base.ts';
 import { wayChains } from './classes.ts';
+import { unable } from './ends.ts';
 import { type NftFamily, nftFamily, SPACES } from './names.ts';
 import { type NftObject, type Table, table } from './objects.ts';
+import { commandsOf } from './write.ts';
 
-/** Never comes to be: the kernel looks at it and forgets it. */
+/** Never comes to be. */
 const PROBE = 'pointsman-probe';
 const A_DAY = 86_400;
 
@@ -24,7 +27,18 @@ const node = (family: IPFamily): NodeContext => ({
   dropInvalid: true,
 });
 
-export const probeObjects = (family: IPFamily): readonly NftObject[] => {
+/** Throws Error, saying what the kernel cannot do. */
+export const probe = (nftables: Nftables, family: IPFamily): void => {
+  const changes = probeObjects(family).map((object) => ({ op: 'add', object }) as const);
+  const { commands } = commandsOf(changes, nftFamily(family), () => undefined);
+  try {
+    nftables.check(commands.map(({ command }) => command));
+  } catch (error) {
+    throw error instanceof TransactionError ? unable(error) : error;
+  }
+};
+
+const probeObjects = (family: IPFamily): readonly NftObject[] => {
   const nft = nftFamily(family);
   const ways = SPACES.flatMap((space) =>
     wayChains({ family: nft, space, isLocal: false, mark: 1, isSticky: true, count: 2 }),
