@@ -6,7 +6,7 @@
  */
 import { addressBytes, formatAddress } from '../netlink/address.ts';
 import { readU32, writeU32 } from '../netlink/bytes.ts';
-import type { Expression, KeyType, Literal, SetDeclaration, TypeName } from './schema.ts';
+import type { Literal, TypeName } from './schema.ts';
 
 interface DataType {
   /** nft's number of it. */
@@ -118,39 +118,3 @@ export const lengthOf = (names: readonly TypeName[]): number => {
   if (only !== undefined && names.length === 1) return DATA_TYPES[only].bytes;
   return names.reduce((sum, name) => sum + pad4(DATA_TYPES[name].bytes), 0);
 };
-
-/** The type of what an expression yields. Throws TypeError for one without. */
-export const typesOf = (expression: Expression): readonly TypeName[] => {
-  if (typeof expression === 'object') {
-    if ('concat' in expression) return expression.concat.flatMap(typesOf);
-    if ('payload' in expression) return [payloadType(expression.payload)];
-    if ('numgen' in expression) return ['integer'];
-    if ('meta' in expression && expression.meta.key !== 'iifname') {
-      return [expression.meta.key === 'mark' ? 'mark' : 'inet_proto'];
-    }
-    if ('ct' in expression) return [conntrackType(expression.ct.key)];
-  }
-  throw new TypeError(`no type: ${JSON.stringify(expression)}`);
-};
-
-const payloadType = ({ protocol, field }: { readonly protocol: string; readonly field: string }): TypeName => {
-  if (field === 'sport' || field === 'dport') return 'inet_service';
-  return protocol === 'ip' ? 'ipv4_addr' : 'ipv6_addr';
-};
-
-const conntrackType = (key: string): TypeName => {
-  if (key === 'proto-dst') return 'inet_service';
-  if (key.startsWith('ip ')) return 'ipv4_addr';
-  if (key.startsWith('ip6 ')) return 'ipv6_addr';
-  return 'mark';
-};
-
-/** The fields of a declared type. */
-export const fieldsOf = (type: KeyType): readonly TypeName[] => {
-  if (typeof type === 'string') return [type];
-  return 'typeof' in type ? typesOf(type.typeof) : type;
-};
-
-/** The fields of a map's data; none for a set and for verdicts. */
-export const dataFieldsOf = ({ map }: SetDeclaration): readonly TypeName[] =>
-  map === undefined || map === 'verdict' ? [] : fieldsOf(map);

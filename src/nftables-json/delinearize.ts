@@ -16,7 +16,7 @@ import {
 } from '../netlink/attributes.ts';
 import { readU32 } from '../netlink/bytes.ts';
 import { foreign, isLiteral } from './construct.ts';
-import { DATA_TYPES, isTypeName, lengthOf, pad4, typesOf } from './datatypes.ts';
+import { DATA_TYPES, isTypeName, lengthOf, pad4 } from './datatypes.ts';
 import { decodeVerdict } from './elements.ts';
 import {
   ADDRESS_TYPES,
@@ -53,6 +53,7 @@ import {
 } from './kernel-expression.ts';
 import { EXPRESSION } from './messages.ts';
 import type { Expression, Payload, Statement } from './schema.ts';
+import { typesOf } from './types.ts';
 
 /** What a register holds, and how many bytes of a header field, if only its first ones. */
 interface Held {

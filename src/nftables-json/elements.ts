@@ -7,10 +7,11 @@
 import { align, decode, decodeNest, encode, getBe32, getBe64, getText, sizeOf } from '../netlink/attributes.ts';
 import { writeU16 } from '../netlink/bytes.ts';
 import { isVerdict } from './construct.ts';
-import { DATA_TYPES, dataFieldsOf, fieldsOf, lengthOf, pad4 } from './datatypes.ts';
+import { DATA_TYPES, lengthOf, pad4 } from './datatypes.ts';
 import { DATA, VERDICT, verdictName } from './kernel-expression.ts';
 import { prefixMask, verdictData } from './linearize.ts';
 import type { Element, ElementKey, Expression, Literal, SetDeclaration, TypeName, Verdict } from './schema.ts';
+import { dataFieldsOf, fieldsOf } from './types.ts';
 import { commentOf, elementUserdata } from './userdata.ts';
 
 const LIST_ELEMENT = 1;

@@ -7,7 +7,7 @@
 import { type Attribute, be32, be64, text, u8 } from '../netlink/attributes.ts';
 import { writeU32 } from '../netlink/bytes.ts';
 import { isReference } from './construct.ts';
-import { DATA_TYPES, lengthOf, pad4, typesOf } from './datatypes.ts';
+import { DATA_TYPES, lengthOf, pad4 } from './datatypes.ts';
 import {
   ADDRESS_TYPES,
   BITWISE,
@@ -59,6 +59,7 @@ import type {
   Statement,
   Verdict,
 } from './schema.ts';
+import { typesOf } from './types.ts';
 
 const REGISTER_BYTES = 4;
 const MILLISECONDS = 1_000;

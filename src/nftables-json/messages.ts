@@ -3,7 +3,7 @@
  */
 import { type Attribute, be32, be64, bytes, encode, MAX_ATTRIBUTE, nest, sizeOf, text } from '../netlink/attributes.ts';
 import { FLAG, type Request } from '../netlink/message.ts';
-import { DATA_TYPES, dataFieldsOf, fieldsOf, lengthOf, typeNumber } from './datatypes.ts';
+import { DATA_TYPES, lengthOf, typeNumber } from './datatypes.ts';
 import { elementFormat, encodeElements } from './elements.ts';
 import { FAMILY_NUMBER } from './kernel-expression.ts';
 import { linearize } from './linearize.ts';
@@ -19,7 +19,8 @@ import type {
   SetFlag,
   TypeName,
 } from './schema.ts';
-import { dataTypeofOf, setUserdata } from './userdata.ts';
+import { dataFieldsOf, dataTypeofOf, fieldsOf } from './types.ts';
+import { setUserdata } from './userdata.ts';
 
 const SUBSYSTEM = 10 << 8;
 export const messageType = (number: number): number => SUBSYSTEM | number;

@@ -14,7 +14,7 @@ import type {
   Statement,
   Verdict,
 } from './schema.ts';
-import { dataTypeofOf } from './userdata.ts';
+import { dataTypeofOf } from './types.ts';
 
 /** One line, without a line's end. */
 export const formatCommand = (command: Command): string => {

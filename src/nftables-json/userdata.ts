@@ -5,7 +5,6 @@
  * (libnftnl's udata.h); the numbers of expressions, headers and fields are nft's own (expression.h, proto.h).
  */
 import { readU32, writeU32 } from '../netlink/bytes.ts';
-import { typesOf } from './datatypes.ts';
 import type { Expression, Payload, SetDeclaration } from './schema.ts';
 
 const SET = { KEY_BYTE_ORDER: 0, DATA_BYTE_ORDER: 1, KEY_TYPEOF: 3, DATA_TYPEOF: 4, DATA_INTERVAL: 6 } as const;
@@ -137,19 +136,3 @@ const entries = (userdata: Buffer): readonly (readonly [number, Buffer])[] => {
 
 const find = (userdata: Buffer, wanted: number): Buffer | undefined =>
   entries(userdata).find(([type]) => type === wanted)?.[1];
-
-/** The header fields that have this type, for `typeof` of a map's data: nft lists both sides by it or neither. */
-export const dataTypeofOf = ({ type, map, family }: SetDeclaration): Expression | undefined => {
-  if (typeof type !== 'object' || !('typeof' in type) || map === undefined || map === 'verdict') return undefined;
-  const fields = typeof map === 'string' ? [map] : map;
-  const protocol = family === 'ip6' ? 'ip6' : 'ip';
-  const parts = fields.map((field): Expression => {
-    if (field === 'inet_service') return { payload: { protocol: 'th', field: 'dport' } };
-    if (field === 'mark') return { meta: { key: 'mark' } };
-    return { payload: { protocol, field: 'daddr' } };
-  });
-  const [only] = parts;
-  const expression: Expression = parts.length === 1 && only !== undefined ? only : { concat: parts };
-  if (typesOf(expression).join() !== fields.join()) return undefined;
-  return expression;
-};

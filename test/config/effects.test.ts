@@ -53,9 +53,7 @@ describe('settings without effect', () => {
     ['portRange: 1-2', ['portRange']],
     ['resourceContainer: /kube-proxy\nudpIdleTimeout: 250ms', ['resourceContainer', 'udpIdleTimeout']],
     ['clientConnection: {acceptContentTypes: application/json}', ['clientConnection.acceptContentTypes']],
-    ['nftables: {masqueradeAll: true, masqueradeBit: 3}', ['nftables.masqueradeAll', 'nftables.masqueradeBit']],
     ['logging: {options: {json: {splitStream: true}}}', ['logging.options.json.splitStream']],
-    ['nftables: {masqueradeAll: true, masqueradeBit: 14}', ['nftables.masqueradeAll']],
   ])('%s is named', async (body, expected) => {
     expect(names((await loadFile(`${body}\n`)).warnings)).toEqual(expected);
   });

@@ -31,6 +31,7 @@ describe('an audit', () => {
         missing: 1,
         changed: 0,
         foreign: 10,
+        sinceStart: 11,
         objects: ['vip 10.0.0.1', 'foreign 0', 'foreign 1', 'foreign 2', 'foreign 3'],
       },
     });

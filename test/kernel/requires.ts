@@ -21,7 +21,7 @@ export const program = (name: string): Need => ({
 });
 
 /** Root by name is not enough: a container's often may not make namespaces. */
-const namespaces: Need = {
+export const namespaces: Need = {
   what: 'root with the right to make network namespaces',
   isMet: () => process.getuid?.() === 0 && spawnSync('unshare', ['--net', 'true']).status === 0,
 };

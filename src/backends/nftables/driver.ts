@@ -16,7 +16,9 @@ import { commandsOf, type Issued } from './write.ts';
 const BUSY_TRIES = 20;
 const BUSY_MS = 50;
 /** A table that others keep writing to is taken as it comes. */
-const MAX_READS = 3;
+const MAX_READS = 5;
+/** After a large load the kernel puts a map into a larger table, step by step, and a list of it is not whole meanwhile. */
+const REST_MS = 50;
 /** Entries of the affinity map that one transaction deletes. */
 const MAX_FORGOTTEN = 5_000;
 
@@ -78,11 +80,12 @@ export class Driver {
       if (attempt > 1) this.#paused = reading.catch(() => undefined);
       const found = await reading;
       const isForeign = this.#watch.hasChanged();
-      const isTorn = isForeign || touched.size > size;
+      const isTorn = isForeign || touched.size > size || !found.isWhole;
       if (!isTorn || attempt === MAX_READS) {
         this.#isUnsure = isForeign;
         return found;
       }
+      if (!found.isWhole) await pause(REST_MS);
     }
   }
 

@@ -12,7 +12,7 @@ import type {
   SetDeclaration,
   Statement,
 } from '../../nftables-json/schema.ts';
-import { formatExpression, formatHook, formatShape } from '../../nftables-json/text.ts';
+import { formatElement, formatExpression, formatHook, formatShape } from '../../nftables-json/text.ts';
 import { BASE_CHAINS, type BaseChain } from './hooks.ts';
 import type { Held } from './members.ts';
 import {
@@ -43,7 +43,7 @@ import {
 export interface Found {
   readonly objects: ReadonlyMap<string, NftObject>;
   readonly held: ReadonlyMap<string, Held>;
-  /** Nobody wrote to the sets while they were read. */
+  /** Each element was found once: what turns up twice has pushed another out of the list. */
   readonly isWhole: boolean;
 }
 
@@ -57,24 +57,25 @@ export const readTable = async (nftables: Nftables, family: NftFamily): Promise<
   if (listing === undefined) return NOTHING;
   // what has our name and another shape cannot be mended in place
   if (hasOtherShape(listing, family)) return { ...NOTHING, objects: byId([table(family, OTHER_SHAPE)]) };
-  const objects: NftObject[] = [
+  const collection: Collection = { elements: [], frontends: new Map(), isWhole: true };
+  for (const { declaration } of listing.sets) {
+    const take = taker(declaration.name, collection);
+    if (take !== undefined && !(await nftables.visit(declaration, take))) collection.isWhole = false;
+  }
+  const finished = [...collection.frontends.values()].map((collected) => finish(collected, family));
+  const objects = byId([
     table(family),
     ...listing.sets.map(({ declaration }) => set(declaration)),
     ...chains(listing),
-  ];
-  const frontends = new Map<string, Collected>();
-  let isWhole = true;
-  for (const { declaration } of listing.sets) {
-    const take = taker(declaration.name, objects, frontends);
-    if (take !== undefined) isWhole = (await nftables.visit(declaration, take)) && isWhole;
-  }
-  const held = new Map<string, Held>();
-  for (const collected of frontends.values()) {
-    const [object, what] = finish(collected, family);
-    objects.push(object);
-    held.set(object.id, what);
-  }
-  return { objects: byId(objects), held, isWhole };
+    ...collection.elements,
+    ...finished.map(({ object }) => object),
+  ]);
+  const elements = byId(collection.elements).size;
+  return {
+    objects,
+    held: new Map(finished.map(({ object, held }) => [object.id, held])),
+    isWhole: collection.isWhole && elements === collection.elements.length && finished.every(({ isWhole }) => isWhole),
+  };
 };
 
 const byId = (objects: readonly NftObject[]): ReadonlyMap<string, NftObject> =>
@@ -111,21 +112,23 @@ interface Collected {
   readonly slots: Map<string, (Target | undefined)[]>;
 }
 
+interface Collection {
+  readonly elements: NftObject[];
+  readonly frontends: Map<string, Collected>;
+  isWhole: boolean;
+}
+
 /** What to do with the elements of a set; undefined = nothing: they come and go by themselves, or go with their set. */
-const taker = (
-  name: string,
-  objects: NftObject[],
-  frontends: Map<string, Collected>,
-): ((found: NftElement) => void) | undefined => {
-  if (PLAIN_SETS.includes(name)) return (found) => objects.push(element({ set: name, element: found }));
+const taker = (name: string, collection: Collection): ((found: NftElement) => void) | undefined => {
+  if (PLAIN_SETS.includes(name)) return (found) => collection.elements.push(element({ set: name, element: found }));
   const shape = frontendSet(name);
   if (shape === undefined) return undefined;
   const fields = KEY_FIELDS[shape.space];
   return (found) => {
     const parts = keyParts(found);
-    const collected = collectedAt(frontends, parts.slice(0, fields));
+    const collected = collectedAt(collection.frontends, parts.slice(0, fields));
     if (!shape.hasSlots) collected.members.push({ set: name, element: found });
-    else putSlot(collected, name, Number(parts[fields]), found);
+    else if (!putSlot(collected, name, Number(parts[fields]), found)) collection.isWhole = false;
   };
 };
 
@@ -148,17 +151,20 @@ const collectedAt = (frontends: Map<string, Collected>, parts: readonly Expressi
 /** More than the API allows a Service: a slot far behind is somebody's mistake, and no reason for a list of that length. */
 const MAX_SLOT = 100_000;
 
-const putSlot = (collected: Collected, name: string, slot: number, found: NftElement): void => {
+/** False for a slot that was there already. */
+const putSlot = (collected: Collected, name: string, slot: number, found: NftElement): boolean => {
   if (slot > MAX_SLOT) {
     collected.members.push({ set: name, element: found });
-    return;
+    return true;
   }
   let slots = collected.slots.get(name);
   if (slots === undefined) {
     slots = [];
     collected.slots.set(name, slots);
   }
+  const isNew = slots[slot] === undefined;
   slots[slot] = dataText(found);
+  return isNew;
 };
 
 const dataText = (found: NftElement): Target => {
@@ -166,8 +172,14 @@ const dataText = (found: NftElement): Target => {
   return formatExpression(data);
 };
 
+interface Finished {
+  readonly object: NftObject;
+  readonly held: Held;
+  readonly isWhole: boolean;
+}
+
 /** A list with gaps or doubles is none that we wrote: its elements stand for themselves, and are replaced. */
-const finish = ({ key, members, slots }: Collected, family: NftFamily): readonly [NftObject, Held] => {
+const finish = ({ key, members, slots }: Collected, family: NftFamily): Finished => {
   const lists = new Map<string, readonly Target[]>();
   const odd: Member[] = [];
   for (const [name, targets] of slots) {
@@ -175,9 +187,16 @@ const finish = ({ key, members, slots }: Collected, family: NftFamily): readonly
     if (dense.length === targets.length && new Set(dense).size === dense.length) lists.set(name, dense);
     else
       odd.push(
-        ...targets.flatMap((target, slot) => (target === undefined ? [] : [slotMember(name, key, slot, target)])),
+        ...Array.from(targets).flatMap((target, slot) =>
+          target === undefined ? [] : [slotMember(name, key, slot, target)],
+        ),
       );
   }
-  const all = [...members, ...odd];
-  return [frontend(family, key, all, lists), { members: all, slots: lists }];
+  const single = new Map(members.map((member) => [`${member.set} ${formatElement(member.element)}`, member]));
+  const all = [...single.values(), ...odd];
+  return {
+    object: frontend(family, key, all, lists),
+    held: { members: all, slots: lists },
+    isWhole: single.size === members.length,
+  };
 };

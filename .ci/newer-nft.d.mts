@@ -1,0 +1,2 @@
+export declare const NEWER_NFT: string;
+export declare const installNewerNft: (root: string) => void;
