@@ -88,7 +88,8 @@ export const openBackends = async (mode: string, options: OpenOptions, signal: A
 const whyUnusable = async (family: IPFamily, backend: AnyBackend, signal: AbortSignal): Promise<string | undefined> => {
   if (family === 'IPv6' && !(await hasIPv6())) return 'this kernel has no IPv6, or it is switched off';
   try {
-    await backend.read(signal);
+    if (backend.check === undefined) await backend.read(signal);
+    else backend.check();
     return undefined;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);

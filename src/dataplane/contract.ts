@@ -83,6 +83,8 @@ export interface Backend<O extends KernelObject, B> {
   print(sections: readonly Section<O>[]): readonly Part[];
   /** The same in the tool's own JSON, where it has one. Pure. */
   printJson?(sections: readonly Section<O>[]): string;
+  /** Throws Error, saying what is missing, where this host cannot do it. Without it a read tells. */
+  check?(): void;
   /** What the kernel holds of ours, in listing form. Throws KernelError. */
   read(signal: AbortSignal): Promise<ReadonlyMap<string, O>>;
   /** Writes one batch, atomically where the kernel is. Idempotent. Throws KernelError. */

@@ -1,14 +1,17 @@
-/** The conformance table in the packet walker: every row, family and protocol, without root. */
+/** The conformance table in the packet walkers: every row, family and protocol, without root. */
 import { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
 import { iptablesBackend } from '../../src/backends/iptables/index.ts';
+import { nftablesBackend } from '../../src/backends/nftables/index.ts';
 import { normalizeArgv } from '../../src/config/argv.ts';
 import { addFlags, readFlags } from '../../src/config/flags.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { nodeOptions } from '../../src/config/node-options.ts';
+import type { Backend, KernelObject, Section } from '../../src/dataplane/contract.ts';
 import { compileAll } from '../../src/dataplane/report.ts';
 import { Tracker } from '../../src/model/tracker.ts';
-import { Walker } from '../backends/iptables/walker.ts';
+import { type Packet, Walker } from '../backends/iptables/walker.ts';
+import { commandsIn, Walker as NftWalker } from '../backends/nftables/walker.ts';
 import { DEFAULT_FLAGS, type Flags, type Probe, ROWS, type Row } from './table.ts';
 import { ADDRESSES, destinationOf, NODE_OBJECT, objectsOf, POD_GATEWAY, TARGET_PORT, type Variant } from './world.ts';
 
@@ -20,9 +23,18 @@ const optionsOf = async (flags: Flags) => {
   return nodeOptions((await loadConfig({ flags: readFlags(command) })).config, 'node1');
 };
 
-const walkerFor = async (row: Row, variant: Variant): Promise<Walker> => {
-  const local = [ADDRESSES.node1[variant.family], POD_GATEWAY[variant.family]];
-  const tracker = new Tracker({ node: await optionsOf(row.flags ?? {}), interfaceAddresses: () => local });
+const localOf = ({ family }: Variant): readonly string[] => [ADDRESSES.node1[family], POD_GATEWAY[family]];
+
+/** What the row's Service becomes on this node. */
+const sectionsFor = async <O extends KernelObject, B>(
+  backend: Backend<O, B>,
+  row: Row,
+  variant: Variant,
+  flags: Flags,
+): Promise<readonly Section<O>[]> => {
+  const local = localOf(variant);
+  const node = await optionsOf({ ...flags, ...row.flags });
+  const tracker = new Tracker({ node, interfaceAddresses: () => local });
   const objects = objectsOf('row', row.service, variant);
   tracker.replace('Node', [NODE_OBJECT]);
   tracker.replace('ServiceCIDR', []);
@@ -33,12 +45,9 @@ const walkerFor = async (row: Row, variant: Variant): Promise<Walker> => {
     );
   }
   expect(tracker.problems).toEqual([]);
-  const { sections, problems } = compileAll(iptablesBackend({ family: variant.family }), tracker.take(variant.family));
+  const { sections, problems } = compileAll(backend, tracker.take(variant.family));
   expect(problems).toEqual([]);
-  return new Walker(
-    sections.flatMap(({ objects: all }) => all),
-    local,
-  );
+  return sections;
 };
 
 const interfaceOf = (from: Probe['from']): string | undefined =>
@@ -57,24 +66,51 @@ const expectedOf = ({ expect: wanted }: Probe, variant: Variant, to: { host: str
     .sort();
 };
 
+const packetOf = ({ from, to }: Probe, variant: Variant): Packet => {
+  const { host, port } = destinationOf(to, variant);
+  return {
+    source: ADDRESSES[from][variant.family],
+    destination: host,
+    protocol: variant.protocol.toLowerCase() as Packet['protocol'],
+    port,
+    inInterface: interfaceOf(from),
+  };
+};
+
 const VARIANTS = (['IPv4', 'IPv6'] as const).flatMap((family) =>
   (['TCP', 'UDP', 'SCTP'] as const).map((protocol) => ({ family, protocol, number: 7 })),
 );
 
 describe.each(VARIANTS)('$family $protocol through iptables chains', (variant) => {
   it.each(ROWS)('$name', async (row) => {
-    const walker = await walkerFor(row, variant);
+    const sections = await sectionsFor(iptablesBackend({ family: variant.family }), row, variant, {});
+    const walker = new Walker(
+      sections.flatMap(({ objects }) => objects),
+      localOf(variant),
+    );
     for (const probe of row.probes) {
+      const { outcomes } = walker.walk(packetOf(probe, variant));
       const to = destinationOf(probe.to, variant);
-      const source = ADDRESSES[probe.from][variant.family];
-      const protocol = variant.protocol.toLowerCase() as 'tcp';
-      const { outcomes } = walker.walk({
-        source,
-        destination: to.host,
-        protocol,
-        port: to.port,
-        inInterface: interfaceOf(probe.from),
-      });
+      expect(outcomes, `${probe.from} to ${probe.to}`).toEqual(expectedOf(probe, variant, to));
+    }
+  });
+});
+
+/** In this mode NodePorts answer on the node's first address only, unless they are told otherwise. */
+const NFTABLES_FLAGS = { 'proxy-mode': 'nftables', 'nodeport-addresses': '0.0.0.0/0,::/0' };
+
+/** As in kube-proxy, an undefined port of a ClusterIP is refused in this mode: nobody else has that address. */
+const inNftables = (probe: Probe): Probe =>
+  probe.to === 'cluster, other port' && probe.expect === 'untouched' ? { ...probe, expect: 'refused' } : probe;
+
+describe.each(VARIANTS)('$family $protocol through nftables maps', (variant) => {
+  it.each(ROWS)('$name', async (row) => {
+    const backend = nftablesBackend({ family: variant.family });
+    const sections = await sectionsFor(backend, row, variant, NFTABLES_FLAGS);
+    const walker = new NftWalker(commandsIn(backend.printJson?.(sections) ?? ''), localOf(variant));
+    for (const probe of row.probes.map(inNftables)) {
+      const { outcomes } = walker.walk(packetOf(probe, variant));
+      const to = destinationOf(probe.to, variant);
       expect(outcomes, `${probe.from} to ${probe.to}`).toEqual(expectedOf(probe, variant, to));
     }
   });

@@ -43,6 +43,7 @@ export const nftablesBackend = ({ family, ends }: NftablesOptions): Backend<NftO
     format: (object) => formatObject(object, nft),
     print: (sections) => print(sections, nft),
     printJson: (sections) => printJson(sections, nft),
+    check: () => void online(),
     read: async () => online().read(),
     apply: async ({ payload }) => online().apply(payload.changes),
     watch: (onChange) => watch(online(), onChange),
