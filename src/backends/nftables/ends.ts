@@ -26,6 +26,9 @@ export const openEnds = (): Ends => {
   };
 };
 
+/** The ruleset changed while the transaction was put together. Node.js has no name for it. */
+const ERESTART = 85;
+
 /** Nothing could have been written just now, whatever it was. */
 const ENVIRONMENT = new Set<number>([
   ERRNO.EPERM,
@@ -35,6 +38,7 @@ const ENVIRONMENT = new Set<number>([
   ERRNO.EAGAIN,
   ERRNO.EINTR,
   ERRNO.ETIMEDOUT,
+  ERESTART,
 ]);
 
 /** In the engine's terms, with the objects that the kernel named. */
