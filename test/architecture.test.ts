@@ -22,7 +22,7 @@ const TABLE: Table = {
     // of backends only the table of modes: no command knows one
     {
       files: 'commands/**',
-      may: ['config/**', 'sources/**', 'backends/index.ts', 'observe/**', 'lab/**', ...ENGINE],
+      may: ['config/**', 'sources/**', 'backends/index.ts', 'conntrack/**', 'observe/**', 'lab/**', ...ENGINE],
     },
 
     { files: 'config/**', may: ENGINE },
@@ -44,6 +44,9 @@ const TABLE: Table = {
     { files: 'backends/nftables/**', may: PARTS },
     // no backend: the iptables rules that two of them write
     { files: 'backends/xtables/**', may: PARTS },
+
+    // beside the backends: what becomes of connections that are tracked already
+    { files: 'conntrack/**', may: ['model/**', 'netlink/**'] },
 
     // no backend and no Kubernetes client: the logger's type is all it takes from outside
     { files: 'dataplane/**', may: ['model/**'], packages: ['pino'] },

@@ -2,8 +2,10 @@
 import { networkInterfaces } from 'node:os';
 import { type Opened, openBackends } from '../backends/index.ts';
 import { nodeOptions } from '../config/node-options.ts';
+import { Janitor, openFlows } from '../conntrack/janitor.ts';
 import { Loop } from '../dataplane/loop.ts';
 import { Reconciler } from '../dataplane/reconciler.ts';
+import type { SyncReport } from '../dataplane/status.ts';
 import type { IPFamily } from '../model/address.ts';
 import { Tracker } from '../model/tracker.ts';
 import { Progress } from '../observe/progress.ts';
@@ -23,7 +25,7 @@ export const run = async (setup: Setup, signal: AbortSignal): Promise<void> => {
   const source = await openSource(setup);
   for (const [family, reason] of opened.unusable) log.warn({ ipFamily: family, reason }, 'family left alone');
   log.info({ version: VERSION, mode: config.mode, node: nodeName, tool: opened.description }, 'pointsman starts');
-  const { tracker, loops, progress } = assemble(setup, opened, signal);
+  const { tracker, loops, janitors, progress } = assemble(setup, opened, signal);
   const waiting = sayWhatIsAwaited(tracker, log);
   const looking = setInterval(() => tracker.refreshNode(), config[config.mode].syncPeriodMs);
   await source.run(tracker, signal);
@@ -31,12 +33,14 @@ export const run = async (setup: Setup, signal: AbortSignal): Promise<void> => {
   waiting.stop();
   progress.stop();
   await Promise.all([...loops.values()].map((loop) => loop.stop()));
+  await Promise.all(janitors.map((janitor) => janitor.stop()));
   log.info({ reason: String(signal.reason) }, 'pointsman stops, rules stay');
 };
 
 interface Assembly {
   readonly tracker: Tracker;
   readonly loops: ReadonlyMap<IPFamily, { request(): void; stop(): Promise<void> }>;
+  readonly janitors: readonly Janitor[];
   readonly progress: Progress;
 }
 
@@ -54,6 +58,7 @@ const assemble = ({ config, nodeName, log }: Setup, { backends }: Opened, signal
     onProblem: ({ kind, key, message }) => log.warn({ kind, object: key, error: message }, 'malformed object skipped'),
   });
   const progress = new Progress(families, log);
+  const janitors: Janitor[] = [];
   for (const [family, backend] of backends) {
     const reconciler = new Reconciler(backend, {
       signal,
@@ -69,11 +74,14 @@ const assemble = ({ config, nodeName, log }: Setup, { backends }: Opened, signal
     };
     // after a failure the log says how things stand
     const onFailure = (): void => progress.stop();
+    const janitor = new Janitor({ family, connection: openFlows(), localAddresses: interfaceAddresses, log });
+    janitors.push(janitor);
+    const onSync = ({ services, gone }: SyncReport): void => janitor.synced(services, gone);
     const watch = backend.watch?.bind(backend);
-    const options = { name: family, minIntervalMs: minSyncPeriodMs ?? 0, syncPeriodMs, log, onFailure, watch };
+    const options = { name: family, minIntervalMs: minSyncPeriodMs ?? 0, syncPeriodMs, log, onFailure, onSync, watch };
     loops.set(family, new Loop(work, reconciler, options));
   }
-  return { tracker, loops, progress };
+  return { tracker, loops, janitors, progress };
 };
 
 /** The link on which mode ipvs puts the addresses of Services: they are not the node's own. */

@@ -134,13 +134,13 @@ export class Loop<O extends KernelObject, B> {
     this.#options.onFailure?.(message);
   }
 
-  #logSync({ full, changes, durationMs, owners }: SyncReport): void {
+  #logSync({ full, changes, durationMs, services }: SyncReport): void {
     const { added, replaced, removed } = changes;
     const elapsed = `${Math.round(durationMs * 10) / 10}ms`;
     const fields = {
       ipFamily: this.#options.name,
       fullSync: full,
-      servicePorts: owners,
+      servicePorts: services.length,
       added,
       replaced,
       removed,

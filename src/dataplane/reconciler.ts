@@ -113,13 +113,15 @@ export class Reconciler<O extends KernelObject, B> {
     return this.#writer.exclusive(async () => {
       const startedAt = performance.now();
       const full = !this.#known;
-      const services = [...this.#backlog.services.values(), ...input.services];
+      this.#remember(input);
+      const services = [...this.#backlog.services.values()];
+      const gone = [...this.#backlog.gone];
       const triggeredAt = services.flatMap((service) => service.triggeredAt);
       try {
-        const result = await this.#sync(input);
+        const result = await this.#sync(input.node);
         this.#lastError = undefined;
         const durationMs = performance.now() - startedAt;
-        return { full, ...result, durationMs, owners: services.length, triggeredAt, drift: this.#writer.takeDrift() };
+        return { full, ...result, durationMs, services, gone, triggeredAt, drift: this.#writer.takeDrift() };
       } catch (error) {
         this.#known = false;
         this.#lastError = error instanceof Error ? error.message : String(error);
@@ -138,19 +140,18 @@ export class Reconciler<O extends KernelObject, B> {
     });
   }
 
-  async #sync(input: SyncInput): Promise<WriteResult> {
-    this.#remember(input);
+  async #sync(node: NodeContext): Promise<WriteResult> {
     if (!this.#known) await this.#writer.learn();
     this.#known = true;
     const isFirst = this.#node === undefined;
-    this.#node = input.node;
-    if (this.#backlog.nodeChanged || isFirst) this.#stage(BASE, this.#backend.base(input.node));
+    this.#node = node;
+    if (this.#backlog.nodeChanged || isFirst) this.#stage(BASE, this.#backend.base(node));
     this.#backlog.nodeChanged = false;
     for (const owner of this.#backlog.gone) this.#forget(owner);
     this.#backlog.gone.clear();
     for (const [owner, wanted] of this.#quarantine.due()) this.#stage(owner, wanted);
-    if (isFirst && this.#state.have.size === 0) return this.#syncInGroups(input.node);
-    for (const service of this.#backlog.services.values()) this.#compile(service, input.node);
+    if (isFirst && this.#state.have.size === 0) return this.#syncInGroups(node);
+    for (const service of this.#backlog.services.values()) this.#compile(service, node);
     this.#backlog.services.clear();
     const result = await this.#settle(isFirst ? (done, total) => this.#options.onProgress?.(done / total) : undefined);
     if (isFirst) this.#options.onProgress?.(1); // also where there was nothing to write

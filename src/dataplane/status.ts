@@ -1,5 +1,7 @@
 /** What the engine says of each owner, and of its last syncs. Data only: servers, logs and metrics show it. */
 
+import type { ServiceEndpoints } from '../model/topology.ts';
+
 export type OwnerState =
   /** In the kernel as wanted. */
   | 'Done'
@@ -32,8 +34,10 @@ export interface SyncReport {
   readonly changes: ChangeCounts;
   readonly batches: number;
   readonly durationMs: number;
-  /** Owners compiled for this sync. */
-  readonly owners: number;
+  /** What was compiled for this sync. */
+  readonly services: readonly ServiceEndpoints[];
+  /** Owners that are no more. */
+  readonly gone: readonly string[];
   /** Trigger times of the endpoint changes that this sync brought into the kernel, milliseconds since 1970. */
   readonly triggeredAt: readonly number[];
   /** What others had changed, and was found on the way. */

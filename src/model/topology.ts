@@ -17,6 +17,8 @@ export interface ServiceEndpoints {
   readonly local: readonly Endpoint[];
   /** The union of both. */
   readonly reachable: readonly Endpoint[];
+  /** All that serve, on any node and whatever the policies: a flow that leads to one of them is of use. */
+  readonly serving: readonly Endpoint[];
   /** Some endpoint is usable somewhere: tells "dropped, none is local" from "refused, there is none". */
   readonly hasAny: boolean;
   /** When the endpoints' changes were triggered, in milliseconds since 1970 (for network programming latency). */
@@ -74,7 +76,8 @@ export const resolve = (
     ? endpoints.some((endpoint) => endpoint.ready || isUsableTerminating(endpoint))
     : cluster.length > 0;
   const reachable = local.length === 0 ? cluster : union(cluster, local);
-  return { port, cluster, local, reachable, hasAny, triggeredAt };
+  const serving = endpoints.filter((endpoint) => endpoint.serving);
+  return { port, cluster, local, reachable, serving, hasAny, triggeredAt };
 };
 
 /** Traffic to the ClusterIP finds somebody; else it is refused, or dropped where the policy alone forbids it. */

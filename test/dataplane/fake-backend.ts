@@ -141,7 +141,15 @@ export const service = (
     zoneHints: [],
     nodeHints: [],
   }));
-  return { port, cluster, local: [], reachable: cluster, hasAny: cluster.length > 0, triggeredAt: [] };
+  return {
+    port,
+    cluster,
+    local: [],
+    reachable: cluster,
+    serving: cluster,
+    hasAny: cluster.length > 0,
+    triggeredAt: [],
+  };
 };
 
 export const input = (services: readonly ServiceEndpoints[], gone: readonly string[] = [], node = NODE): SyncInput => ({

@@ -40,6 +40,7 @@ export const serviceOf = (draft: ServiceDraft, n: number, family: IPFamily): Ser
     cluster,
     local,
     reachable: cluster,
+    serving: cluster,
     hasAny: cluster.length > 0,
   };
 };

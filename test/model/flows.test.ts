@@ -1,0 +1,133 @@
+/** Which flows lead nowhere useful. */
+import { describe, expect, it } from 'vitest';
+import { Entrances, entranceFields, type FlowEnds } from '../../src/model/flows.ts';
+import type { ServiceEndpoints } from '../../src/model/topology.ts';
+import { service } from '../dataplane/fake-backend.ts';
+
+const udp = (
+  name: string,
+  ip: string,
+  serving: readonly string[],
+  more: Partial<ServiceEndpoints['port']> = {},
+): ServiceEndpoints => {
+  const plain = service(name, ip, serving);
+  return { ...plain, port: { ...plain.port, name: { ...plain.port.name, protocol: 'UDP' }, ...more } };
+};
+
+const flow = (to: string, toPort: number, from: string, fromPort: number): FlowEnds => ({
+  original: { destination: to, destinationPort: toPort },
+  reply: { source: from, sourcePort: fromPort },
+});
+
+const VIP = '10.96.0.1';
+const NODE = '10.250.0.1';
+const isOfNode = (ip: string): boolean => ip === NODE;
+const { port: PORT } = udp('a', VIP, []).port;
+const TARGET_PORT = udp('a', VIP, ['10.0.0.1']).serving[0]?.port ?? 0;
+
+const known = (...services: readonly ServiceEndpoints[]): Entrances => {
+  const entrances = new Entrances();
+  entrances.update(services, []);
+  return entrances;
+};
+
+describe('a sync makes one look at', () => {
+  it('the entrances of UDP ports that are new', () => {
+    const port = { externalIPs: ['198.51.100.1'], loadBalancerVIPs: ['203.0.113.1'], nodePort: 30_053 };
+    const changed = new Entrances().update(
+      [udp('a', VIP, ['10.0.0.1'], port), service('tcp', '10.96.0.2', ['10.0.0.1'])],
+      [],
+    );
+    expect([...changed].sort()).toEqual(
+      [`${VIP} ${PORT}`, `198.51.100.1 ${PORT}`, `203.0.113.1 ${PORT}`, ':30053'].sort(),
+    );
+  });
+
+  it('none where the same endpoints serve, in whatever order', () => {
+    const entrances = known(udp('a', VIP, ['10.0.0.1', '10.0.0.2']));
+    expect([...entrances.update([udp('a', VIP, ['10.0.0.2', '10.0.0.1'])], [])]).toEqual([]);
+  });
+
+  it.each([
+    ['one came', ['10.0.0.1', '10.0.0.2']],
+    ['one was replaced', ['10.0.0.2']],
+    ['all went', []],
+  ])('those where %s', (_, serving) => {
+    const entrances = known(udp('a', VIP, ['10.0.0.1']));
+    expect([...entrances.update([udp('a', VIP, serving)], [])]).toEqual([`${VIP} ${PORT}`]);
+  });
+
+  it('the former ones too where the address or the port changed', () => {
+    const entrances = known(udp('a', VIP, ['10.0.0.1'], { nodePort: 30_053 }));
+    const changed = entrances.update([udp('a', '10.96.0.9', ['10.0.0.1'], { nodePort: 30_054 })], []);
+    expect([...changed].sort()).toEqual([`${VIP} ${PORT}`, `10.96.0.9 ${PORT}`, ':30053', ':30054'].sort());
+  });
+
+  it('those of a Service that is gone', () => {
+    const service = udp('a', VIP, ['10.0.0.1']);
+    const entrances = known(service);
+    const { namespace, name, port } = service.port.name;
+    const owner = `${namespace}/${name}${port === '' ? '' : `:${port}`}/UDP`;
+    expect([...entrances.update([], [owner, 'ns/unknown/UDP'])]).toEqual([`${VIP} ${PORT}`]);
+    expect([...entrances.update([], [owner])]).toEqual([]);
+  });
+});
+
+describe('a flow', () => {
+  const direct = new Set([`${VIP} ${PORT}`, ':30053']);
+  const stale = (entrances: Entrances, one: FlowEnds, among = direct): boolean =>
+    entrances.isStale(one, among, isOfNode);
+  const served = known(udp('a', VIP, ['10.0.0.1'], { nodePort: 30_053 }));
+  const empty = known(udp('a', VIP, [], { nodePort: 30_053 }));
+
+  it.each([
+    ['to an endpoint that serves stays', served, flow(VIP, PORT, '10.0.0.1', TARGET_PORT), false],
+    ['to one that is gone goes', served, flow(VIP, PORT, '10.0.0.2', TARGET_PORT), true],
+    ['to another port of one that serves goes', served, flow(VIP, PORT, '10.0.0.1', TARGET_PORT + 1), true],
+    ['that was never translated goes, as there is an endpoint now', served, flow(VIP, PORT, VIP, PORT), true],
+    ['that was never translated stays while there is none', empty, flow(VIP, PORT, VIP, PORT), false],
+    ['to the last endpoint goes with it', empty, flow(VIP, PORT, '10.0.0.1', TARGET_PORT), true],
+    ['to another port of the Service’s address is not ours', served, flow(VIP, PORT + 1, '10.9.9.9', 1), false],
+    ['to another address is not ours', served, flow('10.96.0.2', PORT, '10.9.9.9', 1), false],
+    ['to a NodePort at the node goes with its endpoint', served, flow(NODE, 30_053, '10.0.0.2', TARGET_PORT), true],
+    ['to a NodePort at the node stays with its endpoint', served, flow(NODE, 30_053, '10.0.0.1', TARGET_PORT), false],
+    [
+      'through the node to that port elsewhere is not ours',
+      served,
+      flow('192.0.2.1', 30_053, '192.0.2.1', 30_053),
+      false,
+    ],
+  ] as const)('%s', (_, entrances, one, expected) => {
+    expect(stale(entrances, one)).toBe(expected);
+  });
+
+  it('is left alone where nothing changed', () => {
+    expect(stale(served, flow(VIP, PORT, '10.0.0.2', TARGET_PORT), new Set())).toBe(false);
+  });
+
+  it('to a deleted Service goes', () => {
+    const entrances = known(udp('a', VIP, ['10.0.0.1']));
+    const changed = entrances.update([], [...ownersOf(VIP)]);
+    expect(stale(entrances, flow(VIP, PORT, '10.0.0.1', TARGET_PORT), new Set(changed))).toBe(true);
+  });
+
+  it('stays where another Service has taken the entrance over with the same endpoint', () => {
+    const entrances = known(udp('a', VIP, ['10.0.0.1']));
+    const changed = entrances.update([udp('b', VIP, ['10.0.0.1'])], [...ownersOf(VIP)]);
+    expect(stale(entrances, flow(VIP, PORT, '10.0.0.1', TARGET_PORT), new Set(changed))).toBe(false);
+  });
+});
+
+/** The owner of Service `a`. */
+const ownersOf = (ip: string): readonly string[] => {
+  const { namespace, name, port } = udp('a', ip, []).port.name;
+  return [`${namespace}/${name}${port === '' ? '' : `:${port}`}/UDP`];
+};
+
+it.each([
+  ['10.96.0.1 53', { destination: '10.96.0.1', destinationPort: 53 }],
+  ['fd96::1 53', { destination: 'fd96::1', destinationPort: 53 }],
+  [':30053', { destinationPort: 30_053 }],
+])('of %s the kernel is asked by its fields', (entrance, fields) => {
+  expect(entranceFields(entrance)).toEqual(fields);
+});
