@@ -17,6 +17,7 @@ const CLONE_NEWNET = 0x40000000;
 const MAX_OUTPUT = 1 << 28;
 
 export interface Namespace {
+  readonly name: string;
   readonly nftables: Nftables;
   readonly connection: Connection;
   /** Sockets that `what` opens are in it. */
@@ -62,6 +63,7 @@ export const createNamespace = (): Namespace => {
   const folder = mkdtempSync(join(tmpdir(), 'pointsman-nft-'));
   const connection = inside(name, () => new Connection(openSocket(PROTOCOL.NETFILTER)));
   return {
+    name,
     nftables: new Nftables(connection),
     connection,
     enter: (what) => inside(name, what),

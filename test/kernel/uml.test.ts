@@ -12,7 +12,7 @@ import { describeWith, LAB_NEEDS, program, unmet } from './requires.ts';
 
 const NEEDS = [
   ...LAB_NEEDS,
-  ...['linux.uml', 'modprobe', 'iptables-legacy', 'ipset', 'ipvsadm', 'socat', 'cc'].map(program),
+  ...['linux.uml', 'modprobe', 'iptables-legacy', 'ipset', 'ipvsadm', 'conntrack', 'socat', 'cc'].map(program),
 ];
 const ROOT = new URL('../..', import.meta.url).pathname;
 const TIMEOUT_MS = 10 * 60_000;
