@@ -1,6 +1,10 @@
-/** UDP flows that outlive their endpoint, in the modes that run on any kernel; mode ipvs has its own in User Mode Linux. */
+/**
+ * UDP flows that outlive their endpoint, and session affinity, in the modes that run on any kernel; mode ipvs has its own in
+ * User Mode Linux.
+ */
 import { afterAll, beforeAll, describe } from 'vitest';
 import type { NodeProxy } from '../../src/lab/cluster.ts';
+import { addClients, affinityTest } from '../conformance/affinity.ts';
 import { udpFlowTests } from '../conformance/udp-flows.ts';
 import { type Bench, startBench } from './cluster.ts';
 import { describeWith, LAB_NEEDS, program } from './requires.ts';
@@ -13,10 +17,11 @@ const MODES = [
 
 const NEEDS = [...LAB_NEEDS, program('iptables-nft'), program('iptables-legacy')];
 
-describeWith(NEEDS, 'UDP flows', () => {
+describeWith(NEEDS, 'flows and clients', () => {
   let bench: Bench;
   beforeAll(async () => {
     bench = await startBench();
+    await addClients(bench);
   });
   afterAll(() => bench?.remove());
 
@@ -35,6 +40,7 @@ describeWith(NEEDS, 'UDP flows', () => {
       });
 
       udpFlowTests(mode, () => ({ bench, patienceMs: 1_000, first }));
+      affinityTest(mode, () => ({ bench, seconds: 3, number: first + 9 }));
     },
   );
 });

@@ -1,6 +1,7 @@
-/** UDP flows that outlive their endpoint, in mode ipvs. */
+/** UDP flows that outlive their endpoint, and session affinity, in mode ipvs. */
 import { afterAll, beforeAll } from 'vitest';
 import type { NodeProxy } from '../../src/lab/cluster.ts';
+import { addClients, affinityTest } from '../conformance/affinity.ts';
 import { udpFlowTests } from '../conformance/udp-flows.ts';
 import { type Bench, startBench } from '../kernel/cluster.ts';
 
@@ -12,6 +13,7 @@ let bench: Bench;
 let proxy: NodeProxy | undefined;
 beforeAll(async () => {
   bench = await startBench();
+  await addClients(bench);
   proxy = bench.cluster.startProxy('node1', ['--proxy-mode=ipvs', '--cluster-cidr=10.200.0.0/16,fd20::/48']);
   await proxy.said(/"ipFamily":"IPv4","fullSync":true/, START_MS);
 });
@@ -21,3 +23,4 @@ afterAll(async () => {
 });
 
 udpFlowTests('ipvs', () => ({ bench, patienceMs: PATIENCE_MS, first: 1 }));
+affinityTest('ipvs', () => ({ bench, seconds: 30, number: 10 }));
