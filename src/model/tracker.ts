@@ -7,6 +7,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { IP_FAMILIES, type IPFamily } from './address.ts';
 import { mergeSlices, readSlice, type Slice } from './endpoint.ts';
+import { type HealthCheck, healthCheckOf } from './health-checks.ts';
 import { Malformed, OBJECT_KINDS, type ObjectKind, type ObjectSink, objectKey, readMeta } from './kubernetes.ts';
 import { missingFacts, type NodeContext, type NodeFacts, type NodeOptions, nodeContext, readNode } from './node.ts';
 import { ownerOf, readService, type Service } from './service.ts';
@@ -149,6 +150,12 @@ export class Tracker implements ObjectSink {
     }
     view.dirty.clear();
     return { node, nodeChanged, services, gone };
+  }
+
+  /** What a load balancer may ask about one Service `ns/name`, as things stand; undefined when nothing. */
+  healthCheck(service: string, family: IPFamily): HealthCheck | undefined {
+    const { nodeName } = this.#options.node;
+    return healthCheckOf(this.#services.get(service), this.#slices.of(service), family, nodeName);
   }
 
   #context(family: IPFamily): NodeContext {
