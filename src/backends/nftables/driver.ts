@@ -1,16 +1,16 @@
 /** This mode's end of the kernel: reads the table, writes transactions, and follows what each frontend holds. */
 import { setTimeout as pause } from 'node:timers/promises';
-import { ERRNO } from '../../netlink/error.ts';
+import { ERRNO, NetlinkError } from '../../netlink/error.ts';
 import { type Nftables, TransactionError } from '../../nftables-json/nftables.ts';
-import type { Command, Expression } from '../../nftables-json/schema.ts';
+import type { Command, Element, Expression } from '../../nftables-json/schema.ts';
 import { type Ends, kernelError, type Watch } from './ends.ts';
-import { type Departures, departed, staleKey } from './forget.ts';
+import { type Departures, departed, staleKey, strayKey } from './forget.ts';
 import type { Held } from './members.ts';
 import { AFFINITY, declarations, type NftFamily, readSticky, stickyDeclaration, TABLE } from './names.ts';
 import { FRONTEND_PREFIX, type NftObject } from './objects.ts';
 import type { NftChange } from './plan.ts';
 import { type Found, readTable } from './read.ts';
-import { commandsOf, type Issued } from './write.ts';
+import { commandsOf, type Issued, type Written } from './write.ts';
 
 /** Kernels before 6.2 let go of a chain some time after its last use. */
 const BUSY_TRIES = 20;
@@ -35,6 +35,10 @@ export class Driver {
   #paused: Promise<unknown> = Promise.resolve();
   /** Somebody else wrote while the table was read, so what was read may not be all. */
   #isUnsure = false;
+  /** What a former life of the program had no time to forget is forgotten. */
+  #isSwept = false;
+  /** Frontends as they were before writes that failed, which may be done all the same: who left is not forgotten yet. */
+  #unforgotten = new Map<string, Held>();
 
   constructor(family: NftFamily, ends: Ends) {
     this.#family = family;
@@ -63,6 +67,11 @@ export class Driver {
         else held.set(id, own);
       }
       this.#held = held;
+      await this.#forget(this.#unforgotten);
+      this.#unforgotten = new Map();
+      if (!this.#isSwept)
+        await this.#forgetWhere((entry) => strayKey(entry, (key) => held.get(`${FRONTEND_PREFIX}${key}`)));
+      this.#isSwept = true;
       return found.objects;
     } catch (error) {
       throw kernelError(error);
@@ -93,20 +102,35 @@ export class Driver {
   async apply(changes: readonly NftChange[]): Promise<void> {
     await this.#paused;
     const { commands, held } = commandsOf(changes, this.#family, (id) => this.#held.get(id));
+    const former = this.#heldOf(held.keys());
+    try {
+      await this.#write(changes, commands, held);
+      await this.#forget(former);
+    } catch (error) {
+      for (const [id, before] of former) if (!this.#unforgotten.has(id)) this.#unforgotten.set(id, before);
+      throw error;
+    }
+  }
+
+  #heldOf(ids: Iterable<string>): ReadonlyMap<string, Held> {
+    const former = new Map<string, Held>();
+    for (const id of ids) {
+      const held = this.#held.get(id);
+      if (held !== undefined) former.set(id, held);
+    }
+    return former;
+  }
+
+  async #write(changes: readonly NftChange[], commands: readonly Issued[], held: Written['held']): Promise<void> {
     const isRemoval = changes.every(({ op }) => op === 'remove');
     await this.#run(commands, isRemoval ? BUSY_TRIES : 1);
     const isTableGone = changes.some(({ op, object }) => object.kind === 'table' && op !== 'add');
-    const former = this.#held;
     if (isTableGone) this.#held = new Map();
-    const departures = new Map<string, ReadonlySet<string>>();
     for (const [id, now] of held) {
-      const gone = isTableGone ? new Set<string>() : departed(former.get(id), now);
-      if (gone.size > 0) departures.set(id.slice(FRONTEND_PREFIX.length), gone);
       this.#touched?.add(id);
       if (now === undefined) this.#held.delete(id);
       else this.#held.set(id, now);
     }
-    if (departures.size > 0) await this.#forget(departures);
   }
 
   async #run(issued: readonly Issued[], tries: number): Promise<void> {
@@ -123,28 +147,39 @@ export class Driver {
     }
   }
 
-  /** Deletes what the affinity map says of endpoints that are gone. */
-  async #forget(departures: Departures): Promise<void> {
+  /** Deletes what the affinity map says of endpoints that are gone, of frontends that were like this. */
+  async #forget(former: ReadonlyMap<string, Held>): Promise<void> {
+    const departures = new Map<string, ReadonlySet<string>>();
+    for (const [id, before] of former) {
+      const gone = departed(before, this.#held.get(id));
+      if (gone.size > 0) departures.set(id.slice(FRONTEND_PREFIX.length), gone);
+    }
+    if (departures.size > 0) await this.#forgetThose(departures);
+  }
+
+  #forgetThose(departures: Departures): Promise<void> {
+    const isFrontend = (key: string): boolean => this.#held.has(`${FRONTEND_PREFIX}${key}`);
+    return this.#forgetWhere((entry) => staleKey(entry, departures, isFrontend));
+  }
+
+  /** Of which entries this gives the key, those are deleted. */
+  async #forgetWhere(keyOf: (entry: Element) => Expression | undefined): Promise<void> {
     const map = declarations(this.#family).find(({ name }) => name === AFFINITY);
     if (map === undefined) return;
-    const isFrontend = (key: string): boolean => this.#held.has(`${FRONTEND_PREFIX}${key}`);
     const stale: Expression[] = [];
     const reader = this.#ends.openReader();
     try {
       await reader.visit(map, (entry) => {
-        const key = staleKey(entry, departures, isFrontend);
+        const key = keyOf(entry);
         if (key !== undefined) stale.push(key);
       });
       for (let from = 0; from < stale.length; from += MAX_FORGOTTEN) {
         const keys = stale.slice(from, from + MAX_FORGOTTEN);
-        this.#delete(
-          keys.map((key) => ({
-            delete: { element: { family: this.#family, table: TABLE, name: AFFINITY, elem: [key] } },
-          })),
-        );
+        this.#delete(keys.map((key) => ({ delete: { element: { ...AFFINITY_OF[this.#family], elem: [key] } } })));
       }
     } catch (error) {
-      throw kernelError(error);
+      // with the table everybody is forgotten
+      if (!isMissing(error)) throw kernelError(error);
     } finally {
       reader.close();
     }
@@ -166,6 +201,13 @@ export class Driver {
     }
   }
 }
+
+const AFFINITY_OF = {
+  ip: { family: 'ip', table: TABLE, name: AFFINITY },
+  ip6: { family: 'ip6', table: TABLE, name: AFFINITY },
+} as const;
+
+const isMissing = (error: unknown): boolean => error instanceof NetlinkError && error.errno === ERRNO.ENOENT;
 
 /** How the elements of these commands are written. */
 const setsOf = (commands: readonly Command[], family: NftFamily) => {

@@ -13,13 +13,20 @@ export type Departures = ReadonlyMap<string, ReadonlySet<Target>>;
 
 const isSticky = ({ members }: Held): boolean => members.some(({ set }) => readSticky(set) !== undefined);
 
-const targetsOf = (held: Held | undefined): readonly Target[] => [...(held?.slots.values() ?? [])].flat();
+const targetsOf = ({ slots }: Held): readonly Target[] => [...slots.values()].flat();
 
-/** Who left between these two states of a frontend. */
+/**
+ * Who left between these two states of a frontend. Also who is left in one list and not in another: where a client may be
+ * led to goes by where it comes from, and an entry does not say that.
+ */
 export const departed = (before: Held | undefined, after: Held | undefined): ReadonlySet<Target> => {
   if (before === undefined || !isSticky(before)) return new Set();
-  const stays = new Set(after !== undefined && isSticky(after) ? targetsOf(after) : []);
-  return new Set(targetsOf(before).filter((target) => !stays.has(target)));
+  const lists = after !== undefined && isSticky(after) ? [...after.slots] : [];
+  const leaves = (name: string, targets: ReadonlySet<Target>) => (target: Target) =>
+    !targets.has(target) && before.slots.get(name)?.includes(target) !== false;
+  const left = lists.map(([name, targets]) => leaves(name, new Set(targets)));
+  const stays = new Set(lists.flatMap(([, targets]) => targets));
+  return new Set(targetsOf(before).filter((target) => !stays.has(target) || left.some((isGone) => isGone(target))));
 };
 
 const ADDRESS_FIELDS = KEY_FIELDS.service;
@@ -27,18 +34,37 @@ const ADDRESS_FIELDS = KEY_FIELDS.service;
 const parts = (value: Expression): readonly Expression[] =>
   typeof value === 'object' && 'concat' in value ? value.concat : [value];
 
-/** The bare key of an entry (client . address . protocol . port) that leads to somebody who left; undefined for others. */
+interface Entry {
+  /** client . address . protocol . port */
+  readonly key: Expression;
+  readonly frontend: string;
+  readonly target: Target;
+}
+
+const entryOf = (element: Element, isService: (key: string) => boolean): Entry => {
+  const [, data] = element as readonly [Expression, Expression];
+  const given = keyOf(element);
+  const key = typeof given === 'object' && 'elem' in given ? given.elem.val : given;
+  const [, ...to] = parts(key);
+  const service = to.slice(0, ADDRESS_FIELDS).map(formatExpression).join(' . ');
+  // an address that is no Service's is one of the node's own
+  const frontend = isService(service) ? service : to.slice(1).map(formatExpression).join(' . ');
+  return { key, frontend, target: formatExpression(data) };
+};
+
+/** The bare key of an entry that leads to somebody who left; undefined for others. */
 export const staleKey = (
-  entry: Element,
+  element: Element,
   departures: Departures,
   isFrontend: (key: string) => boolean,
 ): Expression | undefined => {
-  const [, data] = entry as readonly [Expression, Expression];
-  const key = keyOf(entry);
-  const bare = typeof key === 'object' && 'elem' in key ? key.elem.val : key;
-  const [, ...to] = parts(bare);
-  const service = to.slice(0, ADDRESS_FIELDS).map(formatExpression).join(' . ');
-  // an address that is no Service's is one of the node's own
-  const frontend = isFrontend(service) ? service : to.slice(1).map(formatExpression).join(' . ');
-  return departures.get(frontend)?.has(formatExpression(data)) === true ? bare : undefined;
+  const { key, frontend, target } = entryOf(element, (service) => isFrontend(service) || departures.has(service));
+  return departures.get(frontend)?.has(target) === true ? key : undefined;
+};
+
+/** The bare key of an entry that leads to where its frontend does not: what a former life had no time to take away. */
+export const strayKey = (element: Element, heldAt: (key: string) => Held | undefined): Expression | undefined => {
+  const { key, frontend, target } = entryOf(element, (service) => heldAt(service) !== undefined);
+  const held = heldAt(frontend);
+  return held !== undefined && isSticky(held) && targetsOf(held).includes(target) ? undefined : key;
 };
