@@ -22,7 +22,11 @@ const TABLE: Table = {
     // of backends only the table of modes: no command knows one
     {
       files: 'commands/**',
-      may: ['config/**', 'sources/**', 'backends/index.ts', 'conntrack/**', 'observe/**', 'lab/**', ...ENGINE],
+      may: [
+        ...['config/**', 'sources/**', 'backends/index.ts', 'conntrack/**', 'observe/**', 'lab/**'],
+        ...['kernel/conntrack-settings.ts', 'kernel/modules.ts', 'kernel/capabilities.ts'],
+        ...ENGINE,
+      ],
     },
 
     { files: 'config/**', may: ENGINE },

@@ -10,6 +10,8 @@ export type AnyBackend = Backend<KernelObject, unknown>;
 export interface OpenOptions {
   readonly iptablesTool: 'auto' | IptablesVariant;
   readonly ipvs: IpvsSettings;
+  /** Hears of what goes on without something that was asked for. */
+  readonly warn?: (message: string) => void;
 }
 
 export interface Opened {
@@ -29,10 +31,10 @@ interface Mode {
 const MODES: Readonly<Record<string, Mode>> = {
   iptables: {
     offline: async (family) => (await import('./iptables/index.ts')).iptablesBackend({ family }),
-    open: async ({ iptablesTool }) => {
+    open: async ({ iptablesTool, warn }) => {
       const { iptablesBackends } = await import('./iptables/index.ts');
       const tools = await findTools(iptablesTool);
-      return { backends: iptablesBackends(tools), description: describeTools(tools) };
+      return { backends: iptablesBackends(tools, warn), description: describeTools(tools) };
     },
   },
   ipvs: {

@@ -5,12 +5,9 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { type FieldPath, fallbackAt } from './fields.ts';
-import type { Settings } from './settings.ts';
+import { type Settings, settingAt } from './settings.ts';
 
 const NOT_YET = 'this version does not support it yet';
-const NO_HEALTH_SERVER = 'this version has no health server yet';
-const NO_METRICS_SERVER = 'this version has no metrics server yet';
-const KERNEL_AS_IS = 'this version leaves these kernel settings alone';
 const JSON_ONLY = 'objects are always exchanged as JSON';
 const WINDOWS = 'it is for Windows';
 const NO_MEANING = 'it has no meaning for kube-proxy either';
@@ -20,29 +17,16 @@ type Groups = 'winkernel' | 'logging.options';
 
 /** By path, or by the group that holds it. */
 const NO_EFFECT: Partial<Record<FieldPath | Groups, string>> = {
-  healthzBindAddress: NO_HEALTH_SERVER,
-  healthzPort: NO_HEALTH_SERVER,
-  metricsBindAddress: NO_METRICS_SERVER,
-  metricsPort: NO_METRICS_SERVER,
-  enableProfiling: NO_METRICS_SERVER,
-  showHiddenMetricsForVersion: NO_METRICS_SERVER,
-  bindAddressHardFail: NOT_YET,
+  enableProfiling: NOT_YET,
+  showHiddenMetricsForVersion: 'no metric is hidden',
   featureGates: NOT_YET,
   oomScoreAdj: NOT_YET,
   configSyncPeriod: NOT_YET,
-  initOnly: NOT_YET,
   version: 'the version that is reported is our own',
   'clientConnection.qps': NOT_YET,
   'clientConnection.burst': NOT_YET,
   'clientConnection.contentType': JSON_ONLY,
   'clientConnection.acceptContentTypes': JSON_ONLY,
-  'iptables.localhostNodePorts': NOT_YET,
-  'conntrack.maxPerCore': KERNEL_AS_IS,
-  'conntrack.min': KERNEL_AS_IS,
-  'conntrack.tcpEstablishedTimeout': KERNEL_AS_IS,
-  'conntrack.tcpCloseWaitTimeout': KERNEL_AS_IS,
-  'conntrack.udpTimeout': KERNEL_AS_IS,
-  'conntrack.udpStreamTimeout': KERNEL_AS_IS,
   'logging.flushFrequency': NOT_YET,
   'logging.vmodule': NOT_YET,
   'logging.options': NOT_YET,
@@ -68,10 +52,20 @@ const reasonFor = (path: string): string | undefined => {
 const isQuestion = (path: FieldPath, value: unknown): boolean =>
   path === 'version' && (value === 'true' || value === 'raw');
 
+/** Asked for in so many words, although it is the default: a mode that has them not must not be silent about it. */
+const localhostWarnings = (settings: Settings): readonly string[] => {
+  const given = settings.get('iptables.localhostNodePorts');
+  const mode = settingAt(settings, 'mode');
+  if (given?.value !== true || mode === 'iptables') return [];
+  return [`${given.name} has no effect: in mode ${mode} NodePorts do not answer on 127.0.0.1, as in kube-proxy`];
+};
+
 /** One warning for each setting that the operator changed and that does nothing, under the operator's name for it. */
-export const warningsFor = (settings: Settings): readonly string[] =>
-  [...settings].flatMap(([path, { name, value }]) => {
+export const warningsFor = (settings: Settings): readonly string[] => [
+  ...[...settings].flatMap(([path, { name, value }]) => {
     const reason = reasonFor(path);
     const isChanged = !isDeepStrictEqual(value, fallbackAt(path)) && !isQuestion(path, value);
     return reason === undefined || !isChanged ? [] : [`${name} has no effect: ${reason}`];
-  });
+  }),
+  ...localhostWarnings(settings),
+];

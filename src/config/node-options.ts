@@ -20,7 +20,10 @@ export const nodeOptions = (config: Config, nodeName: string): NodeOptions => {
     bridgeInterface: config.detectLocal.bridgeInterface,
     interfaceNamePrefix: config.detectLocal.interfaceNamePrefix,
     nodePortAddresses: config.nodePortAddresses,
+    // as in kube-proxy the other modes have none
+    localhostNodePorts: config.mode === 'iptables' && config.iptables.localhostNodePorts,
     seesLocalAddresses: config.mode === 'ipvs',
+    seesServiceCIDRs: config.mode === 'nftables',
     masqueradeBit,
     masqueradeAll,
     dropInvalid: !config.conntrack.tcpBeLiberal,

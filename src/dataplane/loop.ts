@@ -17,6 +17,15 @@ export interface WorkSource {
   take(): SyncInput;
 }
 
+/** A sync or an audit that failed as a whole. */
+export interface Failure {
+  readonly what: 'sync' | 'audit';
+  readonly message: string;
+  /** The kernel had to be read first. */
+  readonly full: boolean;
+  readonly durationMs: number;
+}
+
 export interface LoopOptions {
   readonly name: string;
   readonly minIntervalMs: number;
@@ -26,7 +35,9 @@ export interface LoopOptions {
   readonly clock?: Clock;
   readonly onSync?: (report: SyncReport) => void;
   readonly onDrift?: (drift: Drift) => void;
-  readonly onFailure?: (message: string) => void;
+  readonly onFailure?: (message: string, failure: Failure) => void;
+  /** A change waits to be written. */
+  readonly onQueued?: () => void;
   /** Hears of what others write to what is ours, where the kernel tells. */
   readonly watch?: ((onChange: () => void) => { stop(): void }) | undefined;
 }
@@ -67,7 +78,9 @@ export class Loop<O extends KernelObject, B> {
 
   /** Something changed. */
   request(): void {
-    if (this.#work.waitingFor() === undefined && this.#work.hasWork()) this.#pacer.request();
+    if (this.#work.waitingFor() !== undefined || !this.#work.hasWork()) return;
+    this.#options.onQueued?.();
+    this.#pacer.request();
   }
 
   /** How many objects others had changed since the start, all repaired. */
@@ -77,10 +90,11 @@ export class Loop<O extends KernelObject, B> {
 
   /** Looks at the kernel now instead of at the end of the sync period. */
   async audit(): Promise<void> {
+    const startedAt = this.#clock.now();
     try {
       this.#tellDrift(await this.#reconciler.audit());
     } catch (error) {
-      this.#failed('audit', error);
+      this.#failed({ what: 'audit', full: true, startedAt }, error);
       this.#unsynced = true;
       this.#pacer.request();
     }
@@ -98,6 +112,8 @@ export class Loop<O extends KernelObject, B> {
     if (this.#work.waitingFor() !== undefined) return undefined;
     const retryMs = this.#reconciler.nextRetryMs;
     if (!this.#work.hasWork() && !this.#unsynced && retryMs !== 0) return retryMs;
+    const full = this.#lastNode === undefined || this.#failures > 0;
+    const startedAt = this.#clock.now();
     const input = this.#work.hasWork() || this.#lastNode === undefined ? this.#work.take() : onlyRetry(this.#lastNode);
     this.#lastNode = input;
     this.#unsynced = true;
@@ -113,7 +129,7 @@ export class Loop<O extends KernelObject, B> {
       return this.#reconciler.nextRetryMs;
     } catch (error) {
       if (this.#stopped) return undefined;
-      this.#failed('sync', error);
+      this.#failed({ what: 'sync', full, startedAt }, error);
       this.#failures += 1;
       return Math.min(this.#options.syncPeriodMs, FIRST_RETRY_MS * 2 ** (this.#failures - 1));
     }
@@ -127,11 +143,11 @@ export class Loop<O extends KernelObject, B> {
     }, this.#options.syncPeriodMs);
   }
 
-  #failed(what: string, error: unknown): void {
+  #failed({ what, full, startedAt }: Pick<Failure, 'what' | 'full'> & { startedAt: number }, error: unknown): void {
     if (this.#stopped) return;
     const message = error instanceof Error ? error.message : String(error);
     this.#options.log.error({ ipFamily: this.#options.name, error: message }, `${what} failed, rules stay as they are`);
-    this.#options.onFailure?.(message);
+    this.#options.onFailure?.(message, { what, message, full, durationMs: this.#clock.now() - startedAt });
   }
 
   #logSync({ full, changes, durationMs, services }: SyncReport): void {

@@ -142,7 +142,9 @@ const startProxy = (
   const waiting = new Set<() => void>();
   // by env(1), as its PATH must not decide where the programs around it are found
   const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
-  const command = [process.execPath, packageFile('dist/main.js'), 'run', ...args];
+  // of this one setting a network namespace has none of its own
+  const quiet = '--conntrack-max-per-core=0';
+  const command = [process.execPath, packageFile('dist/main.js'), 'run', quiet, ...args];
   const child = lab.spawn(node, 'env', [...variables, ...command], { stdout: 'ignore', stderr: 'pipe', buffer: false });
   child.stderr?.on('data', (chunk: Buffer) => {
     log += chunk.toString();

@@ -24,9 +24,14 @@ export interface NodeContext {
   readonly zone: string;
   /** The node's own address of this family, if known. */
   readonly nodeIP: string | undefined;
+  /** Loopback is never among them. */
   readonly nodePortAddresses: NodePortAddresses;
+  /** NodePorts answer on 127.0.0.1 too. */
+  readonly nodePortsOnLoopback: boolean;
   /** Addresses of this family that the node has, without loopback; empty where nobody asks for them. */
   readonly localAddresses: readonly string[];
+  /** Networks of ClusterIPs, of this family; empty where nobody asks for them. */
+  readonly serviceCIDRs: readonly Cidr[];
   readonly localDetector: LocalDetector | undefined;
   /** One bit: packets that carry it leave with the node's address as their source. */
   readonly masqueradeMark: number;
@@ -46,8 +51,12 @@ export interface NodeOptions {
   readonly interfaceNamePrefix: string;
   /** CIDRs, or just `primary`; empty = all local addresses. */
   readonly nodePortAddresses: readonly string[];
+  /** NodePorts are to answer on 127.0.0.1 too, where `nodePortAddresses` cover it; never on ::1. */
+  readonly localhostNodePorts: boolean;
   /** Rules depend on which addresses the node has: a mode that needs to know is compiled again when they change. */
   readonly seesLocalAddresses: boolean;
+  /** The same of the networks of ClusterIPs. */
+  readonly seesServiceCIDRs: boolean;
   readonly masqueradeBit: number;
   readonly masqueradeAll: boolean;
   readonly dropInvalid: boolean;
@@ -61,6 +70,9 @@ export interface NodeFacts {
   /** InternalIPs first, then ExternalIPs. */
   readonly addresses: readonly string[];
 }
+
+/** The address by which a node speaks to itself. */
+export const LOOPBACK = '127.0.0.1';
 
 const ZONE_LABEL = 'topology.kubernetes.io/zone';
 
@@ -109,6 +121,7 @@ export const nodeContext = (
   facts: NodeFacts | undefined,
   family: IPFamily,
   interfaceAddresses: readonly string[],
+  serviceCIDRs: readonly Cidr[] = [],
 ): NodeContext => {
   const nodeIP = nodeAddress(options, facts, family);
   return {
@@ -117,7 +130,9 @@ export const nodeContext = (
     zone: facts?.zone ?? '',
     nodeIP,
     nodePortAddresses: selectNodePortAddresses(options, family, nodeIP, interfaceAddresses),
+    nodePortsOnLoopback: options.localhostNodePorts && coversLoopback(options, family),
     localAddresses: options.seesLocalAddresses ? ownAddresses(family, interfaceAddresses) : [],
+    serviceCIDRs: options.seesServiceCIDRs ? serviceCIDRs : [],
     localDetector: selectDetector(options, facts, family),
     masqueradeMark: 2 ** options.masqueradeBit,
     masqueradeAll: options.masqueradeAll,
@@ -166,9 +181,19 @@ const selectNodePortAddresses = (
   interfaceAddresses: readonly string[],
 ): NodePortAddresses => {
   if (options.nodePortAddresses.includes('primary')) return nodeIP === undefined || isLoopback(nodeIP) ? [] : [nodeIP];
-  const cidrs = options.nodePortAddresses
-    .flatMap((text) => parseCIDR(text) ?? [])
-    .filter((cidr) => cidr.family === family);
-  if (cidrs.length === 0 || cidrs.some((cidr) => cidr.prefix === 0)) return 'all';
+  const cidrs = nodePortNetworks(options, family);
+  if (cidrs === 'all') return 'all';
   return ownAddresses(family, interfaceAddresses).filter((ip) => cidrs.some((cidr) => cidrContains(cidr, ip)));
+};
+
+const nodePortNetworks = ({ nodePortAddresses }: NodeOptions, family: IPFamily): 'all' | readonly Cidr[] => {
+  const cidrs = nodePortAddresses.flatMap((text) => parseCIDR(text) ?? []).filter((cidr) => cidr.family === family);
+  return cidrs.length === 0 || cidrs.some((cidr) => cidr.prefix === 0) ? 'all' : cidrs;
+};
+
+/** Not asked of the interfaces, as a dump made elsewhere has to say the same: whoever has a loopback has this address. */
+const coversLoopback = (options: NodeOptions, family: IPFamily): boolean => {
+  if (family === 'IPv6' || options.nodePortAddresses.includes('primary')) return false;
+  const cidrs = nodePortNetworks(options, family);
+  return cidrs === 'all' || cidrs.some((cidr) => cidrContains(cidr, LOOPBACK));
 };

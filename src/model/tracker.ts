@@ -5,12 +5,13 @@
  * counted and reported; what was known of it before stays. Knows neither backends nor where events come from.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { IP_FAMILIES, type IPFamily } from './address.ts';
+import { type Cidr, IP_FAMILIES, type IPFamily } from './address.ts';
 import { mergeSlices, readSlice, type Slice } from './endpoint.ts';
 import { type HealthCheck, healthCheckOf } from './health-checks.ts';
 import { Malformed, OBJECT_KINDS, type ObjectKind, type ObjectSink, objectKey, readMeta } from './kubernetes.ts';
 import { missingFacts, type NodeContext, type NodeFacts, type NodeOptions, nodeContext, readNode } from './node.ts';
 import { ownerOf, readService, type Service } from './service.ts';
+import { networksOf, readServiceCIDR } from './service-cidr.ts';
 import { Slices } from './slices.ts';
 import { resolve, type ServiceEndpoints } from './topology.ts';
 
@@ -60,6 +61,7 @@ export class Tracker implements ObjectSink {
   readonly #families: readonly IPFamily[];
   readonly #services = new Map<string, Service>();
   readonly #slices = new Slices();
+  readonly #cidrs = new Map<string, readonly Cidr[]>();
   readonly #problems = new Map<string, Problem>();
   readonly #synced = new Set<ObjectKind>();
   readonly #views: Readonly<Record<IPFamily, FamilyView>>;
@@ -160,7 +162,7 @@ export class Tracker implements ObjectSink {
 
   #context(family: IPFamily): NodeContext {
     const addresses = this.#options.interfaceAddresses?.() ?? this.#facts?.addresses ?? [];
-    return nodeContext(this.#options.node, this.#facts, family, addresses);
+    return nodeContext(this.#options.node, this.#facts, family, addresses, networksOf(this.#cidrs.values(), family));
   }
 
   #resolve(name: string, node: NodeContext, triggeredAt: readonly number[]): readonly ServiceEndpoints[] {
@@ -194,7 +196,7 @@ export class Tracker implements ObjectSink {
     if (kind === 'Service') this.#putService(readService(object));
     else if (kind === 'EndpointSlice') this.#putSlice(readSlice(object));
     else if (kind === 'Node') this.#putNode(readNode(object));
-    else readMeta(object, kind); // ServiceCIDRs shape no rule of a mode that is built
+    else this.#putServiceCIDR(readMeta(object, kind).name, readServiceCIDR(object));
   }
 
   #putService(service: Service): void {
@@ -232,6 +234,11 @@ export class Tracker implements ObjectSink {
     this.#endpointsChanged(slice, () => []);
   }
 
+  #putServiceCIDR(name: string, cidrs: readonly Cidr[]): void {
+    this.#cidrs.set(name, cidrs);
+    this.refreshNode();
+  }
+
   #putNode(facts: NodeFacts): void {
     if (facts.name !== this.#options.node.nodeName || isDeepStrictEqual(this.#facts, facts)) return;
     this.#facts = facts;
@@ -247,6 +254,8 @@ export class Tracker implements ObjectSink {
     } else if (kind === 'EndpointSlice') {
       const slice = this.#slices.remove(key);
       if (slice !== undefined) this.#endpointsGone(slice);
+    } else if (kind === 'ServiceCIDR' && this.#cidrs.delete(key)) {
+      this.refreshNode();
     }
     // A Node that is deleted keeps what was known of it: the machine is still there (kube-proxy does the same).
   }
@@ -254,6 +263,7 @@ export class Tracker implements ObjectSink {
   #keys(kind: ObjectKind): readonly string[] {
     if (kind === 'Service') return [...this.#services.keys()];
     if (kind === 'EndpointSlice') return this.#slices.keys();
+    if (kind === 'ServiceCIDR') return [...this.#cidrs.keys()];
     return [];
   }
 

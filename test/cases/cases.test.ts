@@ -9,7 +9,7 @@ import { describe, expect, it } from 'vitest';
 import { removeAll } from '../../src/dataplane/cleanup.ts';
 import { diff } from '../../src/dataplane/desired.ts';
 import { IP_FAMILIES, type IPFamily } from '../../src/model/address.ts';
-import { FAULTS, type FaultName, newKernels, objectsIn } from './memory-backend.ts';
+import { FAULTS, type FaultName, leftKernels, objectsIn } from './memory-backend.ts';
 import { type Page, readPages, type Step } from './page.ts';
 import {
   backendsOf,
@@ -50,10 +50,10 @@ const playStep = async (
   node: Node,
   written: Set<string>,
 ): Promise<Outcome> => {
-  const before = objectsIn(node.kernels[family]);
+  const before = objectsIn(node.kernels[family], family);
   written.clear();
   await node.program.syncFamily(family);
-  const after = objectsIn(node.kernels[family]);
+  const after = objectsIn(node.kernels[family], family);
   const changes = diff(before, after);
   const signs = { add: '+', replace: '~', remove: '-' } as const;
   const lines = changes.map(({ op, object }) => ({ id: object.id, line: `${signs[op]} ${object.id}` }));
@@ -95,7 +95,7 @@ describe.each(PAGES.map((page) => [`${page.name}: ${page.title}`, page] as const
     await expect(outputText(page, outcomes)).toMatchFileSnapshot(`${page.name}.iptables.txt`);
     const backends = backendsOf(node.kernels);
     for (const family of IP_FAMILIES) await removeAll(backends[family], new AbortController().signal);
-    expect(stateOf(node.kernels), 'after clean-up').toEqual(stateOf(newKernels()));
+    expect(stateOf(node.kernels), 'after clean-up').toEqual(stateOf(leftKernels(node.kernels)));
   });
 
   const faults = Object.keys(FAULTS) as readonly FaultName[];

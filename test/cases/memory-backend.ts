@@ -1,8 +1,9 @@
 /** The iptables backend over an iptables in memory, which fails when it is told to. */
 import { iptablesBackend } from '../../src/backends/iptables/index.ts';
+import { Listing } from '../../src/backends/iptables/listing.ts';
 import type { Wish } from '../../src/backends/iptables/objects.ts';
-import { SaveParser } from '../../src/backends/xtables/parse.ts';
-import type { RestoreInput } from '../../src/backends/xtables/restore.ts';
+import type { Payload } from '../../src/backends/iptables/plan.ts';
+import { sysctl } from '../../src/backends/xtables/sysctl.ts';
 import { type Backend, KernelError } from '../../src/dataplane/contract.ts';
 import type { IPFamily } from '../../src/model/address.ts';
 import { MemoryIptables } from './memory-iptables.ts';
@@ -20,14 +21,25 @@ COMMIT
 COMMIT
 `;
 
+/** What of ours stays on such a node when the program leaves, if NodePorts answered on loopback. */
+const LEFT = `*filter
+-I KUBE-FIREWALL ! -s 127.0.0.0/8 -d 127.0.0.0/8 -m comment --comment "block incoming localnet connections" -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP
+-I OUTPUT -j KUBE-FIREWALL
+COMMIT
+`;
+
 export type Kernels = Readonly<Record<IPFamily, MemoryIptables>>;
 
 export const newKernels = (): Kernels => ({ IPv4: new MemoryIptables(FOREIGN), IPv6: new MemoryIptables(FOREIGN) });
 
-export const objectsIn = (kernel: MemoryIptables): ReadonlyMap<string, Wish> => {
-  const parser = new SaveParser();
-  for (const line of kernel.save().split('\n')) parser.push(line);
-  return parser.objects;
+export const leftKernels = ({ IPv4 }: Kernels): Kernels =>
+  IPv4.settings.size === 0 ? newKernels() : { ...newKernels(), IPv4: new MemoryIptables(FOREIGN + LEFT) };
+
+export const objectsIn = (kernel: MemoryIptables, family: IPFamily): ReadonlyMap<string, Wish> => {
+  const listing = new Listing(family);
+  for (const line of kernel.save().split('\n')) listing.push(line);
+  const settings = [...kernel.settings].map(([path, value]) => sysctl(path, Number(value)));
+  return new Map<string, Wish>([...listing.objects, ...settings.map((object) => [object.id, object] as const)]);
 };
 
 const firstTable = (text: string): string => `${text.slice(0, text.indexOf('COMMIT\n'))}COMMIT\n`;
@@ -62,13 +74,17 @@ export const memoryBackend = (
   family: IPFamily,
   kernel: MemoryIptables,
   { faultOf, onWrite }: MemoryBackendOptions = {},
-): Backend<Wish, RestoreInput> => ({
+): Backend<Wish, Payload> => ({
   ...iptablesBackend({ family }),
-  read: async () => objectsIn(kernel),
+  read: async () => objectsIn(kernel, family),
   apply: async ({ payload, ids }) => {
-    const fault = faultOf?.();
-    if (fault !== undefined) throw FAULTS[fault](kernel, payload.text);
+    if ('settings' in payload) {
+      for (const { path, content } of payload.settings) kernel.settings.set(path, content);
+    } else {
+      const fault = faultOf?.();
+      if (fault !== undefined) throw FAULTS[fault](kernel, payload.text);
+      kernel.restore(payload.text);
+    }
     onWrite?.(ids);
-    kernel.restore(payload.text);
   },
 });

@@ -30,6 +30,8 @@ export class MemoryIptables {
   readonly #tables: Map<string, Chains>;
   /** Inputs taken, whole. */
   restores = 0;
+  /** Kernel settings, by path. */
+  readonly settings = new Map<string, string>();
 
   /** A host on which nobody has been yet, or one with what `foreign` writes there. */
   constructor(foreign = '') {
@@ -88,7 +90,12 @@ const execute = (chains: Chains, builtIn: readonly string[], text: string, line:
     chains.set(declared, []);
     return;
   }
-  const [, operation, name = '', rule = ''] = /^-([AIDX]) (\S+)(?: (.*))?$/.exec(text) ?? [];
+  const [, operation, name = '', rule = ''] = /^-([AIDXN]) (\S+)(?: (.*))?$/.exec(text) ?? [];
+  if (operation === 'N') {
+    if (chains.has(name)) refuse(`chain ${name} exists already`, line);
+    chains.set(name, []);
+    return;
+  }
   const rules = chains.get(name) ?? refuse(`no chain ${name}`, line);
   if (operation === 'A' || operation === 'I') {
     checkTarget(chains, rule, line);

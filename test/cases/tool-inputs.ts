@@ -21,6 +21,7 @@ const A_IN_USE = nat(chain('KUBE-A'), '-A OUTPUT -j KUBE-A');
 export const TOOL_INPUTS: readonly ToolInput[] = [
   taken('a declared chain is there, and empty', '', nat(chain('KUBE-A'))),
   taken('a chain that is declared again is emptied', A, nat(chain('KUBE-A'), '-A KUBE-A -s 10.0.0.3/32 -j RETURN')),
+  taken('a chain that is made is there, and empty', '', nat('-N KUBE-A', '-I KUBE-A -s 10.0.0.1/32 -j RETURN')),
   taken('what is not named stays', A, nat(chain('KUBE-B'))),
   taken('a chain that is declared and ended is gone', A, nat(chain('KUBE-A'), '-X KUBE-A')),
   taken('the same of a chain that was not there', '', nat(chain('KUBE-A'), '-X KUBE-A')),
@@ -48,6 +49,7 @@ export const TOOL_INPUTS: readonly ToolInput[] = [
     nat(chain('KUBE-A'), `-A KUBE-A -m comment --comment ${'a'.repeat(256)}`),
   ),
   refused('a jump to a chain that is not there', '', nat(chain('KUBE-A'), '-A KUBE-A -j KUBE-B')),
+  refused('a chain that is made again, which is left as it was', A, nat('-N KUBE-A')),
   refused('a rule in a chain that is not there', '', nat('-A KUBE-A -j RETURN')),
   refused('the end of a chain that others lead to', A_IN_USE, nat(chain('KUBE-A'), '-X KUBE-A')),
   refused('the end of a chain with rules', A, nat('-X KUBE-A')),

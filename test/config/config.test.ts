@@ -109,7 +109,9 @@ describe('nodeOptions', () => {
       bridgeInterface: 'cni0',
       interfaceNamePrefix: 'veth',
       nodePortAddresses: ['10.0.0.0/8'],
+      localhostNodePorts: true,
       seesLocalAddresses: false,
+      seesServiceCIDRs: false,
       masqueradeBit: 3,
       masqueradeAll: true,
       dropInvalid: false,
@@ -129,6 +131,14 @@ describe('nodeOptions', () => {
     expect(await of('iptables')).toEqual([1, true]);
     expect(await of('ipvs')).toEqual([1, true]);
     expect(await of('nftables')).toEqual([2, false]);
+  });
+
+  it('asks for NodePorts on localhost in mode iptables only, and not where they are off', async () => {
+    const of = async (...argv: readonly string[]) => nodeOptions(await load(...argv), 'n').localhostNodePorts;
+    expect(await of()).toBe(true);
+    expect(await of('--iptables-localhost-nodeports=false')).toBe(false);
+    expect(await of('--proxy-mode=ipvs')).toBe(false);
+    expect(await of('--proxy-mode=nftables', '--iptables-localhost-nodeports')).toBe(false);
   });
 
   it('asks for primary NodePorts with nftables', async () => {

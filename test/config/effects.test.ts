@@ -11,11 +11,6 @@ describe('settings without effect', () => {
   });
 
   it.each([
-    '--healthz-bind-address=1.1.1.1:1',
-    '--healthz-port=0',
-    '--metrics-bind-address=1.1.1.1:1',
-    '--metrics-port=0',
-    '--bind-address-hard-fail',
     '--profiling',
     '--show-hidden-metrics-for-version=1.35',
     '--feature-gates=A=true',
@@ -24,15 +19,7 @@ describe('settings without effect', () => {
     '--kube-api-qps=7',
     '--kube-api-burst=7',
     '--config-sync-period=1m',
-    '--init-only',
     '--version=v1.2.3',
-    '--iptables-localhost-nodeports=false',
-    '--conntrack-max-per-core=0',
-    '--conntrack-min=0',
-    '--conntrack-tcp-timeout-established=0',
-    '--conntrack-tcp-timeout-close-wait=0',
-    '--conntrack-udp-timeout=1s',
-    '--conntrack-udp-timeout-stream=1s',
     '--vmodule=a=1',
     '--log-flush-frequency=1s',
     '--log-text-split-stream',
@@ -58,6 +45,16 @@ describe('settings without effect', () => {
     expect(names((await loadFile(`${body}\n`)).warnings)).toEqual(expected);
   });
 
+  it.each(['ipvs', 'nftables'])('NodePorts on localhost are named in mode %s, if asked for', async (mode) => {
+    const of = async (...argv: readonly string[]) => (await loadLine([`--proxy-mode=${mode}`, ...argv])).warnings;
+    expect(await of()).toEqual([]);
+    expect(await of('--iptables-localhost-nodeports=false')).toEqual([]);
+    const reason = `has no effect: in mode ${mode} NodePorts do not answer on 127.0.0.1, as in kube-proxy`;
+    expect(await of('--iptables-localhost-nodeports')).toEqual([`--iptables-localhost-nodeports ${reason}`]);
+    const file = await loadFile(`mode: ${mode}\niptables: {localhostNodePorts: true}\n`);
+    expect(file.warnings).toEqual([`iptables.localhostNodePorts ${reason}`]);
+  });
+
   it('a setting given at its default is not named', async () => {
     const { warnings } = await loadLine([
       ...['--oom-score-adj=-999', '--healthz-bind-address=0.0.0.0:10256', '--profiling=false'],
@@ -79,7 +76,7 @@ describe('settings with effect are not named', () => {
       ],
       ...['--detect-local-mode=BridgeInterface', '--pod-bridge-interface=b', '--pod-interface-name-prefix=p'],
       ...['--cluster-cidr=10.0.0.0/8', '--nodeport-addresses=primary', '--conntrack-tcp-be-liberal'],
-      ...['--logging-format=json', '-v=4', '--cleanup', '--write-config-to=/w'],
+      ...['--logging-format=json', '-v=4', '--cleanup', '--init-only', '--write-config-to=/w'],
       ...[
         '--ipvs-sync-period=7s',
         '--ipvs-min-sync-period=7s',
@@ -87,6 +84,11 @@ describe('settings with effect are not named', () => {
         '--ipvs-exclude-cidrs=10.0.0.0/8',
       ],
       ...['--ipvs-strict-arp', '--ipvs-tcp-timeout=7s', '--ipvs-tcpfin-timeout=7s', '--ipvs-udp-timeout=7s'],
+      ...['--iptables-localhost-nodeports=false', '--conntrack-max-per-core=0', '--conntrack-min=0'],
+      ...['--conntrack-tcp-timeout-established=0', '--conntrack-tcp-timeout-close-wait=0'],
+      ...['--conntrack-udp-timeout=1s', '--conntrack-udp-timeout-stream=1s'],
+      ...['--healthz-bind-address=1.1.1.1:1', '--healthz-port=0', '--metrics-bind-address=1.1.1.1:1'],
+      ...['--metrics-port=0', '--bind-address-hard-fail'],
       ...['--source=files:/d', '--iptables-tool=nft', '--dry-run'],
     ]);
     expect(warnings).toEqual([]);

@@ -18,6 +18,7 @@ import { life } from '../sequences/random.ts';
 import { LIVES, liveThrough } from '../sequences/real.ts';
 import { createNamespace, NAMESPACE_NEEDS, type Namespace } from './nft-namespace.ts';
 import { describeWith, program } from './requires.ts';
+import { settingsIn } from './settings-in.ts';
 
 const MINUTES = 300_000;
 const PROGRAMS = ['iptables-nft', 'ip6tables-nft'].flatMap((name) =>
@@ -64,7 +65,8 @@ describeWith([...NAMESPACE_NEEDS, program('iptables-nft')], 'random lives on a r
       IPv4: join(folder, 'iptables-nft'),
       IPv6: join(folder, 'ip6tables-nft'),
     };
-    return both((family) => iptablesBackend({ family, tools }));
+    const sysctls = settingsIn(namespace.name);
+    return both((family) => iptablesBackend({ family, tools, sysctls }));
   };
 
   it.each([

@@ -170,6 +170,30 @@ describe('addresses on which NodePorts answer', () => {
   });
 });
 
+describe('NodePorts on loopback', () => {
+  it.each([
+    ['all addresses', [], true],
+    ['one address', ['10.250.0.0/24'], false],
+    ['one address, and loopback', ['10.250.0.0/24', '127.0.0.0/8'], true],
+    ['the address of loopback itself', ['127.0.0.1/32'], true],
+    ['another one', ['127.0.0.2/32'], false],
+    ['a CIDR that is everything', ['10.250.0.0/24', '0.0.0.0/0'], true],
+    ['the other family only', ['fd50::/64'], true],
+    ['loopback of the other family', ['10.250.0.0/24', '::1/128'], false],
+    ['primary', ['primary'], false],
+  ] as const)('with %s', (_, nodePortAddresses, expected) => {
+    const options = { nodePortAddresses, localhostNodePorts: true };
+    expect(context(options).nodePortsOnLoopback).toBe(expected);
+    expect(context(options, DUAL, 'IPv6').nodePortsOnLoopback).toBe(false);
+    expect(context({ nodePortAddresses }).nodePortsOnLoopback).toBe(false);
+  });
+
+  it('do not depend on what the interfaces are said to have', () => {
+    const options = { ...NODE_OPTIONS, localhostNodePorts: true, nodePortAddresses: ['127.0.0.0/8'] };
+    expect(nodeContext(options, DUAL, 'IPv4', []).nodePortsOnLoopback).toBe(true);
+  });
+});
+
 describe('a context', () => {
   it('has the options as they are, and the mark as a number', () => {
     expect(context({ masqueradeBit: 31, masqueradeAll: true, dropInvalid: false })).toMatchObject({

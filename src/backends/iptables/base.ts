@@ -1,11 +1,12 @@
 /** What the node needs whatever its Services: jumps from the built-in chains, masquerading, forwarding. Pure. */
 import type { Fragment } from '../../dataplane/contract.ts';
-import type { NodeContext } from '../../model/node.ts';
+import { LOOPBACK, type NodeContext } from '../../model/node.ts';
 import { forwardMarked, markMasquerade, masquerade } from '../xtables/masquerade.ts';
-import { FORWARD, MARK_MASQ, POSTROUTING, PROXY_FIREWALL, SERVICES, type Table } from '../xtables/names.ts';
+import { FIREWALL, FORWARD, MARK_MASQ, POSTROUTING, PROXY_FIREWALL, SERVICES, type Table } from '../xtables/names.ts';
 import { chain, jump, targetOf } from '../xtables/objects.ts';
 import type { JumpRank } from '../xtables/restore.ts';
 import { hostCidr, loopback, NEW, rule, TO_LOCAL } from '../xtables/rule.ts';
+import { localhostObjects } from './localhost.ts';
 import { EXTERNAL_SERVICES, NODEPORTS } from './names.ts';
 import { trunk, type Wish } from './objects.ts';
 
@@ -25,9 +26,17 @@ const JUMPS: readonly (readonly [Table, string, string])[] = [
   ['nat', 'POSTROUTING', `-j ${POSTROUTING}`],
 ];
 
+/** Shared with the kubelet, and only where they are wanted: on top of all others. */
+const SHARED_JUMPS: typeof JUMPS = [
+  ['filter', 'INPUT', `-j ${FIREWALL}`],
+  ['filter', 'OUTPUT', `-j ${FIREWALL}`],
+];
+
+const RANKED = [...JUMPS, ...SHARED_JUMPS];
+
 /** Jumps with a higher rank are put on top later. */
 export const jumpRank: JumpRank = ({ table, chain: from, rule: text }) =>
-  JUMPS.findIndex(([t, c, r]) => t === table && c === from && r.endsWith(`-j ${targetOf(text)}`));
+  RANKED.findIndex(([t, c, r]) => t === table && c === from && r.endsWith(`-j ${targetOf(text)}`));
 
 export const base = (node: NodeContext): Fragment<Wish> => ({
   owner: 'base',
@@ -43,6 +52,7 @@ export const base = (node: NodeContext): Fragment<Wish> => ({
     trunk('filter', EXTERNAL_SERVICES, []),
     trunk('filter', NODEPORTS, []),
     trunk('filter', PROXY_FIREWALL, []),
+    ...localhostObjects(node),
   ],
 });
 
@@ -55,11 +65,13 @@ const forward = (node: NodeContext): readonly string[] => [
   ...forwardMarked(node),
 ];
 
-/** Loopback is left out: a packet that goes to 127.0.0.1 cannot leave the node with that source (route_localnet). */
-const toNodePorts = ({ family, nodePortAddresses }: NodeContext): readonly string[] => {
+/** Without localhost.ts loopback is left out: a packet that goes there cannot leave the node with that source. */
+const toNodePorts = ({ family, nodePortAddresses, nodePortsOnLoopback }: NodeContext): readonly string[] => {
   const comment = 'kubernetes: node ports';
   if (nodePortAddresses === 'all') {
-    return [rule({ destination: `! ${loopback(family)}`, comment, matches: [TO_LOCAL] }, NODEPORTS)];
+    const where = nodePortsOnLoopback ? {} : { destination: `! ${loopback(family)}` };
+    return [rule({ ...where, comment, matches: [TO_LOCAL] }, NODEPORTS)];
   }
-  return nodePortAddresses.map((ip) => rule({ destination: hostCidr(ip), comment }, NODEPORTS));
+  const addresses = [...nodePortAddresses, ...(nodePortsOnLoopback ? [LOOPBACK] : [])];
+  return addresses.map((ip) => rule({ destination: hostCidr(ip), comment }, NODEPORTS));
 };

@@ -1,22 +1,27 @@
 /**
  * The iptables backend: the engine's contract over iptables-save and iptables-restore.
  *
- * Kernel objects are our chains (each with its whole list of rules) and the jumps in built-in chains. What Services want
- * are chains and frontends; the dispatch tree turns frontends into chains.
+ * Kernel objects are our chains (each with its whole list of rules), the jumps in built-in chains, and for NodePorts on
+ * loopback a guard that we share with the kubelet and a kernel setting. What Services want are chains and frontends; the
+ * dispatch tree turns frontends into chains.
  */
-import type { Backend, Change } from '../../dataplane/contract.ts';
+import type { Backend, Section } from '../../dataplane/contract.ts';
 import type { IptablesTools } from '../../kernel/iptables.ts';
+import { PROC_SYS, type Sysctls } from '../../kernel/sysctl.ts';
 import { IP_FAMILIES, type IPFamily } from '../../model/address.ts';
-import { readRules, writeRules } from '../xtables/driver.ts';
-import { type Chain, formatRule, type Jump } from '../xtables/objects.ts';
+import { listRules, writeRules } from '../xtables/driver.ts';
+import { formatRule } from '../xtables/objects.ts';
 import { printRules } from '../xtables/print.ts';
 import type { RestoreInput } from '../xtables/restore.ts';
+import { formatSysctl } from '../xtables/sysctl.ts';
 import { atOnce, type InTurn, oneAtATime } from '../xtables/turns.ts';
 import { base, jumpRank } from './base.ts';
 import { compile } from './compile.ts';
 import { Dispatch } from './dispatch.ts';
-import type { Wish } from './objects.ts';
-import { plan } from './plan.ts';
+import { Listing } from './listing.ts';
+import type { Held, Wish } from './objects.ts';
+import { type Payload, plan } from './plan.ts';
+import { Settings } from './settings.ts';
 
 /** The nf_tables tool is quadratic in the size of one restore; the legacy tool copies the whole table for each. */
 const MAX_RULES = { nft: 4_000, legacy: 60_000 } as const;
@@ -30,6 +35,10 @@ export interface IptablesOptions {
   readonly family: IPFamily;
   /** Undefined where nothing is ever read or written (a dump). */
   readonly tools?: IptablesTools;
+  /** Undefined where no kernel setting is ever read or written. */
+  readonly sysctls?: Sysctls;
+  /** Hears of what is done without. */
+  readonly warn?: (message: string) => void;
   /** When the tools run. */
   readonly inTurn?: InTurn;
   /** Hears of every restore, for counting. */
@@ -41,45 +50,67 @@ export interface IptablesOptions {
  * ruleset, which all families share: under a stream of writes a look at the kernel would take a whole core and never end
  * (iptables 1.8.9). So there the tools run one at a time.
  */
-export const iptablesBackends = (tools: IptablesTools): ReadonlyMap<IPFamily, Backend<Wish, RestoreInput>> => {
+export const iptablesBackends = (
+  tools: IptablesTools,
+  warn: (message: string) => void = toStderr,
+): ReadonlyMap<IPFamily, Backend<Wish, Payload>> => {
   const inTurn = tools.variant === 'nft' ? oneAtATime() : atOnce;
-  return new Map(IP_FAMILIES.map((family) => [family, iptablesBackend({ family, tools, inTurn })]));
+  const common = { tools, inTurn, sysctls: PROC_SYS, warn };
+  return new Map(IP_FAMILIES.map((family) => [family, iptablesBackend({ family, ...common })]));
 };
+
+const toStderr = (message: string): void => process.emitWarning(message);
 
 export const iptablesBackend = ({
   family,
   tools,
+  sysctls,
+  warn = toStderr,
   inTurn = atOnce,
   onRestore,
-}: IptablesOptions): Backend<Wish, RestoreInput> => {
+}: IptablesOptions): Backend<Wish, Payload> => {
   const tool = tools?.[family] ?? 'iptables';
   const variant = tools?.variant ?? 'nft';
+  // IPv6 wants none
+  const settings = sysctls === undefined || family === 'IPv6' ? undefined : new Settings(sysctls, warn);
   return {
     mode: 'iptables',
     groupSize: GROUP_SIZE[variant],
     base,
     compile,
     arranger: () => new Dispatch(family === 'IPv4' ? 32 : 128),
-    plan: (changes) => plan(changes.filter(isOfKernel), MAX_RULES[variant]),
+    plan: (changes) => plan(changes, MAX_RULES[variant]),
     format,
-    print: (sections) => [{ tool: 'iptables', text: printRules(sections, jumpRank) }],
-    read: () => inTurn(() => readRules(tool)),
+    print: (sections) => [{ tool: 'iptables', text: printSettings(sections) + printRules(sections, jumpRank) }],
+    read: async () => {
+      const listing = new Listing(family);
+      await inTurn(() => listRules(tool, (line) => listing.push(line)));
+      const set = (await settings?.read()) ?? [];
+      return new Map<string, Held>([...listing.objects, ...set.map((object) => [object.id, object] as const)]);
+    },
     apply: async ({ payload }) => {
+      if ('settings' in payload) return settings?.write(payload.settings);
       onRestore?.(payload);
       await inTurn(() => writeRules(tool, payload));
     },
   };
 };
 
-/** By now frontends and trunks have become chains. */
-const isOfKernel = (change: Change<Wish>): change is Change<Chain | Jump> =>
-  change.object.kind === 'chain' || change.object.kind === 'jump';
+/** The tool has no word for them. */
+const printSettings = (sections: readonly Section<Wish>[]): string =>
+  sections
+    .flatMap(({ objects }) => objects)
+    .flatMap((object) => (object.kind === 'sysctl' ? [`# kernel setting: ${formatSysctl(object)}\n`] : []))
+    .join('');
 
 const format = (object: Wish): string => {
   switch (object.kind) {
     case 'chain':
     case 'jump':
+    case 'shared-chain':
       return formatRule(object);
+    case 'sysctl':
+      return formatSysctl(object);
     case 'trunk':
       return object.rules.map((rule) => `-A ${object.chain} ${rule}`).join('\n');
     case 'frontend':

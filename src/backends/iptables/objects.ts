@@ -2,7 +2,8 @@
 import type { KernelObject } from '../../dataplane/contract.ts';
 import type { Protocol } from '../../model/kubernetes.ts';
 import type { Table } from '../xtables/names.ts';
-import { type Chain, chainId, type Jump } from '../xtables/objects.ts';
+import { type Chain, chainId, type Jump, type SharedChain } from '../xtables/objects.ts';
+import type { Sysctl } from '../xtables/sysctl.ts';
 
 /** Where a packet must be going for a line to count: an address and port, or a port on any address of the node. */
 export interface Destination {
@@ -33,8 +34,11 @@ export interface Trunk extends KernelObject {
   readonly rules: readonly string[];
 }
 
+/** What the kernel holds. */
+export type Held = Chain | Jump | SharedChain | Sysctl;
+
 /** What owners want; frontends and trunks become chains. */
-export type Wish = Chain | Jump | Frontend | Trunk;
+export type Wish = Held | Frontend | Trunk;
 
 export const frontend = (id: string, lines: readonly Line[]): Frontend => ({
   kind: 'frontend',

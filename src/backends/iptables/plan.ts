@@ -6,16 +6,34 @@
  * quadratic (20 s for 5,000 Services × 5 endpoints, 87 % of it string comparison): pieces of some thousand rules, each
  * with chains sorted and with the chains that its rules lead to, take 1.5 s in all (iptables 1.8.9).
  */
-import type { Batch } from '../../dataplane/contract.ts';
+import type { Batch, Change } from '../../dataplane/contract.ts';
 import { MARK_MASQ } from '../xtables/names.ts';
 import { chainId, targetOf } from '../xtables/objects.ts';
 import { type RestoreInput, type RuleChange, restoreInput } from '../xtables/restore.ts';
+import type { Sysctl } from '../xtables/sysctl.ts';
 import { jumpRank } from './base.ts';
+import type { Wish } from './objects.ts';
+
+/** Input of the tool, or kernel settings to be written. */
+export type Payload = RestoreInput | { readonly settings: readonly Sysctl[] };
 
 /** Chains of one Service. A tree's chain is none, whose name has a prefix or `by-` where these have their hash. */
 const OF_A_SERVICE = /^KUBE-(?:SVC|SVL|FW|EXT|SEP)-[A-Z2-7]{16}$/;
 
-export const plan = (changes: readonly RuleChange[], maxRules: number): readonly Batch<RestoreInput>[] => {
+/** Settings come last: what guards against them is among the rules. They are never taken back. */
+export const plan = (changes: readonly Change<Wish>[], maxRules: number): readonly Batch<Payload>[] => {
+  const settings = changes.flatMap(({ object }) => (object.kind === 'sysctl' ? [object] : []));
+  const written = settings.length === 0 ? [] : [{ payload: { settings }, ids: settings.map(({ id }) => id) }];
+  return [...planRules(changes.filter(isOfRules), maxRules), ...written];
+};
+
+/** By now frontends and trunks have become chains. */
+const isOfRules = (change: Change<Wish>): change is RuleChange => {
+  const { kind } = change.object;
+  return kind === 'chain' || kind === 'jump' || kind === 'shared-chain';
+};
+
+export const planRules = (changes: readonly RuleChange[], maxRules: number): readonly Batch<RestoreInput>[] => {
   const total = changes.reduce((sum, change) => sum + weight(change), 0);
   if (total <= maxRules) return changes.length === 0 ? [] : [batch(changes)];
   const kept = changes.filter(({ op }) => op !== 'remove');
@@ -31,7 +49,7 @@ export const plan = (changes: readonly RuleChange[], maxRules: number): readonly
 };
 
 const weight = ({ op, object }: RuleChange): number =>
-  op === 'remove' || object.kind === 'jump' ? 1 : 1 + object.rules.length;
+  op === 'remove' || object.kind !== 'chain' ? 1 : 1 + object.rules.length;
 
 /** Chains of Services, and the one that all of these lead to: dispatch chains and jumps refer to them, never they to those. */
 const isBelowDispatch = ({ object }: RuleChange): boolean =>
@@ -56,13 +74,13 @@ const groupByReference = (changes: readonly RuleChange[]): readonly (readonly Ru
 };
 
 const references = ({ object }: RuleChange): readonly string[] =>
-  object.kind === 'jump'
-    ? []
-    : object.rules.flatMap((text) => targetOf(text) ?? []).map((t) => chainId(object.table, t));
+  object.kind === 'chain'
+    ? object.rules.flatMap((text) => targetOf(text) ?? []).map((t) => chainId(object.table, t))
+    : [];
 
 /** Higher ranks refer to lower ones. */
 const rank = ({ object }: RuleChange): number => {
-  if (object.kind === 'jump') return 9;
+  if (object.kind !== 'chain') return 9;
   if (object.name === MARK_MASQ) return -1;
   if (!OF_A_SERVICE.test(object.name)) return 5;
   return ['KUBE-SEP', 'KUBE-SVC', 'KUBE-SVL', 'KUBE-EXT', 'KUBE-FW-'].indexOf(object.name.slice(0, 8));

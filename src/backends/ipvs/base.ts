@@ -6,6 +6,7 @@ import { FORWARD, MARK_MASQ, POSTROUTING, PROXY_FIREWALL, SERVICES } from '../xt
 import { type Chain, chain, type Jump, jump } from '../xtables/objects.ts';
 import type { JumpRank } from '../xtables/restore.ts';
 import { FROM_LOCAL, fromPod, loopback, NEW, rejectTarget, rule, TO_LOCAL } from '../xtables/rule.ts';
+import { sysctl } from '../xtables/sysctl.ts';
 import {
   IPVS_FILTER,
   IPVS_MARK,
@@ -18,7 +19,7 @@ import {
   setDefinition,
   setName,
 } from './names.ts';
-import { device, ipSet, ipvsTimeouts, sysctl, type Wish } from './objects.ts';
+import { device, ipSet, ipvsTimeouts, type Wish } from './objects.ts';
 import type { IpvsSettings } from './settings.ts';
 
 /** In the order in which they are put on top. */

@@ -42,6 +42,9 @@ export const compile = (service: ServiceEndpoints, node: NodeContext, settings: 
   const { port } = service;
   const subject = { service, node, settings: serviceSettings(port, settings) };
   const isLocal = port.externalPolicyLocal ? '-LOCAL' : '';
+  const vips = port.loadBalancerVIPs.filter((ip) => ip !== port.clusterIP);
+  // one frontend an address: an external IP that is also a VIP is guarded by the source ranges
+  const externalIPs = port.externalIPs.filter((ip) => ip !== port.clusterIP && !vips.includes(ip));
   return {
     owner: ownerOf(port.name),
     since: port.createdAt,
@@ -49,11 +52,11 @@ export const compile = (service: ServiceEndpoints, node: NodeContext, settings: 
     objects: [
       ...bound(port.clusterIP, node),
       ...clusterIP(subject),
-      ...port.externalIPs.flatMap((ip) => [
+      ...externalIPs.flatMap((ip) => [
         ...bound(ip, node),
         ...vip(subject, ip, [entryOf(subject, `EXTERNAL-IP${isLocal}`, ip)]),
       ]),
-      ...port.loadBalancerVIPs.flatMap((ip) => [...bound(ip, node), ...vip(subject, ip, balancerEntries(subject, ip))]),
+      ...vips.flatMap((ip) => [...bound(ip, node), ...vip(subject, ip, balancerEntries(subject, ip))]),
       ...(port.nodePort === 0 ? [] : nodePort(subject)),
       ...(port.healthCheckNodePort === 0 ? [] : [healthCheck(port)]),
       ...loopBack(service, node),

@@ -1,11 +1,11 @@
 /** The kernel's ends that this mode talks to: IPVS, sets, links. Both IP families share them. */
 import { Ipvs } from '../../ipvs-netlink/ipvs.ts';
 import { runTool } from '../../kernel/host.ts';
+import { PROC_SYS, type Sysctls } from '../../kernel/sysctl.ts';
 import { Connection } from '../../netlink/connection.ts';
 import { ERRNO, NetlinkError } from '../../netlink/error.ts';
 import { type SetDefinition, typeRevision } from '../../netlink/ipset.ts';
 import { openSocket, PROTOCOL } from '../../netlink/socket.ts';
-import { PROC_SYS, type Sysctls } from './sysctl.ts';
 
 /** The ends themselves. */
 export interface Ends {

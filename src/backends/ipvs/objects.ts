@@ -3,6 +3,7 @@ import type { KernelObject } from '../../dataplane/contract.ts';
 import type { DestinationKey, DestinationSettings, ServiceKey, ServiceSettings } from '../../ipvs-netlink/types.ts';
 import type { SetDefinition, SetEntry } from '../../netlink/ipset.ts';
 import type { Chain, Jump } from '../xtables/objects.ts';
+import { formatSysctl, type Sysctl } from '../xtables/sysctl.ts';
 import { DEVICE } from './names.ts';
 
 export interface VirtualServer extends KernelObject {
@@ -40,12 +41,6 @@ export interface Entry extends KernelObject {
   readonly kind: 'entry';
   readonly set: SetDefinition;
   readonly entry: SetEntry;
-}
-
-/** A kernel setting below /proc/sys. */
-export interface Sysctl extends KernelObject {
-  readonly kind: 'sysctl';
-  readonly path: string;
 }
 
 /** IPVS's own time-outs, in seconds; 0 = as it is. */
@@ -151,14 +146,6 @@ export const entry = (set: SetDefinition, value: SetEntry): Entry => {
   return { kind: 'entry', id: `entry ${set.name} ${entryText(value)}`, content, set, entry: value };
 };
 
-export const sysctl = (path: string, value: number): Sysctl => ({
-  kind: 'sysctl',
-  id: `sysctl ${path}`,
-  content: String(value),
-  stays: true,
-  path,
-});
-
 export const ipvsTimeouts = (seconds: IpvsTimeouts['seconds']): IpvsTimeouts => ({
   kind: 'timeouts',
   id: 'ipvs timeouts',
@@ -190,7 +177,7 @@ export const formatObject = (object: IpvsObject): string => {
     case 'entry':
       return `add ${object.set.name} ${entryText(object.entry)}${object.content}`;
     case 'sysctl':
-      return `${object.path.replaceAll('/', '.')} = ${object.content}`;
+      return formatSysctl(object);
     case 'timeouts':
       return object.content;
   }

@@ -9,23 +9,12 @@ import type { Service } from '../../ipvs-netlink/types.ts';
 import { cidrContains, type IPFamily, isLoopback } from '../../model/address.ts';
 import { type ListedSet, listSets } from '../../netlink/ipset.ts';
 import { getLink, type LinkAddress, listAddresses } from '../../netlink/route.ts';
+import { readSysctls, type Sysctl } from '../xtables/sysctl.ts';
 import type { Draining } from './draining.ts';
 import type { Handles } from './handles.ts';
 import { DEVICE, SET_NAMES, setName } from './names.ts';
-import {
-  address,
-  device,
-  entry,
-  type Held,
-  ipSet,
-  ipvsTimeouts,
-  realServer,
-  type Sysctl,
-  sysctl,
-  virtualServer,
-} from './objects.ts';
+import { address, device, entry, type Held, ipSet, ipvsTimeouts, realServer, virtualServer } from './objects.ts';
 import type { IpvsSettings } from './settings.ts';
-import type { Sysctls } from './sysctl.ts';
 
 /** After so many virtual servers other work gets a turn. */
 const TURN = 200;
@@ -49,18 +38,16 @@ export const readHeld = async (
   const { tcp, tcpFin, udp } = settings.timeouts;
   const found = tcp + tcpFin + udp > 0 ? [ipvsTimeouts(withoutUnset(ipvs.timeouts(), settings.timeouts))] : [];
   return [
-    ...(await readSysctls(handles.sysctls, sysctls)),
+    ...(await readSysctls(
+      handles.sysctls,
+      sysctls.map(({ path }) => path),
+    )),
     ...found,
     ...(link === undefined ? [] : [device]),
     ...own.map((one) => address(one.address)),
     ...[...listed.values()].flatMap(setObjects),
     ...(await serverObjects(handles, draining, services)),
   ];
-};
-
-const readSysctls = async (files: Sysctls, wanted: readonly Sysctl[]): Promise<readonly Held[]> => {
-  const values = await Promise.all(wanted.map(async ({ path }) => ({ path, value: await files.read(path) })));
-  return values.flatMap(({ path, value }) => (value === undefined ? [] : [sysctl(path, Number(value))]));
 };
 
 /** A time-out that is not configured is not compared. */

@@ -14,6 +14,7 @@ import { ERRNO, NetlinkError } from '../../netlink/error.ts';
 import { addEntry, createSet, deleteEntry, destroySet } from '../../netlink/ipset.ts';
 import type { Request } from '../../netlink/message.ts';
 import { deleteAddress, deleteLink, getLink, listAddresses, newAddress, newDummy } from '../../netlink/route.ts';
+import { writeSysctl } from '../xtables/sysctl.ts';
 import type { Draining } from './draining.ts';
 import type { Handles } from './handles.ts';
 import { DEVICE } from './names.ts';
@@ -107,7 +108,7 @@ const isA =
 
 const writeSettings = async ({ ipvs, sysctls }: Handles, objects: readonly IpvsObject[]): Promise<void> => {
   for (const object of objects) {
-    if (object.kind === 'sysctl') await sysctls.write(object.path, object.content);
+    if (object.kind === 'sysctl') await writeSysctl(sysctls, object);
     if (object.kind === 'timeouts') ipvs.setTimeouts(object.seconds);
   }
 };

@@ -1,5 +1,6 @@
 /** What the node needs whatever its Services: the table, its sets, the base chains and what they lead to. Pure. */
 import type { Fragment } from '../../dataplane/contract.ts';
+import type { Cidr } from '../../model/address.ts';
 import type { LocalDetector, NodeContext } from '../../model/node.ts';
 import {
   bits,
@@ -19,7 +20,7 @@ import {
   reject,
   vmap,
 } from '../../nftables-json/construct.ts';
-import type { Match, Statement } from '../../nftables-json/schema.ts';
+import type { Match, Prefix, Statement } from '../../nftables-json/schema.ts';
 import { setMark } from './classes.ts';
 import { BASE_CHAINS, type BaseChain } from './hooks.ts';
 import {
@@ -75,8 +76,7 @@ export const base = (node: NodeContext): Fragment<NftObject> => {
       regular('masquerading', masquerading(node, family)),
       regular('service-endpoints-check', [[vmap(packetKey('service', family), SETS.service.refusals)]]),
       regular('nodeport-endpoints-check', [toNodePorts(node, family, SETS.nodePort.refusals)]),
-      // an undefined port of a ClusterIP is refused: without this the packet would leave for somewhere
-      regular('cluster-ips-check', [[inSet(destination(family), CLUSTER_IPS), reject(family)]]),
+      regular('cluster-ips-check', clusterIPsCheck(node, family)),
       regular('firewall-check', [[vmap(packetKey('service', family), FIREWALL)]]),
       regular(FIREWALL_CHAIN, [[notInSet(packetKey('service', family, source(family)), SOURCE_RANGES), drop]]),
       regular(REJECT_CHAIN, [[reject(family)]]),
@@ -97,6 +97,20 @@ const checkEndpoints: Rules = [ifNew(jump('service-endpoints-check')), ifNew(jum
  */
 const dropInvalid = ({ dropInvalid: isWanted }: NodeContext): Rules =>
   isWanted ? [[match(ct('state'), 'in', 'invalid'), drop]] : [];
+
+/**
+ * An undefined port of a ClusterIP is refused, and what could be one and is nobody's dropped: without this the packet would
+ * leave for somewhere.
+ */
+const clusterIPsCheck = ({ serviceCIDRs }: NodeContext, family: NftFamily): Rules => [
+  [inSet(destination(family), CLUSTER_IPS), reject(family)],
+  ...serviceCIDRs.map((cidr) => [match(destination(family), '==', networkOf(cidr)), drop]),
+];
+
+const networkOf = (cidr: Cidr): Prefix => {
+  const [address = ''] = cidr.text.split('/');
+  return prefix(address, cidr.prefix);
+};
 
 /** Traffic to a ClusterIP from outside the cluster must come back through this node. */
 const services = (node: NodeContext, family: NftFamily): Rules => {
@@ -123,10 +137,8 @@ const nodePortAddresses = ({ nodePortAddresses: at }: NodeContext): readonly Nft
 /** The match for packets that come, or do not come, from a pod. */
 const fromPod = (detector: LocalDetector, family: NftFamily, op: '==' | '!='): Match => {
   switch (detector.by) {
-    case 'source': {
-      const [address = ''] = detector.cidr.text.split('/');
-      return match(source(family), op, prefix(address, detector.cidr.prefix));
-    }
+    case 'source':
+      return match(source(family), op, networkOf(detector.cidr));
     case 'interface':
       return match(meta('iifname'), op, detector.name);
     case 'interface-prefix':

@@ -17,11 +17,16 @@ export const rulesBy = (tool: string): Rules => ({
 });
 
 /** Our chains and jumps, by id. Throws KernelError. */
-export const readRules = async (tool: string): Promise<ReadonlyMap<string, Chain | Jump>> => {
+const readRules = async (tool: string): Promise<ReadonlyMap<string, Chain | Jump>> => {
   const parser = new SaveParser();
-  const failed = await save(tool, (line) => parser.push(line));
-  if (failed !== undefined) throw toKernelError(failed, undefined);
+  await listRules(tool, (line) => parser.push(line));
   return parser.objects;
+};
+
+/** Every line that the tool lists. Throws KernelError. */
+export const listRules = async (tool: string, onLine: (line: string) => void): Promise<void> => {
+  const failed = await save(tool, onLine);
+  if (failed !== undefined) throw toKernelError(failed, undefined);
 };
 
 /** Throws KernelError. */

@@ -9,6 +9,8 @@ export const POSTROUTING = 'KUBE-POSTROUTING';
 export const MARK_MASQ = 'KUBE-MARK-MASQ';
 export const FORWARD = 'KUBE-FORWARD';
 export const PROXY_FIREWALL = 'KUBE-PROXY-FIREWALL';
+/** The kubelet's as much as ours: see SharedChain. */
+export const FIREWALL = 'KUBE-FIREWALL';
 
 /** Of both modes that write such rules, kube-proxy's too: what another mode left is found and removed. */
 const FIXED: Readonly<Record<Table, ReadonlySet<string>>> = {
@@ -38,6 +40,6 @@ const FIXED: Readonly<Record<Table, ReadonlySet<string>>> = {
 
 const PER_SERVICE = /^KUBE-(?:SVC|SVL|FW|EXT|SEP)-/;
 
-/** Chains that are ours to change and to remove. KUBE-FIREWALL and KUBE-KUBELET-* are the kubelet's. */
+/** Chains that are ours to change and to remove. KUBE-KUBELET-* are the kubelet's, and KUBE-FIREWALL is not ours alone. */
 export const isOurs = (table: Table, chain: string): boolean =>
   FIXED[table].has(chain) || (table !== 'mangle' && PER_SERVICE.test(chain));

@@ -10,7 +10,14 @@ export interface Chain extends KernelObject {
   readonly rules: readonly string[];
 }
 
-/** A rule of ours in a built-in chain. */
+/** A chain that others use as we do: made where it is missing, and then neither emptied nor removed. */
+export interface SharedChain extends KernelObject {
+  readonly kind: 'shared-chain';
+  readonly table: Table;
+  readonly name: string;
+}
+
+/** A rule of ours in a chain that is not: in a built-in one, or in a shared one. */
 export interface Jump extends KernelObject {
   readonly kind: 'jump';
   readonly table: Table;
@@ -40,9 +47,33 @@ const TARGET = / -[jg] (\S+)/;
 export const targetOf = (rule: string): string | undefined =>
   TARGET.exec(` ${rule.includes('"') ? rule.replace(QUOTED, '""') : rule}`)?.[1];
 
-/** A jump is recognised by where it leads and what it matches: comments are free text, and differ between proxies. */
+export const sharedChain = (table: Table, name: string): SharedChain => ({
+  kind: 'shared-chain',
+  id: chainId(table, name),
+  content: '',
+  stays: true,
+  table,
+  name,
+});
+
+/** Comments are free text, and differ between proxies. */
+export const withoutComment = (rule: string): string => rule.replace(COMMENT, '');
+
+/** A rule that others want as we do: it may be theirs, so it stays. */
+export const sharedRule = (table: Table, from: string, rule: string): Jump => ({
+  kind: 'jump',
+  id: `${table} ${from} -> ${targetOf(rule)}`,
+  content: withoutComment(rule),
+  stays: true,
+  table,
+  chain: from,
+  rule,
+  listed: rule,
+});
+
+/** A jump is recognised by where it leads and what it matches. */
 export const jump = (table: Table, from: string, listed: string, copy = 0): Jump => {
-  const rule = listed.replace(COMMENT, '');
+  const rule = withoutComment(listed);
   const id = `${table} ${from} -> ${targetOf(rule)}${copy === 0 ? '' : ` (copy ${copy})`}`;
   return { kind: 'jump', id, content: rule, table, chain: from, rule, listed };
 };
@@ -54,7 +85,8 @@ export const isOurJump = (table: Table, rule: string): boolean => {
 };
 
 /** As `iptables-restore` input, without the table around it. */
-export const formatRule = (object: Chain | Jump): string =>
-  object.kind === 'jump'
-    ? `-A ${object.chain} ${object.rule}`
-    : [`:${object.name} - [0:0]`, ...object.rules.map((rule) => `-A ${object.name} ${rule}`)].join('\n');
+export const formatRule = (object: Chain | Jump | SharedChain): string => {
+  if (object.kind === 'jump') return `-A ${object.chain} ${object.rule}`;
+  const rules = object.kind === 'chain' ? object.rules : [];
+  return [`:${object.name} - [0:0]`, ...rules.map((rule) => `-A ${object.name} ${rule}`)].join('\n');
+};

@@ -1,7 +1,7 @@
 /** All rules as one input for iptables-restore, section by section. Pure. */
 import type { KernelObject, Section } from '../../dataplane/contract.ts';
 import { TABLES, type Table } from './names.ts';
-import type { Chain, Jump } from './objects.ts';
+import type { Chain, Jump, SharedChain } from './objects.ts';
 import type { JumpRank } from './restore.ts';
 
 /** A rule may only name chains that stand above it: jumps come last, and a section declares its chains before its rules. */
@@ -10,7 +10,11 @@ export const printRules = (sections: readonly Section<KernelObject>[], rank: Jum
 
 const printTable = (table: Table, sections: readonly Section<KernelObject>[], rank: JumpRank): string => {
   const bodies = sections.map(({ title, objects }) => ({ title, chains: objects.filter(isChain).filter(isIn(table)) }));
-  const jumps = sections.flatMap(({ objects }) => objects.filter(isJump).filter(isIn(table)));
+  const inOthers = sections.flatMap(({ objects }) => objects.filter(isJump).filter(isIn(table)));
+  const rulesOf = (one: Chain | SharedChain): readonly string[] =>
+    one.kind === 'chain' ? one.rules : inOthers.filter(({ chain }) => chain === one.name).map(({ rule }) => rule);
+  const names = new Set(bodies.flatMap(({ chains }) => chains.map(({ name }) => name)));
+  const jumps = inOthers.filter(({ chain }) => !names.has(chain));
   const filled = bodies.filter(({ chains }) => chains.length > 0);
   if (filled.length === 0 && jumps.length === 0) return '';
   // as they stand in the kernel: the last one put on top is first
@@ -20,7 +24,7 @@ const printTable = (table: Table, sections: readonly Section<KernelObject>[], ra
     ...filled.flatMap(({ title, chains }) => [
       `# ${title.replace(/[^ -~]/g, '?')}`,
       ...chains.map(({ name }) => `:${name} - [0:0]`),
-      ...chains.flatMap(({ name, rules }) => rules.map((rule) => `-A ${name} ${rule}`)),
+      ...chains.flatMap((one) => rulesOf(one).map((rule) => `-A ${one.name} ${rule}`)),
     ]),
     ...(jumps.length > 0 ? ['# from the built-in chains'] : []),
     ...topToBottom.map(({ chain, rule }) => `-A ${chain} ${rule}`),
@@ -29,9 +33,10 @@ const printTable = (table: Table, sections: readonly Section<KernelObject>[], ra
   return `${lines.join('\n')}\n`;
 };
 
-const isChain = (object: KernelObject): object is Chain => object.kind === 'chain';
+const isChain = (object: KernelObject): object is Chain | SharedChain =>
+  object.kind === 'chain' || object.kind === 'shared-chain';
 const isJump = (object: KernelObject): object is Jump => object.kind === 'jump';
 const isIn =
   (table: Table) =>
-  (object: Chain | Jump): boolean =>
+  (object: Chain | Jump | SharedChain): boolean =>
     object.table === table;

@@ -2,9 +2,9 @@
 import type { Change } from '../../dataplane/contract.ts';
 import { compareText } from '../../model/endpoint.ts';
 import { TABLES, type Table } from './names.ts';
-import type { Chain, Jump } from './objects.ts';
+import type { Chain, Jump, SharedChain } from './objects.ts';
 
-export type RuleChange = Change<Chain | Jump>;
+export type RuleChange = Change<Chain | Jump | SharedChain>;
 
 /** Input for one iptables-restore --noflush. */
 export interface RestoreInput {
@@ -16,7 +16,10 @@ export interface RestoreInput {
 /** Jumps with a higher rank are put on top later. */
 export type JumpRank = (jump: Jump) => number;
 
-/** Within a table: chains are declared (made or emptied), filled, jumped to; then what goes is removed. */
+/**
+ * Within a table: chains are declared (made or emptied), filled, jumped to; then what goes is removed. A shared chain is
+ * made and not declared: if others made it in the meantime that is refused, where a declaration would empty it.
+ */
 export const restoreInput = (changes: readonly RuleChange[], rank: JumpRank): RestoreInput => {
   const written = changes.filter(({ op, object }) => op !== 'remove' && object.kind === 'chain');
   const rules = written.reduce((sum, { object }) => sum + (object.kind === 'chain' ? object.rules.length : 0), 0);
@@ -38,6 +41,9 @@ const tableText = (table: Table, changes: readonly RuleChange[], rank: JumpRank)
   const lines = [
     `*${table}`,
     ...chains.map(({ chain }) => `:${chain.name} - [0:0]`),
+    ...changes.flatMap(({ op, object }) =>
+      object.kind === 'shared-chain' && op === 'add' ? [`-N ${object.name}`] : [],
+    ),
     ...chains.flatMap(({ op, chain }) => (op === 'remove' ? [] : chain.rules.map((r) => `-A ${chain.name} ${r}`))),
     ...jumpLines(changes, rank),
     ...chains.filter(({ op }) => op === 'remove').map(({ chain }) => `-X ${chain.name}`),

@@ -12,7 +12,11 @@ import { type IPFamily, joinHostPort } from '../../../src/model/address.ts';
 import type { NodeContext } from '../../../src/model/node.ts';
 import { NODE } from '../../dataplane/fake-backend.ts';
 
-export const nodeOf = (family: IPFamily): NodeContext => ({ ...NODE, family });
+export const nodeOf = (family: IPFamily): NodeContext => ({
+  ...NODE,
+  family,
+  nodePortsOnLoopback: family === 'IPv4',
+});
 
 export const LOCAL: Readonly<Record<IPFamily, string>> = { IPv4: '10.250.0.1', IPv6: 'fd50::1' };
 
@@ -89,7 +93,7 @@ export const flatten = (wishes: readonly Wish[]): readonly Wish[] => {
     for (const line of wish.lines) rules.get(chainId(line.table, line.chain))?.lines.push(line.rule);
   }
   return [
-    ...wishes.filter(({ kind }) => kind === 'chain' || kind === 'jump'),
+    ...wishes.filter(({ kind }) => kind !== 'trunk' && kind !== 'frontend'),
     ...[...rules.values()].map(({ wish, lines }) => chain(wish.table, wish.chain, [...lines, ...wish.rules])),
   ];
 };

@@ -3,9 +3,10 @@ import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { iptablesBackend } from '../../../src/backends/iptables/index.ts';
 import { frontend, trunk, type Wish } from '../../../src/backends/iptables/objects.ts';
+import type { Payload } from '../../../src/backends/iptables/plan.ts';
 import { chain, jump } from '../../../src/backends/xtables/objects.ts';
 import type { RestoreInput } from '../../../src/backends/xtables/restore.ts';
-import type { Backend, Change, KernelError } from '../../../src/dataplane/contract.ts';
+import type { Backend, Batch, Change, KernelError } from '../../../src/dataplane/contract.ts';
 import type { IptablesVariant } from '../../../src/kernel/iptables.ts';
 import { makeScripts, print, type Scripts } from '../../host/scripts.ts';
 
@@ -16,7 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => scripts.remove());
 
-const backendWith = (name: string, variant: IptablesVariant = 'nft'): Backend<Wish, RestoreInput> =>
+const backendWith = (name: string, variant: IptablesVariant = 'nft'): Backend<Wish, Payload> =>
   iptablesBackend({ family: 'IPv4', tools: { variant, IPv4: scripts.path(name), IPv6: 'of the other family' } });
 
 const SEP = chain('nat', 'KUBE-SEP-AAAAAAAAAAAAAAAA', ['-j ACCEPT', '-j DROP']);
@@ -27,10 +28,10 @@ const CHANGES: readonly Change<Wish>[] = [
   { op: 'add', object: jump('nat', 'OUTPUT', '-j KUBE-SERVICES') },
 ];
 
-const batchOf = (backend: Backend<Wish, RestoreInput>) => {
+const batchOf = (backend: Backend<Wish, Payload>): Batch<RestoreInput> => {
   const [batch] = backend.plan(CHANGES);
-  if (batch === undefined) throw new Error('no batch');
-  return batch;
+  if (batch === undefined || 'settings' in batch.payload) throw new Error('no batch of rules');
+  return { ...batch, payload: batch.payload };
 };
 
 describe('the driver', () => {

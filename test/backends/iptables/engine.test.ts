@@ -62,6 +62,12 @@ COMMIT
 -A KUBE-FIREWALL -m mark --mark 0x8000/0x8000 -j DROP
 COMMIT
 `;
+/** What stays of ours: somebody else may rely on it, and wrote the same. */
+const LEFT = `*filter
+-I KUBE-FIREWALL ! -s 127.0.0.0/8 -d 127.0.0.0/8 -m comment --comment "block incoming localnet connections" -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP
+-I OUTPUT -j KUBE-FIREWALL
+COMMIT
+`;
 const foreignLines = FOREIGN.match(/^-A .*$/gm) ?? [];
 
 const FAMILIES = ['IPv4', 'IPv6'] as const;
@@ -70,10 +76,9 @@ describe.each(FAMILIES)('%s: hundreds of Services in small pieces', (family) => 
   const options = { family, maxRules: 100, groupSize: 300 };
   const services = many(300, family);
 
-  it('come in from nothing, without one restore refused, and leave nothing', async () => {
+  it('come in from nothing, without one restore refused, and leave nothing but the guard of loopback', async () => {
     const tables = new Tables();
     tables.restore(FOREIGN);
-    const before = tables.save();
     const engine = start(tables, options);
     await engine.sync(services);
     expect(engine.refused).toEqual([]);
@@ -81,7 +86,9 @@ describe.each(FAMILIES)('%s: hundreds of Services in small pieces', (family) => 
     const { removed, left } = await removeAll(backendOver(tables, options), signal);
     expect(removed.length).toBeGreaterThan(300 * 3);
     expect(left).toEqual([]);
-    expect(tables.save()).toBe(before);
+    const expected = new Tables();
+    expected.restore(family === 'IPv4' ? FOREIGN + LEFT : FOREIGN);
+    expect(tables.save()).toBe(expected.save());
   });
 
   it('come in over the remains of a predecessor with each rule written once', async () => {

@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { iptablesBackend } from '../../../src/backends/iptables/index.ts';
+import { Listing } from '../../../src/backends/iptables/listing.ts';
 import type { Wish } from '../../../src/backends/iptables/objects.ts';
-import { SaveParser } from '../../../src/backends/xtables/parse.ts';
 import { compileAll } from '../../../src/dataplane/report.ts';
 import { type IPFamily, parseCIDR } from '../../../src/model/address.ts';
 import { OBJECT_KINDS } from '../../../src/model/kubernetes.ts';
@@ -23,8 +23,10 @@ const ours = (family: IPFamily): readonly Wish[] => {
       clusterCIDRs: ['10.200.0.0/16', 'fd20::/48'].flatMap((text) => parseCIDR(text) ?? []),
       bridgeInterface: '',
       interfaceNamePrefix: '',
-      nodePortAddresses: ['10.250.0.1/32', 'fd50::1/128'],
+      nodePortAddresses: ['10.250.0.1/32', '127.0.0.1/32', 'fd50::1/128'],
+      localhostNodePorts: true,
       seesLocalAddresses: false,
+      seesServiceCIDRs: false,
       masqueradeBit: 14,
       masqueradeAll: false,
       dropInvalid: true,
@@ -43,22 +45,22 @@ const ours = (family: IPFamily): readonly Wish[] => {
 const COMMENT = /-m comment --comment (?:"[^"]*"|\S+) ?/;
 /** Dispatch chains are bags: kube-proxy fills them in the order of a Go map. */
 const BAGS = /KUBE-(SERVICES|EXTERNAL-SERVICES|NODEPORTS|PROXY-FIREWALL)$/;
-/** What kube-proxy has and we have not: its flush detector, packet counters, and localhost NodePorts. */
-const NOT_OURS = /KUBE-PROXY-CANARY|KUBE-FIREWALL|-d 127\.0\.0\.(0\/8|1\/32) /;
+/** What kube-proxy has and we have not: its flush detector, and rules that only count packets to localhost. */
+const NOT_OURS = /KUBE-PROXY-CANARY|localhost_nps_accepted_pkts/;
 
 const comparable = (objects: Iterable<Wish>): Readonly<Record<string, readonly string[]>> => {
   const chains: Record<string, readonly string[]> = {};
   for (const object of objects) {
-    if (NOT_OURS.test(object.id)) continue;
+    if (NOT_OURS.test(object.id) || object.kind === 'sysctl') continue;
     const rules = object.kind === 'chain' ? object.rules : [object.content];
     const plain = rules
+      .filter((rule) => !NOT_OURS.test(rule))
       .map((rule) =>
         rule
           .replace(COMMENT, '')
           .replace(/-m nfacct --nfacct-name \S+ /, '')
           .trim(),
-      )
-      .filter((rule) => !NOT_OURS.test(`${rule} `));
+      );
     chains[object.id] = BAGS.test(object.id) ? [...plain].sort() : plain;
   }
   return chains;
@@ -69,10 +71,11 @@ describe.each([
   { family: 'IPv6', file: 'ip6tables-save.txt' },
 ] as const)('$family', ({ family, file }) => {
   it('has the same chains with the same rules as kube-proxy', () => {
-    const parser = new SaveParser();
-    for (const line of read(file).split('\n')) parser.push(line);
-    const recorded = comparable(parser.objects.values());
+    const listing = new Listing(family);
+    for (const line of read(file).split('\n')) listing.push(line);
+    const recorded = comparable(listing.objects.values());
     expect(Object.keys(recorded).length).toBeGreaterThan(15);
+    expect('filter KUBE-FIREWALL -> DROP' in recorded).toBe(family === 'IPv4');
     // the recording was made with NodePorts on 10.250.0.1 and 127.0.0.1 (IPv4) and fd50::1
     expect(comparable(ours(family))).toEqual(recorded);
   });

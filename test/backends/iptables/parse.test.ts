@@ -7,7 +7,7 @@ import { compileAll } from '../../../src/dataplane/report.ts';
 import { input } from '../../dataplane/fake-backend.ts';
 import { nodeOf } from './dispatching.ts';
 import { type ServiceDraft, serviceOf } from './services.ts';
-import { parse, Tables } from './tables.ts';
+import { listed, parse, Tables } from './tables.ts';
 
 const contents = (objects: Iterable<Wish>): readonly string[] =>
   [...objects].map(({ id, content }) => `${id}\n${content}`).sort();
@@ -134,8 +134,9 @@ describe('round trip', () => {
         expect(problems).toEqual([]);
         const tables = new Tables();
         for (const { text } of backend.print(sections)) tables.restore(text);
-        const read = parse(tables.save());
-        expect(contents(read.values())).toEqual(contents(sections.flatMap(({ objects }) => objects)));
+        // a kernel setting is printed as a comment: the tool has no word for it
+        const printed = sections.flatMap(({ objects }) => objects).filter(({ kind }) => kind !== 'sysctl');
+        expect(contents(listed(tables, family).values())).toEqual(contents(printed));
       }),
       { numRuns: 40 },
     );

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { plan } from '../../../src/backends/iptables/plan.ts';
+import { planRules } from '../../../src/backends/iptables/plan.ts';
 import { MARK_MASQ } from '../../../src/backends/xtables/names.ts';
 import { type Chain, chain, type Jump, jump } from '../../../src/backends/xtables/objects.ts';
 import type { RestoreInput } from '../../../src/backends/xtables/restore.ts';
@@ -56,7 +56,7 @@ describe('the text of one restore', () => {
       remove(jump('filter', 'INPUT', '-m comment --comment "of old" -j KUBE-SERVICES')),
       remove(chain('mangle', 'KUBE-PROXY-CANARY', [])),
     ];
-    expect(textOf(plan(changes, 100))).toBe(`*mangle
+    expect(textOf(planRules(changes, 100))).toBe(`*mangle
 :KUBE-PROXY-CANARY - [0:0]
 -X KUBE-PROXY-CANARY
 COMMIT
@@ -88,7 +88,7 @@ COMMIT
       add(jump('filter', 'FORWARD', '-m conntrack --ctstate NEW -j KUBE-SERVICES')),
       { op: 'replace', object: HOOK, previous },
     ];
-    expect(textOf(plan(changes, 100)).match(/^-[ID].*$/gm)).toEqual([
+    expect(textOf(planRules(changes, 100)).match(/^-[ID].*$/gm)).toEqual([
       '-I FORWARD -m conntrack --ctstate NEW -j KUBE-EXTERNAL-SERVICES',
       '-I FORWARD -m conntrack --ctstate NEW -j KUBE-SERVICES',
       '-I FORWARD -j KUBE-FORWARD',
@@ -99,12 +99,12 @@ COMMIT
   });
 
   it('is none when nothing changes', () => {
-    expect(plan([], 100)).toEqual([]);
+    expect(planRules([], 100)).toEqual([]);
   });
 
   it('says which objects it is about, and how many rules it writes', () => {
     const changes = [...everything(3).map(add), remove(chain('filter', 'KUBE-SERVICES', ['-j DROP']))];
-    const batches = plan(changes, 1_000);
+    const batches = planRules(changes, 1_000);
     expect(batches).toHaveLength(1);
     expect(batches[0]?.ids).toEqual(changes.map(({ object }) => object.id));
     expect(batches[0]?.payload.rules).toBe(3 + 1 + 3 * (2 + 2 + 2 * 2));
@@ -120,8 +120,8 @@ describe.each([
   const all = everything(count);
 
   it('name each object once, and write no more than the tool can take', () => {
-    const written = plan(all.map(add), maxRules);
-    const removed = plan(all.map(remove), Math.ceil(all.length / 3));
+    const written = planRules(all.map(add), maxRules);
+    const removed = planRules(all.map(remove), Math.ceil(all.length / 3));
     expect(written.length).toBeGreaterThan(2);
     for (const batches of [written, removed]) {
       expect(batches.flatMap(({ ids }) => ids).sort()).toEqual(all.map(({ id }) => id).sort());
@@ -132,9 +132,9 @@ describe.each([
 
   it('are each taken by the tool: what a rule leads to is there before it, and goes after it', () => {
     const tables = new Tables();
-    for (const { payload } of plan(all.map(add), maxRules)) tables.restore(payload.text);
+    for (const { payload } of planRules(all.map(add), maxRules)) tables.restore(payload.text);
     expect(parse(tables.save()).size).toBe(all.length);
-    for (const { payload } of plan(all.map(remove), Math.ceil(all.length / 5))) tables.restore(payload.text);
+    for (const { payload } of planRules(all.map(remove), Math.ceil(all.length / 5))) tables.restore(payload.text);
     expect(parse(tables.save()).size).toBe(0);
   });
 });
@@ -144,10 +144,10 @@ describe('in pieces', () => {
     const before = everything(20);
     const after = [rootFor(20), MARK, ...Array.from({ length: 20 }, (_, n) => ofService(n, 1)).flat()];
     const tables = new Tables();
-    for (const { payload } of plan(before.map(add), 1_000)) tables.restore(payload.text);
+    for (const { payload } of planRules(before.map(add), 1_000)) tables.restore(payload.text);
     const kept = new Set([HOOK, ...after].map(({ id }) => id));
     const changes = [...after.map(add), ...before.filter(({ id }) => !kept.has(id)).map(remove)];
-    const batches = plan(changes, 30);
+    const batches = planRules(changes, 30);
     const firstRemoval = batches.findIndex(({ payload }) => payload.text.includes('\n-X '));
     const lastRule = batches.findLastIndex(({ payload }) => payload.text.includes('\n-A '));
     expect(firstRemoval).toBeGreaterThan(lastRule);
@@ -158,7 +158,7 @@ describe('in pieces', () => {
   it('a chain of endpoints larger than a piece stays in one', () => {
     const changes = [MARK, ...ofService(0, 100), ...ofService(1, 3)].map(add);
     const tables = new Tables();
-    for (const { payload } of plan(changes, 20)) tables.restore(payload.text);
+    for (const { payload } of planRules(changes, 20)) tables.restore(payload.text);
     expect(parse(tables.save()).size).toBe(changes.length);
   });
 });

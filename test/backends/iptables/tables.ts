@@ -6,10 +6,11 @@
  * there, and when it does not end with COMMIT.
  */
 import { iptablesBackend } from '../../../src/backends/iptables/index.ts';
-import type { Wish } from '../../../src/backends/iptables/objects.ts';
-import { plan } from '../../../src/backends/iptables/plan.ts';
+import { Listing } from '../../../src/backends/iptables/listing.ts';
+import type { Held, Wish } from '../../../src/backends/iptables/objects.ts';
+import { type Payload, plan } from '../../../src/backends/iptables/plan.ts';
 import { SaveParser } from '../../../src/backends/xtables/parse.ts';
-import type { RestoreInput } from '../../../src/backends/xtables/restore.ts';
+import { sysctl } from '../../../src/backends/xtables/sysctl.ts';
 import { type Backend, KernelError } from '../../../src/dataplane/contract.ts';
 import type { IPFamily } from '../../../src/model/address.ts';
 
@@ -45,6 +46,8 @@ export class Tables {
   );
   /** Every restore that was taken. */
   readonly restores: string[] = [];
+  /** Kernel settings, by path. */
+  readonly settings = new Map<string, string>();
 
   /** As iptables-save prints it. */
   save(): string {
@@ -99,12 +102,13 @@ class Transaction {
   }
 
   take(line: string): void {
-    const [, operation = '', chain = '', rest = ''] = /^(:|-[AIDX] )(\S+)(?: (.*))?$/.exec(line) ?? [];
+    const [, operation = '', chain = '', rest = ''] = /^(:|-[AIDXN] )(\S+)(?: (.*))?$/.exec(line) ?? [];
     const rules = this.chains.get(chain);
     if (operation === '-X ') this.#delete(chain, rules);
     else {
       this.#targets = undefined;
       if (operation === ':') this.#declare(chain);
+      else if (operation === '-N ') this.#make(chain);
       else if (rules === undefined) throw new Error('no such chain');
       else if (operation === '-D ') this.#withdraw(chain, rules, rest);
       else if (operation === '-A ') this.#set(chain, [...rules, rest], rest);
@@ -117,6 +121,11 @@ class Transaction {
     if (chain.length > MAX_NAME) throw new Error('name too long');
     if (isBuiltIn(this.table, chain)) throw new Error('a built-in chain is not ours to declare');
     this.chains.set(chain, []);
+  }
+
+  #make(chain: string): void {
+    if (this.chains.has(chain)) throw new Error('chain exists already');
+    this.#declare(chain);
   }
 
   #set(chain: string, rules: readonly string[], added: string): void {
@@ -146,16 +155,16 @@ class Transaction {
 export const backendOver = (
   tables: Tables,
   { family = 'IPv4', maxRules = 4_000, groupSize = 6_000 }: BackendOptions = {},
-): Backend<Wish, RestoreInput> => ({
+): Backend<Wish, Payload> => ({
   ...iptablesBackend({ family }),
   groupSize,
-  plan: (changes) =>
-    plan(
-      changes.flatMap((change) => (isOfKernel(change) ? [change] : [])),
-      maxRules,
-    ),
-  read: async () => parse(tables.save()),
+  plan: (changes) => plan(changes, maxRules),
+  read: async () => listed(tables, family),
   apply: async ({ payload }) => {
+    if ('settings' in payload) {
+      for (const { path, content } of payload.settings) tables.settings.set(path, content);
+      return;
+    }
     try {
       tables.restore(payload.text);
     } catch (error) {
@@ -171,10 +180,13 @@ export interface BackendOptions {
   readonly groupSize?: number;
 }
 
-type KernelChange = Parameters<typeof plan>[0][number];
-
-const isOfKernel = (change: { readonly object: Wish }): change is KernelChange =>
-  change.object.kind === 'chain' || change.object.kind === 'jump';
+/** All that the driver would find. */
+export const listed = (tables: Tables, family: IPFamily): ReadonlyMap<string, Held> => {
+  const listing = new Listing(family);
+  for (const line of tables.save().split('\n')) listing.push(line);
+  const settings = [...tables.settings].map(([path, value]) => sysctl(path, Number(value)));
+  return new Map<string, Held>([...listing.objects, ...settings.map((object) => [object.id, object] as const)]);
+};
 
 export const parse = (text: string): SaveParser['objects'] => {
   const parser = new SaveParser();

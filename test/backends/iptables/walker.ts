@@ -26,7 +26,7 @@ export interface Outcome {
 }
 
 export interface Walk {
-  /** Distinct outcomes, as text: `10.1.1.1:80`, `10.1.1.1:80 +m`, `reject`, `drop`. */
+  /** Distinct outcomes, as text: `10.1.1.1:80`, `10.1.1.1:80 +m`, `reject`, `drop`, `martian`. */
   readonly outcomes: readonly string[];
   /** Most rules that one packet was compared with in the nat table's first hook. */
   readonly natRules: number;
@@ -35,6 +35,7 @@ export interface Walk {
 interface State {
   readonly packet: Packet;
   readonly mark: number;
+  readonly isTranslated: boolean;
   readonly rules: number;
 }
 
@@ -49,6 +50,7 @@ interface Rule {
 export class Walker {
   readonly #chains = new Map<string, readonly Rule[]>();
   readonly #localAddresses: ReadonlySet<string>;
+  readonly #settings = new Map<string, string>();
 
   constructor(objects: Iterable<Wish>, localAddresses: readonly string[]) {
     this.#localAddresses = new Set(localAddresses);
@@ -59,7 +61,9 @@ export class Walker {
           object.id,
           object.rules.map((text) => this.#parse(text)),
         );
+      else if (object.kind === 'shared-chain') this.#chains.set(object.id, []);
       else if (object.kind === 'jump') jumps.push(object);
+      else if (object.kind === 'sysctl') this.#settings.set(object.path, object.content);
       else throw new Error(`not a kernel object: ${object.kind}`);
     }
     for (const object of jumps) {
@@ -70,7 +74,7 @@ export class Walker {
   }
 
   walk(packet: Packet): Walk {
-    const start: State = { packet, mark: 0, rules: 0 };
+    const start: State = { packet, mark: 0, isTranslated: false, rules: 0 };
     const nat = this.#chain('nat', packet.inInterface === undefined ? 'OUTPUT' : 'PREROUTING', start);
     const outcomes = new Set<string>();
     for (const { state, end } of nat) {
@@ -83,6 +87,7 @@ export class Walker {
   #filterAndPost(state: State): readonly string[] {
     const isLocal = this.#isLocal(state.packet.destination);
     const hook = state.packet.inInterface === undefined ? 'OUTPUT' : isLocal ? 'INPUT' : 'FORWARD';
+    if (this.#isMartian(state.packet)) return ['martian'];
     return this.#chain('filter', hook, state).flatMap(({ state: after, end }) => {
       if (end === 'reject' || end === 'drop') return [end];
       const { destination, port } = after.packet;
@@ -139,12 +144,19 @@ export class Walker {
       case 'DNAT': {
         const [, ip = '', port = ''] = /^--to-destination \[?([^\]]*?)\]?:(\d+)$/.exec(argument) ?? [];
         const packet = { ...state.packet, destination: ip, port: Number(port) };
-        return [{ state: { ...state, packet }, end: 'accept' }];
+        return [{ state: { ...state, packet, isTranslated: true }, end: 'accept' }];
       }
       default:
         if (!this.#chains.has(`${table} ${target}`)) throw new Error(`no chain ${table} ${target}`);
         return this.#chain(table, target, state);
     }
+  }
+
+  /** Loopback addresses stay within the node, unless the kernel is told otherwise: the packet is lost. */
+  #isMartian({ source, destination, inInterface }: Packet): boolean {
+    if (this.#settings.get('net/ipv4/conf/all/route_localnet') === '1') return false;
+    const leaves = isLoopback(source) && !isLoopback(destination) && !this.#localAddresses.has(destination);
+    return leaves || (inInterface !== undefined && isLoopback(destination));
   }
 
   #isLocal(ip: string): boolean {
@@ -186,9 +198,11 @@ export class Walker {
     else if (word === '--dport') add(({ packet }) => packet.port >= low && packet.port <= high);
     else if (word === '--dst-type') add(({ packet }) => this.#isLocal(packet.destination));
     else if (word === '--src-type') add(({ packet }) => this.#isLocal(packet.source));
-    else if (word === '--ctstate')
-      add(() => value === 'NEW'); // every packet here is the first of its connection
-    else if (word === '--mark') {
+    else if (word === '--ctstate') {
+      // every packet here is the first of its connection
+      const isIn = (name: string): boolean => value.split(',').includes(name);
+      add(({ isTranslated }) => isIn('NEW') || (isTranslated && isIn('DNAT')));
+    } else if (word === '--mark') {
       const [mark = 0, mask = 0] = value.split('/').map(Number);
       add((state) => (state.mark & mask) === mark);
     } else if (word === '-i') {
@@ -221,7 +235,7 @@ export class Walker {
 const unique = (states: readonly State[]): readonly State[] => {
   const byKey = new Map<string, State>();
   for (const state of states) {
-    const key = JSON.stringify([state.packet, state.mark]);
+    const key = JSON.stringify([state.packet, state.mark, state.isTranslated]);
     const known = byKey.get(key);
     if (known === undefined || known.rules < state.rules) byKey.set(key, state);
   }

@@ -1,0 +1,36 @@
+/** Kernel settings as kernel objects: set when wanted, never taken back. */
+import { KernelError, type KernelObject } from '../../dataplane/contract.ts';
+import type { Sysctls } from '../../kernel/sysctl.ts';
+
+/** A kernel setting below /proc/sys. */
+export interface Sysctl extends KernelObject {
+  readonly kind: 'sysctl';
+  readonly path: string;
+}
+
+export const sysctl = (path: string, value: number): Sysctl => ({
+  kind: 'sysctl',
+  id: `sysctl ${path}`,
+  content: String(value),
+  stays: true,
+  path,
+});
+
+/** As sysctl(8) takes it. */
+export const formatSysctl = ({ path, content }: Sysctl): string => `${path.replaceAll('/', '.')} = ${content}`;
+
+/** Those of these settings that the kernel has, as they are. */
+export const readSysctls = async (files: Sysctls, paths: readonly string[]): Promise<readonly Sysctl[]> => {
+  const values = await Promise.all(paths.map(async (path) => ({ path, value: await files.read(path) })));
+  return values.flatMap(({ path, value }) => (value === undefined ? [] : [sysctl(path, Number(value))]));
+};
+
+/** Throws KernelError. */
+export const writeSysctl = async (files: Sysctls, object: Sysctl): Promise<void> => {
+  try {
+    await files.write(object.path, object.content);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new KernelError('environment', `kernel setting ${formatSysctl(object)}: ${reason}`);
+  }
+};

@@ -1,0 +1,22 @@
+/** ServiceCIDRs (networking.k8s.io/v1, KEP-1880): the networks that ClusterIPs are taken from. */
+import { type Cidr, type IPFamily, parseCIDR } from './address.ts';
+import { compareText } from './endpoint.ts';
+import { Malformed, readArray, readMeta } from './kubernetes.ts';
+
+/** Reads a ServiceCIDR object. Throws Malformed when it cannot be one. */
+export const readServiceCIDR = (raw: unknown): readonly Cidr[] => {
+  readMeta(raw, 'ServiceCIDR');
+  const { spec } = raw as { readonly spec?: { readonly cidrs?: unknown } };
+  return readArray(spec?.cidrs, 'spec.cidrs').map((text, i) => {
+    const cidr = typeof text === 'string' ? parseCIDR(text) : undefined;
+    if (cidr === undefined) throw new Malformed(`spec.cidrs[${i}] must be a network, not ${JSON.stringify(text)}`);
+    return cidr;
+  });
+};
+
+/** All networks of one family, each once: several objects may name the same one. */
+export const networksOf = (objects: Iterable<readonly Cidr[]>, family: IPFamily): readonly Cidr[] => {
+  const ours = [...objects].flat().filter((cidr) => cidr.family === family);
+  const byText = new Map(ours.map((cidr) => [cidr.text, cidr]));
+  return [...byText.values()].sort((a, b) => compareText(a.text, b.text));
+};
