@@ -2,9 +2,11 @@
 import { writeFile } from 'node:fs/promises';
 import { Command, Option } from 'commander';
 import type { DumpOptions } from './commands/dump.ts';
+import { checkRights } from './commands/rights.ts';
 import { setUp } from './commands/setup.ts';
 import { VERSION } from './commands/version.ts';
 import { normalizeArgv } from './config/argv.ts';
+import { PROXY_MODES } from './config/config.ts';
 import { addFlags, flagProblem, readFlags, versionAsked } from './config/flags.ts';
 import { toYaml } from './config/write.ts';
 
@@ -34,8 +36,13 @@ const runCommand = async (command: Command): Promise<void> => {
     await dump(setup, { output: 'rules', family: 'IPv4', signal: untilStopped() });
   } else if (config.cleanup) {
     const { cleanup } = await import('./commands/cleanup.ts');
-    await cleanup(setup, untilStopped());
+    await cleanup(setup, PROXY_MODES, untilStopped());
+  } else if (config.initOnly) {
+    await checkRights(setup);
+    const { init } = await import('./commands/init.ts');
+    await init(setup, untilStopped());
   } else {
+    await checkRights(setup);
     const { run } = await import('./commands/run.ts');
     await run(setup, untilStopped());
   }
@@ -56,7 +63,9 @@ const dumpCommand = async (command: Command): Promise<void> => {
 
 const cleanupCommand = async (command: Command): Promise<void> => {
   const { cleanup } = await import('./commands/cleanup.ts');
-  await cleanup(await setUp(command, { quiet: true }), untilStopped());
+  const setup = await setUp(command, { quiet: true });
+  const isModeAsked = command.getOptionValueSource('proxyMode') === 'cli';
+  await cleanup(setup, isModeAsked ? [setup.config.mode] : PROXY_MODES, untilStopped());
 };
 
 const demoCommand = async (): Promise<void> => {
@@ -82,7 +91,9 @@ const program = new Command('pointsman')
       .option('--tool <name>', 'only the part that this tool would read, such as ipvsadm')
       .addOption(new Option('-o, --output <format>', 'form').choices(['rules', 'json']).default('rules')),
   )
-  .addCommand(withFlags('cleanup', 'remove all rules of pointsman and kube-proxy (mode iptables)', cleanupCommand))
+  .addCommand(
+    withFlags('cleanup', 'remove all rules of pointsman and kube-proxy, or those of one --proxy-mode', cleanupCommand),
+  )
   .addCommand(new Command('demo').description('show it at work between network namespaces').action(demoCommand));
 
 for (const command of [program, ...program.commands]) {

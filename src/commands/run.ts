@@ -4,8 +4,11 @@ import { type Opened, openBackends } from '../backends/index.ts';
 import { nodeOptions } from '../config/node-options.ts';
 import { Tracker } from '../model/tracker.ts';
 import { Progress } from '../observe/progress.ts';
+import type { Source } from '../sources/source.ts';
 import { backendOptions } from './backend-options.ts';
+import { setConntrack } from './conntrack.ts';
 import { type FamilyAtWork, startFamily } from './family.ts';
+import { Observing } from './observing.ts';
 import { openSource, type Setup } from './setup.ts';
 import { VERSION } from './version.ts';
 
@@ -17,19 +20,39 @@ const FIRST_SAY_WAITING_MS = 5_000;
 export const run = async (setup: Setup, signal: AbortSignal): Promise<void> => {
   const { config, warnings, nodeName, log } = setup;
   for (const warning of warnings) log.warn(warning);
-  const opened = await openBackends(config.mode, backendOptions(config), signal);
+  await setConntrack(setup);
+  const options = { ...backendOptions(config), warn: (message: string) => log.warn(message) };
+  const opened = await openBackends(config.mode, options, signal);
   const source = await openSource(setup);
   for (const [family, reason] of opened.unusable) log.warn({ ipFamily: family, reason }, 'family left alone');
   log.info({ version: VERSION, mode: config.mode, node: nodeName, tool: opened.description }, 'pointsman starts');
-  const { tracker, families, progress } = assemble(setup, opened, signal);
+  const observing = new Observing(setup, [...opened.backends.keys()], source);
+  await observing.start();
+  try {
+    await work({ setup, opened, source, observing }, signal);
+  } finally {
+    await observing.stop();
+  }
+  log.info({ reason: String(signal.reason) }, 'pointsman stops, rules stay');
+};
+
+interface Parts {
+  readonly setup: Setup;
+  readonly opened: Opened;
+  readonly source: Source;
+  readonly observing: Observing;
+}
+
+const work = async ({ setup, opened, source, observing }: Parts, signal: AbortSignal): Promise<void> => {
+  const { config, log } = setup;
+  const { tracker, families, progress } = assemble(setup, opened, observing, signal);
   const waiting = sayWhatIsAwaited(tracker, log);
   const looking = setInterval(() => tracker.refreshNode(), config[config.mode].syncPeriodMs);
-  await source.run(tracker, signal);
+  await source.run(observing.listenIn(tracker), signal);
   clearInterval(looking);
   waiting.stop();
   progress.stop();
   await Promise.all(families.map((family) => family.stop()));
-  log.info({ reason: String(signal.reason) }, 'pointsman stops, rules stay');
 };
 
 interface Assembly {
@@ -38,7 +61,7 @@ interface Assembly {
   readonly progress: Progress;
 }
 
-const assemble = (setup: Setup, { backends }: Opened, signal: AbortSignal): Assembly => {
+const assemble = (setup: Setup, { backends }: Opened, observing: Observing, signal: AbortSignal): Assembly => {
   const { config, nodeName, log } = setup;
   const families: FamilyAtWork[] = [];
   const tracker = new Tracker({
@@ -51,8 +74,12 @@ const assemble = (setup: Setup, { backends }: Opened, signal: AbortSignal): Asse
     onProblem: ({ kind, key, message }) => log.warn({ kind, object: key, error: message }, 'malformed object skipped'),
   });
   const progress = new Progress([...backends.keys()], log);
+  const { health, records } = observing;
   for (const [family, backend] of backends) {
-    families.push(startFamily(setup, { family, backend, tracker, progress, interfaceAddresses }, signal));
+    const record = records.get(family);
+    if (record === undefined) continue;
+    const parts = { family, backend, tracker, progress, record, health, interfaceAddresses };
+    families.push(startFamily(setup, parts, signal));
   }
   return { tracker, families, progress };
 };

@@ -18,6 +18,8 @@ export interface JanitorOptions {
   /** The node's own addresses, without those of Services. */
   readonly localAddresses: () => readonly string[];
   readonly log: Pick<BaseLogger, 'info' | 'warn'>;
+  /** Looked for stale flows for so long, and deleted so many. */
+  readonly onCleaned?: (seconds: number, deleted: number) => void;
 }
 
 /** The kernel walks all flows for each question: beyond so many entrances it is asked once, for all. */
@@ -68,7 +70,9 @@ export class Janitor {
   async #clean(): Promise<void> {
     const entrances = this.#due;
     this.#due = new Set();
-    const { family, log } = this.#options;
+    const { family, log, onCleaned } = this.#options;
+    const startedAt = performance.now();
+    const before = this.#deleted;
     try {
       const stale = await this.#findStale(entrances);
       for (let from = 0; from < stale.length; from += DELETIONS) {
@@ -81,6 +85,7 @@ export class Janitor {
       const message = error instanceof Error ? error.message : String(error);
       log.warn({ ipFamily: family, error: message }, 'stale UDP flows cannot be deleted, clients may have to pause');
     }
+    onCleaned?.((performance.now() - startedAt) / 1_000, this.#deleted - before);
   }
 
   async #findStale(entrances: ReadonlySet<Entrance>): Promise<readonly Flow[]> {

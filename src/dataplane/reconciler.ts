@@ -40,6 +40,21 @@ interface Backlog {
   nodeChanged: boolean;
 }
 
+const newBacklog = (): Backlog => ({ services: new Map(), gone: new Set(), nodeChanged: false });
+
+const remember = (backlog: Backlog, input: SyncInput): void => {
+  for (const owner of input.gone) {
+    backlog.gone.add(owner);
+    backlog.services.delete(owner);
+  }
+  for (const service of input.services) {
+    const owner = ownerOf(service.port.name);
+    backlog.gone.delete(owner);
+    backlog.services.set(owner, service);
+  }
+  backlog.nodeChanged ||= input.nodeChanged;
+};
+
 const BASE = 'base';
 const FIRST_RETRY_MS = 1_000;
 
@@ -55,7 +70,8 @@ export class Reconciler<O extends KernelObject, B> {
   readonly #doneAt = new Map<string, number>();
   /** Owners that did not get what another has → what was said of it. */
   readonly #shadowed = new Map<string, string>();
-  readonly #backlog: Backlog = { services: new Map(), gone: new Set(), nodeChanged: false };
+  readonly #backlog = newBacklog();
+  readonly #unreported = newBacklog();
   #node: NodeContext | undefined;
   /** What the kernel holds is known: false before the first read and after a failure. */
   #known = false;
@@ -113,15 +129,13 @@ export class Reconciler<O extends KernelObject, B> {
     return this.#writer.exclusive(async () => {
       const startedAt = performance.now();
       const full = !this.#known;
-      this.#remember(input);
-      const services = [...this.#backlog.services.values()];
-      const gone = [...this.#backlog.gone];
-      const triggeredAt = services.flatMap((service) => service.triggeredAt);
+      remember(this.#backlog, input);
+      remember(this.#unreported, input);
       try {
         const result = await this.#sync(input.node);
         this.#lastError = undefined;
         const durationMs = performance.now() - startedAt;
-        return { full, ...result, durationMs, services, gone, triggeredAt, drift: this.#writer.takeDrift() };
+        return { full, ...result, durationMs, ...this.#report(), drift: this.#writer.takeDrift() };
       } catch (error) {
         this.#known = false;
         this.#lastError = error instanceof Error ? error.message : String(error);
@@ -160,17 +174,13 @@ export class Reconciler<O extends KernelObject, B> {
     return result;
   }
 
-  #remember(input: SyncInput): void {
-    for (const owner of input.gone) {
-      this.#backlog.gone.add(owner);
-      this.#backlog.services.delete(owner);
-    }
-    for (const service of input.services) {
-      const owner = ownerOf(service.port.name);
-      this.#backlog.gone.delete(owner);
-      this.#backlog.services.set(owner, service);
-    }
-    this.#backlog.nodeChanged ||= input.nodeChanged;
+  /** What came since the last sync that was done: also what was compiled for one that failed then. */
+  #report(): Pick<SyncReport, 'services' | 'gone' | 'triggeredAt'> {
+    const services = [...this.#unreported.services.values()];
+    const gone = [...this.#unreported.gone];
+    this.#unreported.services.clear();
+    this.#unreported.gone.clear();
+    return { services, gone, triggeredAt: services.flatMap(({ triggeredAt }) => triggeredAt) };
   }
 
   /** Group by group, so that Services of an early group work early. */

@@ -79,11 +79,7 @@ export const listFlows = (connection: Connection, filter: FlowFilter): readonly 
     .filter((flow) => fits(flow, filter));
 
 /** The same part by part, with rests in between: nothing else may use the connection until it is done. Throws NetlinkError. */
-export const visitFlows = (
-  connection: Connection,
-  filter: FlowFilter,
-  take: (flow: Flow) => void,
-): Promise<boolean> =>
+export const visitFlows = (connection: Connection, filter: FlowFilter, take: (flow: Flow) => void): Promise<boolean> =>
   connection.visit(request(GET, filter.family, filterAttributes(filter)), (message) => {
     const flow = flowOf(message);
     if (flow !== undefined && fits(flow, filter)) take(flow);

@@ -2,11 +2,23 @@
  * What a source is: something that keeps a sink up to date with objects, whatever happens to it on the way.
  */
 import type { BaseLogger } from 'pino';
-import type { ObjectSink } from '../model/kubernetes.ts';
+import type { ObjectKind, ObjectSink } from '../model/kubernetes.ts';
 
 export type Log = Pick<BaseLogger, 'info' | 'warn' | 'error' | 'debug'>;
 
+/** How watching one kind goes. */
+export interface WatchStats {
+  /** How often the whole contents were handed over, the first time included. */
+  readonly relists: number;
+  /** Watch requests after the first. */
+  readonly watchRestarts: number;
+  /** When the last event or bookmark came, milliseconds since 1970; 0 = never. */
+  readonly lastEventAt: number;
+}
+
 export interface Source {
+  /** Live, where there is something to count. */
+  readonly stats?: Readonly<Record<ObjectKind, WatchStats>>;
   /**
    * Hands over everything of each kind once (`replace`), then what changes. Resolves when aborted, and only then;
    * trouble on the way is retried and logged, never thrown.

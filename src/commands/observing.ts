@@ -1,0 +1,116 @@
+/** Those who look on: metrics, health, and the two servers that show them. */
+import { toV1alpha1 } from '../config/write.ts';
+import type { IPFamily } from '../model/address.ts';
+import type { ObjectSink } from '../model/kubernetes.ts';
+import type { Tracker } from '../model/tracker.ts';
+import { FamilyRecord } from '../observe/family-record.ts';
+import { HealthState } from '../observe/health.ts';
+import { healthRoutes } from '../observe/health-routes.ts';
+import { type Gauged, Metrics } from '../observe/metrics.ts';
+import { metricsRoutes } from '../observe/metrics-routes.ts';
+import { RouteServer, type Routes } from '../observe/server.ts';
+import { ListeningSink } from '../observe/sink.ts';
+import type { Source } from '../sources/source.ts';
+import type { Setup } from './setup.ts';
+import { VERSION } from './version.ts';
+
+export class Observing {
+  readonly health: HealthState;
+  /** One for each family at work. */
+  readonly records: ReadonlyMap<IPFamily, FamilyRecord>;
+  readonly #setup: Setup;
+  readonly #source: Source;
+  readonly #metrics: Metrics;
+  readonly #servers: readonly RouteServer[];
+  #tracker: Tracker | undefined;
+  #sink: ListeningSink | undefined;
+
+  constructor(setup: Setup, families: readonly IPFamily[], source: Source) {
+    const { config } = setup;
+    const { mode, metricsBindAddress, healthzBindAddress } = config;
+    this.#setup = setup;
+    this.#source = source;
+    this.health = new HealthState(config[mode].syncPeriodMs, Date.now);
+    this.#metrics = new Metrics({ mode, version: VERSION, families, gauged: () => this.#gauge() });
+    const [metrics, health] = [this.#metrics, this.health];
+    this.records = new Map(
+      families.map((family) => [family, new FamilyRecord({ family, metrics, health, now: Date.now })]),
+    );
+    this.#servers = [
+      ...this.#server('metrics', metricsBindAddress, this.#metricsRoutes()),
+      ...this.#server('health', healthzBindAddress, this.#healthRoutes()),
+    ];
+  }
+
+  /** Where the servers listen that do: `ip:port`. */
+  get addresses(): readonly string[] {
+    return this.#servers.flatMap(({ address }) => address ?? []);
+  }
+
+  /** Starts the servers. Throws where one cannot listen and the operator wants no second attempt. */
+  async start(): Promise<void> {
+    try {
+      for (const server of this.#servers) await server.start();
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#servers.map((server) => server.stop()));
+  }
+
+  /** What a source is to tell in place of the tracker. */
+  listenIn(tracker: Tracker): ObjectSink {
+    this.#tracker = tracker;
+    this.#sink = new ListeningSink({
+      sink: tracker,
+      nodeName: this.#setup.nodeName,
+      hasWork: () => [...this.records.keys()].some((family) => tracker.hasWork(family)),
+      onEvents: (kind, events, pending) => this.#metrics.changed(kind, events, pending),
+    });
+    return this.#sink;
+  }
+
+  #server(name: string, address: string, routes: Routes): readonly RouteServer[] {
+    const { config, log } = this.#setup;
+    if (address === '') return [];
+    return [new RouteServer({ name, address, routes, hardFail: config.bindAddressHardFail, log })];
+  }
+
+  #metricsRoutes(): Routes {
+    const { config, nodeName: node } = this.#setup;
+    const { mode } = config;
+    return metricsRoutes({
+      metrics: this.#metrics,
+      mode,
+      configuration: toV1alpha1(config),
+      status: () => ({
+        version: VERSION,
+        mode,
+        node,
+        waitingFor: this.#tracker?.waitingFor(),
+        families: [...this.records.values()].map((record) => record.status()),
+      }),
+    });
+  }
+
+  #healthRoutes(): Routes {
+    return healthRoutes({
+      health: this.health,
+      isNodeEligible: () => this.#sink?.isNodeEligible ?? false,
+      onProbe: (probe, status) => this.#metrics.probed(probe, status),
+      now: Date.now,
+    });
+  }
+
+  #gauge(): Gauged {
+    return {
+      quarantined: new Map([...this.records].map(([family, record]) => [family, record.countQuarantined()])),
+      watches: this.#source.stats,
+      malformed: this.#tracker?.problems.map(({ kind }) => kind) ?? [],
+      skipped: this.#tracker?.skipped ?? 0,
+    };
+  }
+}

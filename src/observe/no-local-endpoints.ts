@@ -1,0 +1,69 @@
+/**
+ * Which traffic this node drops because a policy is Local and no endpoint is here: counted as changes come in.
+ *
+ * Never walks all Services: a change costs what it changes.
+ */
+import { objectKey } from '../model/kubernetes.ts';
+import { isExternallyAccessible, ownerOf } from '../model/service.ts';
+import type { ServiceEndpoints } from '../model/topology.ts';
+
+export type TrafficPolicy = 'internal' | 'external';
+
+export const TRAFFIC_POLICIES: readonly TrafficPolicy[] = ['internal', 'external'];
+
+export class NoLocalEndpoints {
+  readonly #bySide: Readonly<Record<TrafficPolicy, Tally>> = { internal: new Tally(), external: new Tally() };
+  readonly #nameOf: (service: ServiceEndpoints) => string;
+
+  /** kube-proxy counts service ports, and in mode ipvs Services. */
+  constructor(unit: 'port' | 'service') {
+    this.#nameOf = ({ port }) => (unit === 'port' ? ownerOf(port.name) : objectKey(port.name));
+  }
+
+  update(services: readonly ServiceEndpoints[], gone: readonly string[]): void {
+    for (const side of TRAFFIC_POLICIES) {
+      const tally = this.#bySide[side];
+      for (const owner of gone) tally.remove(owner);
+      for (const service of services) {
+        const owner = ownerOf(service.port.name);
+        if (lacksLocal(service, side)) tally.add(owner, this.#nameOf(service));
+        else tally.remove(owner);
+      }
+    }
+  }
+
+  count(side: TrafficPolicy): number {
+    return this.#bySide[side].size;
+  }
+}
+
+const lacksLocal = ({ port, hasAny, local }: ServiceEndpoints, side: TrafficPolicy): boolean => {
+  const isLocal =
+    side === 'internal' ? port.internalPolicyLocal : port.externalPolicyLocal && isExternallyAccessible(port);
+  return isLocal && hasAny && local.length === 0;
+};
+
+/** How many different names its members have. */
+class Tally {
+  readonly #names = new Map<string, string>();
+  readonly #members = new Map<string, number>();
+
+  get size(): number {
+    return this.#members.size;
+  }
+
+  add(owner: string, name: string): void {
+    if (this.#names.has(owner)) return; // an owner's name never changes
+    this.#names.set(owner, name);
+    this.#members.set(name, (this.#members.get(name) ?? 0) + 1);
+  }
+
+  remove(owner: string): void {
+    const name = this.#names.get(owner);
+    if (name === undefined) return;
+    this.#names.delete(owner);
+    const left = (this.#members.get(name) ?? 0) - 1;
+    if (left > 0) this.#members.set(name, left);
+    else this.#members.delete(name);
+  }
+}

@@ -1,0 +1,178 @@
+/**
+ * A small HTTP server: routes by exact path, GET and HEAD, text out. The metrics and the health server are two of it.
+ *
+ * Whoever reaches it may talk to it, so what a client can hold is bounded in time, in size and in number. Where it cannot
+ * listen it says so once and tries again, as the one before us may only be about to go.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { BaseLogger } from 'pino';
+import { type Clock, systemClock } from '../dataplane/pacer.ts';
+import { joinHostPort } from '../model/address.ts';
+import { Connections } from './connections.ts';
+import type { Answer } from './health-listener.ts';
+
+export interface Question {
+  readonly query: URLSearchParams;
+  /** The header Accept; empty when there is none. */
+  readonly accept: string;
+}
+
+export type Route = (question: Question) => Answer | Promise<Answer>;
+
+/** By path. */
+export type Routes = ReadonlyMap<string, Route>;
+
+export interface ServerOptions {
+  /** For the log: `metrics`, `health`. */
+  readonly name: string;
+  /** `ip:port`. */
+  readonly address: string;
+  readonly routes: Routes;
+  /** Not being able to listen is an error instead of something to try again. */
+  readonly hardFail: boolean;
+  readonly log: Pick<BaseLogger, 'debug' | 'info' | 'error'>;
+  readonly clock?: Clock;
+  readonly connections?: number;
+  readonly requestMs?: number;
+}
+
+const RETRY_MS = 5_000;
+const MAX_HEADER_BYTES = 8_192;
+const REQUEST_MS = 5_000;
+/** Longer than scrapers and probes usually wait between two requests. */
+const IDLE_MS = 90_000;
+const CONNECTIONS = 128;
+
+export class RouteServer {
+  readonly #options: ServerOptions;
+  readonly #clock: Clock;
+  readonly #server: Server;
+  #timer: unknown;
+  #hasFailed = false;
+  #isStopped = false;
+
+  constructor(options: ServerOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#server = listener(options);
+  }
+
+  /** Where it listens: `ip:port`; undefined while it does not. */
+  get address(): string | undefined {
+    const bound = this.#server.address() as AddressInfo | null;
+    return bound === null ? undefined : joinHostPort(bound.address, bound.port);
+  }
+
+  /** Resolves after the first attempt. Throws when that failed and is not to be made up for. */
+  async start(): Promise<void> {
+    const error = await this.#listen();
+    if (error !== undefined && this.#options.hardFail) {
+      const { name, address } = this.#options;
+      throw new Error(`the ${name} server cannot listen on ${address}: ${error.message}`);
+    }
+    this.#settle(error);
+  }
+
+  /** For good, with every connection. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#clock.clearTimeout(this.#timer);
+    if (!this.#server.listening) return;
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.#server.closeAllConnections();
+    await closed;
+  }
+
+  #listen(): Promise<Error | undefined> {
+    const { host, port } = splitHostPort(this.#options.address);
+    return new Promise((resolve) => {
+      const settle = (error?: Error): void => {
+        this.#server.off('error', settle);
+        this.#server.off('listening', settle);
+        resolve(error);
+      };
+      this.#server.once('error', settle);
+      this.#server.once('listening', settle);
+      this.#server.listen({ host, port });
+    });
+  }
+
+  #settle(error: Error | undefined): void {
+    const { name, address, log } = this.#options;
+    if (error === undefined) {
+      log[this.#hasFailed ? 'info' : 'debug']({ address: this.address }, `the ${name} server listens`);
+      // such as for want of file descriptors: not the end of the world
+      this.#server.on('error', (later) => log.error({ error: later.message }, `the ${name} server has trouble`));
+      if (this.#isStopped) void this.#server.close();
+      return;
+    }
+    if (!this.#hasFailed) {
+      log.error({ address, error: error.message }, `the ${name} server cannot listen, trying again every 5 s`);
+    }
+    this.#hasFailed = true;
+    if (this.#isStopped) return;
+    this.#timer = this.#clock.setTimeout(() => {
+      void this.#listen().then((again) => this.#settle(again));
+    }, RETRY_MS);
+  }
+}
+
+const splitHostPort = (address: string): { readonly host: string; readonly port: number } => {
+  const at = address.lastIndexOf(':');
+  return { host: address.slice(0, at).replace(/^\[|\]$/g, ''), port: Number(address.slice(at + 1)) };
+};
+
+const listener = ({ name, routes, log, connections = CONNECTIONS, requestMs = REQUEST_MS }: ServerOptions): Server => {
+  const open = new Connections(connections);
+  const limits = {
+    maxHeaderSize: MAX_HEADER_BYTES,
+    requestTimeout: requestMs,
+    connectionsCheckingInterval: requestMs / 2,
+    keepAliveTimeout: IDLE_MS,
+  };
+  const server = createServer(limits, (request, response) => {
+    open.touch(request.socket);
+    answer(routes, request)
+      .catch((error: unknown) => {
+        log.error({ path: request.url, error: String(error) }, `the ${name} server cannot answer`);
+        return text(500, 'internal error\n');
+      })
+      .then((said) => send(response, said));
+  });
+  server.timeout = IDLE_MS; // also one that asks and never reads the answers
+  server.on('connection', (socket) => open.add(socket));
+  return server;
+};
+
+const answer = async (routes: Routes, request: IncomingMessage): Promise<Answer> => {
+  // not by URL: a path such as `//` is none to it
+  const [path = '', search = ''] = (request.url ?? '').split('?', 2);
+  const route = routes.get(path);
+  if (route === undefined) return text(404, `404 page not found; there is: ${[...routes.keys()].join(' ')}\n`);
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    const refusal = text(405, 'method not allowed\n');
+    return { ...refusal, headers: { ...refusal.headers, Allow: 'GET, HEAD' } };
+  }
+  return route({ query: new URLSearchParams(search), accept: request.headers.accept ?? '' });
+};
+
+const send = (response: ServerResponse, { status, headers, body }: Answer): void => {
+  // with a length also HEAD is told how much it does not get
+  response.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(body) });
+  response.end(body);
+};
+
+const NO_SNIFF = { 'X-Content-Type-Options': 'nosniff' };
+
+export const text = (status: number, body: string): Answer => ({
+  status,
+  headers: { 'Content-Type': 'text/plain; charset=utf-8', ...NO_SNIFF },
+  body,
+});
+
+export const json = (status: number, value: unknown): Answer => ({
+  status,
+  headers: { 'Content-Type': 'application/json', ...NO_SNIFF },
+  body: JSON.stringify(value),
+});
