@@ -24,6 +24,8 @@ export interface FamilyParts {
   /** Of all families. */
   readonly health: HealthState;
   readonly interfaceAddresses: () => readonly string[];
+  /** What was there at the start is in the kernel. */
+  readonly onFirstSync: (family: IPFamily) => void;
 }
 
 export interface FamilyAtWork {
@@ -35,7 +37,7 @@ export interface FamilyAtWork {
 
 export const startFamily = (setup: Setup, parts: FamilyParts, signal: AbortSignal): FamilyAtWork => {
   const { config, log } = setup;
-  const { family, backend, tracker, progress, record } = parts;
+  const { family, backend, tracker, progress, record, onFirstSync } = parts;
   const { syncPeriodMs, minSyncPeriodMs } = config[config.mode];
   const reconciler = openEngine(setup, parts, signal);
   const aftermath = openAftermath(setup, parts);
@@ -61,6 +63,7 @@ export const startFamily = (setup: Setup, parts: FamilyParts, signal: AbortSigna
     onSync: (report) => {
       record.synced(report);
       aftermath.synced(report);
+      onFirstSync(family);
     },
     watch: backend.watch?.bind(backend),
   });

@@ -8,6 +8,7 @@ import type { Source } from '../sources/source.ts';
 import { backendOptions } from './backend-options.ts';
 import { setConntrack } from './conntrack.ts';
 import { type FamilyAtWork, startFamily } from './family.ts';
+import { onceAll, removeLeftovers } from './leftovers.ts';
 import { Observing } from './observing.ts';
 import { openSource, type Setup } from './setup.ts';
 import { VERSION } from './version.ts';
@@ -75,10 +76,11 @@ const assemble = (setup: Setup, { backends }: Opened, observing: Observing, sign
   });
   const progress = new Progress([...backends.keys()], log);
   const { health, records } = observing;
+  const onFirstSync = onceAll(backends.keys(), () => void removeLeftovers(setup, signal));
   for (const [family, backend] of backends) {
     const record = records.get(family);
     if (record === undefined) continue;
-    const parts = { family, backend, tracker, progress, record, health, interfaceAddresses };
+    const parts = { family, backend, tracker, progress, record, health, interfaceAddresses, onFirstSync };
     families.push(startFamily(setup, parts, signal));
   }
   return { tracker, families, progress };

@@ -66,7 +66,16 @@ const start = async (): Promise<Bench> => {
   const { health, records } = observing;
   for (const [family, record] of records) {
     const progress = new Progress([family], setup.log);
-    const parts = { family, backend: kernel as never, tracker, progress, record, health, interfaceAddresses: () => [] };
+    const parts = {
+      family,
+      backend: kernel as never,
+      tracker,
+      progress,
+      record,
+      health,
+      interfaceAddresses: () => [],
+      onFirstSync: () => undefined,
+    };
     atWork.push(startFamily(setup, parts, stop.signal));
   }
   onTestFinished(async () => {
