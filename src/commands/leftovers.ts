@@ -33,9 +33,9 @@ export const removeLeftovers = async (setup: Setup, signal: AbortSignal): Promis
         }
       }
     } catch (error) {
-      // a host that cannot do a mode has nothing of it
+      // mostly a host that cannot do the mode, and has nothing of it; without the right to look there may be something
       const reason = error instanceof Error ? error.message : String(error);
-      log.debug({ mode, reason }, 'no rules of another mode can be looked for');
+      log.info({ mode, reason }, 'no rules of another mode can be looked for');
     }
   }
   if (config.mode !== 'ipvs' && networkInterfaces()[SERVICE_LINK] !== undefined) {
