@@ -23,7 +23,9 @@ export const ADDRESSES: Readonly<Record<HostName, Readonly<Record<IPFamily, stri
 export const POD_GATEWAY: Readonly<Record<IPFamily, string>> = { IPv4: '10.200.0.1', IPv6: 'fd20:0:0:1::1' };
 export const CLUSTER_CIDRS = '10.200.0.0/16,fd20::/48';
 export const TARGET_PORT = 8080;
+export const SECOND_TARGET_PORT = 8081;
 export const SERVICE_PORT = 80;
+export const SECOND_SERVICE_PORT = 443;
 
 const NODE_OF: Readonly<Record<PodName, string>> = {
   pod1: 'node1',
@@ -33,41 +35,113 @@ const NODE_OF: Readonly<Record<PodName, string>> = {
   remote2: 'node2',
 };
 
-/** ready; serving and terminating; terminating only; neither ready nor serving. */
-export type State = 'ready' | 'draining' | 'terminating' | 'unready';
+/**
+ * Ready; serving and terminating; terminating only; neither ready nor serving; ready although not serving; ready as nothing
+ * else is said.
+ */
+export type State = 'ready' | 'draining' | 'terminating' | 'unready' | 'published' | 'unknown';
+
+const CONDITIONS: Readonly<Record<State, Readonly<Record<string, boolean>>>> = {
+  ready: { ready: true, serving: true, terminating: false },
+  draining: { ready: false, serving: true, terminating: true },
+  terminating: { ready: false, serving: false, terminating: true },
+  unready: { ready: false, serving: false, terminating: false },
+  published: { ready: true, serving: false, terminating: false },
+  unknown: {},
+};
 
 export interface EndpointSpec {
   readonly on: PodName;
   readonly state?: State;
   readonly zones?: readonly string[];
   readonly nodes?: readonly string[];
+  /** Which slice of the Service it is in; `1` unless said. */
+  readonly slice?: string;
+  /** Where it listens, the same in all of a slice. */
+  readonly port?: typeof SECOND_TARGET_PORT;
 }
+
+/** A port besides the first one. */
+export interface PortSpec {
+  readonly name: string;
+  /** Absent: the variant's. */
+  readonly protocol?: 'other';
+  readonly port: number;
+  readonly target: number;
+  readonly nodePort?: NodePortName;
+}
+
+/** Addresses by name, so that two Services of a row can want the same one. */
+export type AddressName = 'cluster' | 'rival cluster' | 'external' | 'second external' | 'vip' | 'second vip';
+export type NodePortName = 'node-port' | 'second node-port';
 
 export interface ServiceSpec {
   readonly endpoints: readonly EndpointSpec[];
-  readonly nodePort?: boolean;
-  readonly externalIP?: boolean;
-  readonly vip?: boolean;
+  readonly cluster?: AddressName;
+  readonly port?: number;
+  readonly nodePort?: boolean | NodePortName;
+  readonly externalIP?: boolean | readonly AddressName[];
+  readonly vip?: boolean | readonly AddressName[];
+  readonly ipMode?: 'VIP' | 'Proxy';
+  readonly morePorts?: readonly PortSpec[];
+  readonly labels?: Readonly<Record<string, string>>;
+  /** Of two that want the same, the older one wins. */
+  readonly age?: 'older' | 'younger';
+  /** Addresses as people write them who align columns. */
+  readonly hasLeadingZeros?: boolean;
+  /** There is no EndpointSlice at all; else there is at least an empty one. */
+  readonly hasNoSlice?: boolean;
+  /** Ports that a slice has; all unless said. */
+  readonly portsOfSlices?: Readonly<Record<string, readonly string[]>>;
+  /** Source ranges that say nothing of the row's family. */
+  readonly hasRangesOfOtherFamily?: boolean;
   /** Fields of spec besides addresses and ports. */
   readonly spec?: Readonly<Record<string, unknown>>;
 }
 
-/** Where a probe goes: an address of the Service, or a NodePort at one of the node's addresses. */
+/** Where a probe goes: an address of the Service, a NodePort at one of the node's addresses, or a pod itself. */
 export type Destination =
-  | 'cluster'
-  | 'external'
-  | 'vip'
-  | 'node-port'
+  | AddressName
+  | NodePortName
   | 'node-port at pod gateway'
-  | 'cluster, other port';
+  | 'node-port at loopback'
+  | 'node-port, other protocol'
+  | 'cluster, other port'
+  | 'cluster, second port'
+  | 'cluster, other protocol'
+  | 'external, second port'
+  | 'vip, second port'
+  | 'pod1';
 
 /** A row's variant: each is one Service with addresses of its own. */
 export interface Variant {
   readonly family: IPFamily;
   readonly protocol: Protocol;
-  /** Distinct for each Service of a run; 1 to 250. */
+  /** Distinct for each row of a run; 1 to 2,700. */
   readonly number: number;
 }
+
+const OTHER_PROTOCOL = { TCP: 'UDP', UDP: 'TCP', SCTP: 'UDP' } as const;
+
+/** IPv4 network, IPv6 network, and how far from its beginning. */
+const ADDRESS_PLAN: Readonly<Record<AddressName, readonly [string, string, number]>> = {
+  cluster: ['10.96', 'fd96::', 1],
+  'rival cluster': ['10.96', 'fd96::', 65],
+  external: ['198.18', 'fd98::', 1],
+  'second external': ['198.18', 'fd98::', 65],
+  vip: ['198.19', 'fd99::', 1],
+  'second vip': ['198.19', 'fd99::', 65],
+};
+
+const FIRST_NODE_PORT: Readonly<Record<NodePortName, number>> = { 'node-port': 30_000, 'second node-port': 20_000 };
+
+export const addressOf = (name: AddressName, { family, number }: Variant): string => {
+  const [ipv4, ipv6, offset] = ADDRESS_PLAN[name];
+  const at = offset * 256 + number;
+  return family === 'IPv4' ? `${ipv4}.${at >> 8}.${at & 255}` : ipv6 + at.toString(16);
+};
+
+export const nodePortOf = (name: NodePortName, { number }: Variant): number => FIRST_NODE_PORT[name] + number;
 
 interface ServiceAddresses {
   readonly cluster: string;
@@ -76,30 +150,47 @@ interface ServiceAddresses {
   readonly nodePort: number;
 }
 
-export const addressesOf = ({ family, number }: Variant): ServiceAddresses => ({
-  cluster: family === 'IPv4' ? `10.96.1.${number}` : `fd96::1${number.toString(16).padStart(2, '0')}`,
-  external: family === 'IPv4' ? `198.51.100.${number}` : `fd98::1${number.toString(16).padStart(2, '0')}`,
-  vip: family === 'IPv4' ? `203.0.113.${number}` : `fd99::1${number.toString(16).padStart(2, '0')}`,
-  nodePort: 30_000 + number,
+export const addressesOf = (variant: Variant): ServiceAddresses => ({
+  cluster: addressOf('cluster', variant),
+  external: addressOf('external', variant),
+  vip: addressOf('vip', variant),
+  nodePort: nodePortOf('node-port', variant),
 });
 
+const LOOPBACK: Readonly<Record<IPFamily, string>> = { IPv4: '127.0.0.1', IPv6: '::1' };
+
 export const destinationOf = (to: Destination, variant: Variant): { readonly host: string; readonly port: number } => {
-  const { cluster, external, vip, nodePort } = addressesOf(variant);
+  const { family } = variant;
   switch (to) {
-    case 'cluster':
-      return { host: cluster, port: SERVICE_PORT };
     case 'cluster, other port':
-      return { host: cluster, port: SERVICE_PORT + 1 };
-    case 'external':
-      return { host: external, port: SERVICE_PORT };
-    case 'vip':
-      return { host: vip, port: SERVICE_PORT };
+      return { host: addressOf('cluster', variant), port: SERVICE_PORT + 1 };
+    case 'cluster, second port':
+      return { host: addressOf('cluster', variant), port: SECOND_SERVICE_PORT };
+    case 'cluster, other protocol':
+      return { host: addressOf('cluster', variant), port: SERVICE_PORT };
+    case 'external, second port':
+      return { host: addressOf('external', variant), port: SECOND_SERVICE_PORT };
+    case 'vip, second port':
+      return { host: addressOf('vip', variant), port: SECOND_SERVICE_PORT };
     case 'node-port':
-      return { host: ADDRESSES.node1[variant.family], port: nodePort };
+    case 'second node-port':
+      return { host: ADDRESSES.node1[family], port: nodePortOf(to, variant) };
+    case 'node-port, other protocol':
+      return { host: ADDRESSES.node1[family], port: nodePortOf('node-port', variant) };
     case 'node-port at pod gateway':
-      return { host: POD_GATEWAY[variant.family], port: nodePort };
+      return { host: POD_GATEWAY[family], port: nodePortOf('node-port', variant) };
+    case 'node-port at loopback':
+      return { host: LOOPBACK[family], port: nodePortOf('node-port', variant) };
+    case 'pod1':
+      return { host: ADDRESSES.pod1[family], port: TARGET_PORT };
+    default:
+      return { host: addressOf(to, variant), port: SERVICE_PORT };
   }
 };
+
+/** The protocol that a probe to there speaks. */
+export const protocolTo = (to: Destination, { protocol }: Variant): Protocol =>
+  to.endsWith(', other protocol') ? OTHER_PROTOCOL[protocol] : protocol;
 
 export interface KubernetesObject {
   readonly kind: string;
@@ -108,55 +199,110 @@ export interface KubernetesObject {
   readonly [field: string]: unknown;
 }
 
-/** The Service and its EndpointSlice. */
+/** The Service and its EndpointSlices. */
 export const objectsOf = (name: string, service: ServiceSpec, variant: Variant): readonly KubernetesObject[] => [
   serviceOf(name, service, variant),
-  sliceOf(name, service.endpoints, variant),
+  ...slicesOf(name, service, variant),
 ];
 
+/** `010.096.001.007`, `fd96:0:0:0:0:0:0:0107`. */
+const withLeadingZeros = (ip: string): string => {
+  if (!ip.includes(':')) return ip.replace(/\d+/g, (digits) => digits.padStart(3, '0'));
+  const [head = '', tail = ''] = ip.split('::');
+  return [head, ...Array.from({ length: 6 }, () => '0'), tail.padStart(4, '0')].join(':');
+};
+
+const addressNames = (
+  wanted: boolean | readonly AddressName[] | undefined,
+  one: AddressName,
+): readonly AddressName[] => (typeof wanted === 'object' ? wanted : wanted ? [one] : []);
+
+const RANGES_OF_OTHER_FAMILY = { IPv4: ['fd50::/64', 'fd20::/48'], IPv6: ['10.250.0.0/24', '10.200.0.0/16'] } as const;
+
+const BIRTHDAYS = { older: '2026-01-01T00:00:00Z', younger: '2026-02-02T00:00:00Z' } as const;
+
+const portsOf = (service: ServiceSpec, variant: Variant): readonly Record<string, unknown>[] => {
+  const { nodePort, morePorts = [] } = service;
+  const first = nodePort === true ? 'node-port' : nodePort || undefined;
+  const ports = [
+    { name: 'p', port: service.port ?? SERVICE_PORT, target: TARGET_PORT, nodePort: first, protocol: undefined },
+    ...morePorts,
+  ];
+  return ports.map(({ name, port, target, protocol, nodePort: wanted }) => ({
+    name,
+    protocol: protocol === undefined ? variant.protocol : OTHER_PROTOCOL[variant.protocol],
+    port,
+    targetPort: target,
+    ...(wanted === undefined ? {} : { nodePort: nodePortOf(wanted, variant) }),
+  }));
+};
+
 const serviceOf = (name: string, service: ServiceSpec, variant: Variant): KubernetesObject => {
-  const { cluster, external, vip, nodePort } = addressesOf(variant);
-  const type = service.vip ? 'LoadBalancer' : service.nodePort ? 'NodePort' : 'ClusterIP';
-  const port = {
-    name: 'p',
-    protocol: variant.protocol,
-    port: SERVICE_PORT,
-    targetPort: TARGET_PORT,
-    ...(service.nodePort ? { nodePort } : {}),
+  const written = (address: AddressName): string => {
+    const ip = addressOf(address, variant);
+    return service.hasLeadingZeros ? withLeadingZeros(ip) : ip;
   };
+  const cluster = written(service.cluster ?? 'cluster');
+  const externalIPs = addressNames(service.externalIP, 'external').map(written);
+  const vips = addressNames(service.vip, 'vip').map(written);
+  const ipMode = service.ipMode === undefined ? {} : { ipMode: service.ipMode };
   const object = {
     apiVersion: 'v1',
     kind: 'Service',
-    metadata: { namespace: 'conformance', name },
+    metadata: {
+      namespace: 'conformance',
+      name,
+      ...(service.labels === undefined ? {} : { labels: service.labels }),
+      ...(service.age === undefined ? {} : { creationTimestamp: BIRTHDAYS[service.age] }),
+    },
     spec: {
-      type,
+      type: vips.length > 0 ? 'LoadBalancer' : service.nodePort ? 'NodePort' : 'ClusterIP',
       clusterIP: cluster,
       clusterIPs: [cluster],
       ipFamilies: [variant.family],
-      ports: [port],
-      ...(service.externalIP ? { externalIPs: [external] } : {}),
+      ports: portsOf(service, variant),
+      ...(externalIPs.length > 0 ? { externalIPs } : {}),
+      ...(service.hasRangesOfOtherFamily ? { loadBalancerSourceRanges: RANGES_OF_OTHER_FAMILY[variant.family] } : {}),
       ...service.spec,
     },
-    ...(service.vip ? { status: { loadBalancer: { ingress: [{ ip: vip }] } } } : {}),
+    ...(vips.length > 0 ? { status: { loadBalancer: { ingress: vips.map((ip) => ({ ip, ...ipMode })) } } } : {}),
   };
   return object;
 };
 
-export const sliceOf = (name: string, endpoints: readonly EndpointSpec[], variant: Variant): KubernetesObject => {
+const slicesOf = (name: string, service: ServiceSpec, variant: Variant): readonly KubernetesObject[] => {
+  if (service.hasNoSlice) return [];
+  const ids = [...new Set(service.endpoints.map(({ slice = '1' }) => slice))];
+  return (ids.length > 0 ? ids : ['1']).map((id) => {
+    const endpoints = service.endpoints.filter(({ slice = '1' }) => slice === id);
+    const first = { name: 'p', protocol: undefined, target: endpoints[0]?.port ?? TARGET_PORT };
+    const ports = [first, ...(service.morePorts ?? [])]
+      .filter((port) => service.portsOfSlices?.[id]?.includes(port.name) ?? true)
+      .map(({ name: portName, protocol, target }) => ({
+        name: portName,
+        protocol: protocol === undefined ? variant.protocol : OTHER_PROTOCOL[variant.protocol],
+        port: target,
+      }));
+    return { ...sliceOf(name, endpoints, variant, id), ports };
+  });
+};
+
+export const sliceOf = (
+  name: string,
+  endpoints: readonly EndpointSpec[],
+  variant: Variant,
+  id = '1',
+): KubernetesObject => {
   const object = {
     apiVersion: 'discovery.k8s.io/v1',
     kind: 'EndpointSlice',
-    metadata: { namespace: 'conformance', name: `${name}-1`, labels: { 'kubernetes.io/service-name': name } },
+    metadata: { namespace: 'conformance', name: `${name}-${id}`, labels: { 'kubernetes.io/service-name': name } },
     addressType: variant.family,
     ports: [{ name: 'p', protocol: variant.protocol, port: TARGET_PORT }],
     endpoints: endpoints.map(({ on, state = 'ready', zones, nodes }) => ({
       addresses: [ADDRESSES[on][variant.family]],
       nodeName: NODE_OF[on],
-      conditions: {
-        ready: state === 'ready',
-        serving: state === 'ready' || state === 'draining',
-        terminating: state === 'draining' || state === 'terminating',
-      },
+      conditions: CONDITIONS[state],
       hints: {
         ...(zones === undefined ? {} : { forZones: zones.map((zone) => ({ name: zone })) }),
         ...(nodes === undefined ? {} : { forNodes: nodes.map((node) => ({ name: node })) }),
@@ -165,6 +311,12 @@ export const sliceOf = (name: string, endpoints: readonly EndpointSpec[], varian
   };
   return object;
 };
+
+/** node1 as the API server knows it; a zone that is `undefined` is no label at all. */
+export const nodeIn = (zone: string | undefined): KubernetesObject => ({
+  ...NODE_OBJECT,
+  metadata: { name: 'node1', labels: zone === undefined ? {} : { 'topology.kubernetes.io/zone': zone } },
+});
 
 export const NODE_OBJECT: KubernetesObject = {
   apiVersion: 'v1',
