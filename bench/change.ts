@@ -6,7 +6,7 @@ import { serviceObjects } from '../src/lab/many.ts';
 import { type Bed, cpuSeconds, quantile, show, sleep, startProxy, type Variant } from './bed.ts';
 import { cleanUp } from './start.ts';
 
-const PROBED = { number: 99_000, port: 80 } as const;
+export const PROBED = { number: 99_000, port: 80 } as const;
 const ROUNDS = 21;
 const CHANGES_PER_SECOND = 50;
 /** Longer than a sync period: a look at the whole kernel is part of it. */
@@ -16,7 +16,7 @@ const PAUSE_MS = 1_500;
 const GIVE_UP_MS = 60_000;
 
 /** A Service whose one endpoint is a pod that answers. */
-const probed = (ip: string) => {
+export const probed = (ip: string) => {
   const [service, slice] = serviceObjects(PROBED.number, 1, ip);
   // no other Service's: those are in 10.96.0.0/16
   const clusterIP = '10.97.0.1';

@@ -1,11 +1,12 @@
 /**
- * `npm run bench [-- start|restore|change|transaction|ipvs …]`: the measurements of the README, on this machine's kernel, as root.
- * `start`, `restore` and `change` take --services=5000 --endpoints=5 --variant=iptables-nft|iptables-legacy|nftables;
+ * `npm run bench [-- start|restore|change|flush|transaction|ipvs …]`: the measurements of the README, on this machine's kernel, as root.
+ * `start`, `restore`, `change` and `flush` take --services=5000 --endpoints=5 --variant=iptables-nft|iptables-legacy|nftables;
  * `transaction` is mode nftables alone, without a cluster; `ipvs` runs in User Mode Linux.
  */
 import { parseArgs } from 'node:util';
 import { type Bed, makeBed, putServices, VARIANTS, type Variant } from './bed.ts';
 import { oneChange } from './change.ts';
+import { flush } from './flush.ts';
 import { ipvs } from './ipvs.ts';
 import { oneRestore, start } from './start.ts';
 import { transaction } from './transaction.ts';
@@ -16,6 +17,7 @@ const QUESTIONS: Readonly<
   start,
   restore: oneRestore,
   change: oneChange,
+  flush,
 };
 
 const { values, positionals } = parseArgs({
