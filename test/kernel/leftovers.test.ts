@@ -37,7 +37,7 @@ const recordedObjects = (): readonly Recorded[] => {
   return all.filter(({ kind }) => kind === 'Service' || kind === 'EndpointSlice');
 };
 
-describeWith([...LAB_NEEDS, program('iptables-nft'), program('nft')], 'a change of mode', () => {
+describeWith([...LAB_NEEDS, program('iptables-nft')], 'a change of mode', () => {
   let bench: Bench;
   let nftables: Nftables;
   let proxy: NodeProxy | undefined;
@@ -138,18 +138,21 @@ describeWith([...LAB_NEEDS, program('iptables-nft'), program('nft')], 'a change 
     await cleanUp();
   });
 
-  it('from the table that kube-proxy left in mode nftables to iptables', async () => {
-    await takeOver(TABLE, 'iptables', removed('nftables'));
-    expect(await isGone('nftables')).toBe(true);
-    await cleanUp();
-  });
+  // nft is what puts kube-proxy's table there
+  describeWith([program('nft')], 'of kube-proxy’s own', () => {
+    it('from the table that kube-proxy left in mode nftables to iptables', async () => {
+      await takeOver(TABLE, 'iptables', removed('nftables'));
+      expect(await isGone('nftables')).toBe(true);
+      await cleanUp();
+    });
 
-  it('from the table that kube-proxy left in mode nftables to our own, in place', async () => {
-    await takeOver(TABLE, 'nftables', async () => undefined);
-    const listing = nftables.list('ip', 'kube-proxy');
-    // kube-proxy's chains and sets of single Services have a slash in their names
-    expect(listing?.chains.map(({ name }) => name).filter((name) => name.includes('/'))).toEqual([]);
-    expect(listing?.sets.map(({ declaration }) => declaration.name).filter((name) => name.includes('/'))).toEqual([]);
-    await cleanUp();
+    it('from the table that kube-proxy left in mode nftables to our own, in place', async () => {
+      await takeOver(TABLE, 'nftables', async () => undefined);
+      const listing = nftables.list('ip', 'kube-proxy');
+      // kube-proxy's chains and sets of single Services have a slash in their names
+      expect(listing?.chains.map(({ name }) => name).filter((name) => name.includes('/'))).toEqual([]);
+      expect(listing?.sets.map(({ declaration }) => declaration.name).filter((name) => name.includes('/'))).toEqual([]);
+      await cleanUp();
+    });
   });
 });
