@@ -44,6 +44,9 @@ const isElementKey = (key: Expression): key is ElementKey => typeof key === 'obj
 
 const bareKey = (key: Expression): Expression => (isElementKey(key) ? key.elem.val : key);
 
+/** The key alone, without comment and times: by it the kernel knows the element. */
+export const bareKeyOf = (element: Element): Expression => bareKey(keyOf(element));
+
 const partsOf = (value: Expression, fields: readonly TypeName[]): readonly Expression[] => {
   const parts = typeof value === 'object' && 'concat' in value ? value.concat : [value];
   if (parts.length === fields.length) return parts;

@@ -1,6 +1,6 @@
 /** The kernel's ends that this mode talks to: IPVS, sets, links. Both IP families share them. */
 import { Ipvs } from '../../ipvs-netlink/ipvs.ts';
-import { runTool } from '../../kernel/host.ts';
+import { loadModule } from '../../kernel/modules.ts';
 import { PROC_SYS, type Sysctls } from '../../kernel/sysctl.ts';
 import { Connection } from '../../netlink/connection.ts';
 import { ERRNO, NetlinkError } from '../../netlink/error.ts';
@@ -21,7 +21,6 @@ export interface Handles extends Ends {
 }
 
 const MODULE = 'ip_vs';
-const MODPROBE_MS = 30_000;
 
 /** Throws, naming what is missing, when the kernel cannot do IPVS or sets. */
 export const openHandles = async (): Promise<Handles> => {
@@ -49,21 +48,11 @@ const openIpvs = async (): Promise<Ipvs> => {
   } catch (error) {
     if (!(error instanceof NetlinkError) || error.errno !== ERRNO.ENOENT) throw error;
   }
-  const said = await modprobe();
+  const said = (await loadModule(MODULE)) ?? 'modprobe succeeded, and the kernel still has no IPVS';
   try {
     return Ipvs.open();
   } catch (error) {
     if (!(error instanceof NetlinkError) || error.errno !== ERRNO.ENOENT) throw error;
     throw new Error(`mode ipvs needs the kernel module ${MODULE}, which is not loaded and cannot be loaded: ${said}`);
-  }
-};
-
-/** What modprobe had to say; it may be missing, and the module built in all the same. */
-const modprobe = async (): Promise<string> => {
-  try {
-    const { exitCode, stderr } = await runTool('modprobe', [MODULE], { timeoutMs: MODPROBE_MS });
-    return exitCode === 0 ? 'modprobe succeeded, and the kernel still has no IPVS' : stderr;
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
   }
 };

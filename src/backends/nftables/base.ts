@@ -107,7 +107,7 @@ const clusterIPsCheck = ({ serviceCIDRs }: NodeContext, family: NftFamily): Rule
   ...serviceCIDRs.map((cidr) => [match(destination(family), '==', networkOf(cidr)), drop]),
 ];
 
-const networkOf = (cidr: Cidr): Prefix => {
+export const networkOf = (cidr: Cidr): Prefix => {
   const [address = ''] = cidr.text.split('/');
   return prefix(address, cidr.prefix);
 };

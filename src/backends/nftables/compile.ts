@@ -9,10 +9,10 @@ import type { Endpoint } from '../../model/endpoint.ts';
 import type { NodeContext } from '../../model/node.ts';
 import { formatServicePortName, ownerOf, type ServicePort } from '../../model/service.ts';
 import { hasExternalEndpoints, hasInternalEndpoints, type ServiceEndpoints } from '../../model/topology.ts';
-import { concat, drop, goto, prefix, element as withComment } from '../../nftables-json/construct.ts';
+import { concat, drop, goto, element as withComment } from '../../nftables-json/construct.ts';
 import type { Concat, Expression, Element as NftElement, Verdict } from '../../nftables-json/schema.ts';
 import { stickyObjects } from './affinity.ts';
-import { FIREWALL_CHAIN, POLICY_LOCAL, refusal } from './base.ts';
+import { FIREWALL_CHAIN, networkOf, POLICY_LOCAL, refusal } from './base.ts';
 import { type Way, wayChains, wayName } from './classes.ts';
 import {
   CLUSTER_IPS,
@@ -213,8 +213,8 @@ const firewall = ({ service: { port }, node, comment }: Subject, key: Concat): D
 
 /** A single address is listed as such. */
 const rangeOf = (cidr: Cidr): Expression => {
-  const [address = ''] = cidr.text.split('/');
-  return cidr.prefix === cidr.bytes.length * 8 ? address : prefix(address, cidr.prefix);
+  const network = networkOf(cidr);
+  return cidr.prefix === cidr.bytes.length * 8 ? network.prefix.addr : network;
 };
 
 /** Ranges of a set may not overlap. */
@@ -222,7 +222,7 @@ const outermost = (ranges: readonly Cidr[]): readonly Cidr[] => {
   const distinctOnes = [...new Map(ranges.map((cidr) => [cidr.text, cidr])).values()];
   return distinctOnes.filter(
     (cidr) =>
-      !distinctOnes.some((other) => other.prefix < cidr.prefix && cidrContains(other, cidr.text.split('/')[0] ?? '')),
+      !distinctOnes.some((other) => other.prefix < cidr.prefix && cidrContains(other, networkOf(cidr).prefix.addr)),
   );
 };
 

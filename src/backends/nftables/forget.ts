@@ -1,7 +1,7 @@
 /**
  * Clients whose endpoint is gone: session affinity must not lead them there any more. Pure.
  */
-import { keyOf } from '../../nftables-json/elements.ts';
+import { bareKeyOf } from '../../nftables-json/elements.ts';
 import type { Element, Expression } from '../../nftables-json/schema.ts';
 import { formatExpression } from '../../nftables-json/text.ts';
 import type { Held } from './members.ts';
@@ -43,8 +43,7 @@ interface Entry {
 
 const entryOf = (element: Element, isService: (key: string) => boolean): Entry => {
   const [, data] = element as readonly [Expression, Expression];
-  const given = keyOf(element);
-  const key = typeof given === 'object' && 'elem' in given ? given.elem.val : given;
+  const key = bareKeyOf(element);
   const [, ...to] = parts(key);
   const service = to.slice(0, ADDRESS_FIELDS).map(formatExpression).join(' . ');
   // an address that is no Service's is one of the node's own

@@ -5,8 +5,7 @@
  * then followed with every transaction.
  */
 
-import { keyOf } from '../../nftables-json/elements.ts';
-import type { Expression, Element as NftElement } from '../../nftables-json/schema.ts';
+import { bareKeyOf } from '../../nftables-json/elements.ts';
 import { formatElement, formatExpression } from '../../nftables-json/text.ts';
 import { type Frontend, type Member, slotMember, type Target } from './objects.ts';
 import { fillSlots } from './slots.ts';
@@ -26,17 +25,7 @@ export interface Step {
   readonly held: Held;
 }
 
-/** The bare key: neither data nor comment. */
-const keyText = ({ set, element }: Member): string => {
-  const key = keyOf(element);
-  const bare: Expression = typeof key === 'object' && 'elem' in key ? key.elem.val : key;
-  return `${set} ${formatExpression(bare)}`;
-};
-
-const bareKey = (element: NftElement): Expression => {
-  const key = keyOf(element);
-  return typeof key === 'object' && 'elem' in key ? key.elem.val : key;
-};
+const keyText = ({ set, element }: Member): string => `${set} ${formatExpression(bareKeyOf(element))}`;
 
 /** From what is held to what is wanted; `undefined` = nothing. */
 export const stepTo = (held: Held, wanted: Frontend | undefined, key: Frontend['key']): Step => {
@@ -79,7 +68,7 @@ const memberChanges = (former: readonly Member[], wanted: readonly Member[]): Ch
   return [
     [...before]
       .filter(([key, member]) => differs(member, after.get(key)))
-      .map(([, { set, element }]) => ({ set, element: bareKey(element) })),
+      .map(([, { set, element }]) => ({ set, element: bareKeyOf(element) })),
     [...after].filter(([key, member]) => differs(member, before.get(key))).map(([, member]) => member),
   ];
 };

@@ -1,7 +1,7 @@
 /** The kernel's table to objects, in listing form. */
 
 import { concat } from '../../nftables-json/construct.ts';
-import { keyOf } from '../../nftables-json/elements.ts';
+import { bareKeyOf } from '../../nftables-json/elements.ts';
 import type { TableListing } from '../../nftables-json/listing.ts';
 import type { Nftables } from '../../nftables-json/nftables.ts';
 import type {
@@ -133,8 +133,7 @@ const taker = (name: string, collection: Collection): ((found: NftElement) => vo
 };
 
 const keyParts = (found: NftElement): readonly Expression[] => {
-  const key = keyOf(found);
-  const bare: Expression = typeof key === 'object' && 'elem' in key ? key.elem.val : key;
+  const bare = bareKeyOf(found);
   return typeof bare === 'object' && 'concat' in bare ? bare.concat : [bare];
 };
 

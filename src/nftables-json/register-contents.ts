@@ -1,0 +1,109 @@
+/** What the kernel's expressions put into registers: header fields, meta and conntrack keys, numbers. */
+import { type Attributes, getBe32, getU8 } from '../netlink/attributes.ts';
+import { isLiteral } from './construct.ts';
+import { lengthOf } from './datatypes.ts';
+import {
+  CT,
+  CT_DIRECTION,
+  CT_KEY,
+  FIB,
+  FIB_FLAG,
+  type FoundExpression,
+  HEADER_FIELDS,
+  INTERFACE_NAME_BYTES,
+  META,
+  META_KEY,
+  NUMGEN,
+  NUMGEN_MODE,
+  PAYLOAD,
+} from './kernel-expression.ts';
+import type { Expression, Payload } from './schema.ts';
+import { typesOf } from './types.ts';
+
+/** What a register holds, and how many bytes of a header field, if only its first ones. */
+export interface Held {
+  readonly expression: Expression;
+  readonly bytes: number;
+  /** From a mask: how many leading bits of the field are left. */
+  readonly prefix?: number;
+  /** From a mask that picks bits of conntrack. */
+  readonly bits?: number;
+}
+
+export const REGISTER_BYTES = 4;
+export const BITS = 8;
+
+export const nameOf = <T extends Readonly<Record<string, number>>>(table: T, number: number): keyof T | undefined =>
+  Object.keys(table).find((name) => table[name] === number);
+
+export const LOADS: Readonly<Record<string, number>> = {
+  payload: PAYLOAD.DREG,
+  meta: META.DREG,
+  ct: CT.DREG,
+  fib: FIB.DREG,
+  numgen: NUMGEN.DREG,
+};
+
+const UNKNOWN = 'unknown';
+
+/** What an expression puts into its register; undefined for one that loads nothing. */
+export const loadedBy = ({ name, attributes }: FoundExpression): Held | undefined => {
+  const register = LOADS[name];
+  if (register === undefined || !attributes.has(register)) return undefined;
+  switch (name) {
+    case 'payload':
+      return payloadOf(attributes);
+    case 'meta':
+      return held(metaOf(attributes));
+    case 'ct':
+      return held(conntrackOf(attributes));
+    case 'fib': {
+      const flags = getBe32(attributes, FIB.FLAGS);
+      const named = (Object.keys(FIB_FLAG) as (keyof typeof FIB_FLAG)[]).filter(
+        (flag) => (flags & FIB_FLAG[flag]) !== 0,
+      );
+      return { expression: { fib: { result: 'type', flags: named } }, bytes: REGISTER_BYTES };
+    }
+    default: {
+      const mode = nameOf(NUMGEN_MODE, getBe32(attributes, NUMGEN.TYPE)) ?? 'inc';
+      const mod = getBe32(attributes, NUMGEN.MODULUS);
+      return held({ numgen: { mode, mod, offset: getBe32(attributes, NUMGEN.OFFSET) } });
+    }
+  }
+};
+
+export const isInterface = (expression: Expression): boolean =>
+  typeof expression === 'object' && 'meta' in expression && expression.meta.key === 'iifname';
+
+const held = (expression: Expression): Held => ({
+  expression,
+  bytes: isInterface(expression)
+    ? INTERFACE_NAME_BYTES
+    : isLiteral(expression)
+      ? REGISTER_BYTES
+      : lengthOf(typesOf(expression)),
+});
+
+export const metaOf = (attributes: Attributes): Expression => {
+  const key = nameOf(META_KEY, getBe32(attributes, META.KEY));
+  return key === undefined ? UNKNOWN : { meta: { key } };
+};
+
+const conntrackOf = (attributes: Attributes): Expression => {
+  const key = nameOf(CT_KEY, getBe32(attributes, CT.KEY));
+  if (key === undefined) return UNKNOWN;
+  if (!attributes.has(CT.DIRECTION)) return { ct: { key } };
+  return { ct: { key, dir: getU8(attributes, CT.DIRECTION) === CT_DIRECTION.reply ? 'reply' : 'original' } };
+};
+
+/** Of two families' headers the one whose field lies there; fewer bytes than the field has are a prefix of it. */
+const payloadOf = (attributes: Attributes): Held => {
+  const base = getBe32(attributes, PAYLOAD.BASE);
+  const offset = getBe32(attributes, PAYLOAD.OFFSET);
+  const bytes = getBe32(attributes, PAYLOAD.LENGTH);
+  const found = HEADER_FIELDS.find((field) => field.base === base && field.offset === offset && field.length >= bytes);
+  if (found === undefined) return { expression: UNKNOWN, bytes };
+  const { protocol, field } = found;
+  const expression: Payload = { payload: { protocol, field } };
+  return { expression, bytes, ...(bytes < found.length ? { prefix: bytes * BITS } : {}) };
+};
