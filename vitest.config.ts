@@ -1,15 +1,16 @@
 import { defineConfig } from 'vitest/config';
 
-/** Run by test/kernel/uml.test.ts in a kernel of their own, which is many times slower. */
-const umlProject = {
+/** Run by test/kernel/uml.test.ts and vm.test.ts in kernels of their own, which are many times slower. */
+const guestProject = (name: string) => ({
   test: {
-    name: 'uml',
-    include: ['test/uml/**/*.test.ts'],
+    name,
+    include: [`test/${name}/**/*.test.ts`],
     fileParallelism: false,
     testTimeout: 300_000,
     hookTimeout: 300_000,
   },
-};
+});
+const guest = process.env.POINTSMAN_GUEST;
 
 /** Unit tests run in parallel; tests on the real kernel one file at a time, as they load both cores. */
 export default defineConfig({
@@ -17,7 +18,13 @@ export default defineConfig({
     allowOnly: false,
     reporters: ['default', './test/no-skips.ts'],
     projects: [
-      { test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: ['test/kernel/**', 'test/uml/**'] } },
+      {
+        test: {
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/kernel/**', 'test/uml/**', 'test/vm/**'],
+        },
+      },
       {
         test: {
           name: 'kernel',
@@ -28,7 +35,7 @@ export default defineConfig({
           sequence: { groupOrder: 1 },
         },
       },
-      ...(process.env.POINTSMAN_IN_UML === undefined ? [] : [umlProject]),
+      ...(guest === undefined ? [] : [guestProject(guest)]),
     ],
   },
 });

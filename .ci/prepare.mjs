@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { installGuestKernel } from './guest-kernel.mjs';
 import { installNewerNft } from './newer-nft.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -28,6 +29,8 @@ const FOR_TESTS = {
   conntrack: 'conntrack',
   socat: 'socat',
   cc: 'gcc libc6-dev',
+  'qemu-system-x86_64': 'qemu-system-x86',
+  cpio: 'cpio',
 };
 const isForDemo = process.argv.includes('demo');
 const PROGRAMS = isForDemo ? FOR_DEMO : { ...FOR_DEMO, ...FOR_TESTS };
@@ -80,16 +83,19 @@ const installPrograms = () => {
 };
 
 /** No reason to stop: the test that needs it says so too, and fails under CI. */
-const installOracle = () => {
+const tryTo = (install, whatFor) => {
   try {
-    installNewerNft(root);
+    install(root);
   } catch (error) {
-    process.stderr.write(`no nft of Debian 13, which test/kernel/nft-oracle.test.ts needs: ${error.message}\n`);
+    process.stderr.write(`missing for ${whatFor}: ${error.message}\n`);
   }
 };
 
 checkNode();
 installModules();
 installPrograms();
-if (!isForDemo) installOracle();
+if (!isForDemo) {
+  tryTo(installNewerNft, 'test/kernel/nft-oracle.test.ts (an nft of Debian 13)');
+  tryTo(installGuestKernel, 'test/kernel/vm.test.ts (a kernel for a virtual machine)');
+}
 run(process.execPath, [join(root, '.ci/build.mjs')]);

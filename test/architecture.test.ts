@@ -39,6 +39,7 @@ const TABLE: Table = {
     { files: 'lab/apiserver/**', may: ENGINE },
     { files: 'lab/network/**', may: ENGINE },
     { files: 'lab/uml/**', may: ['lab/network/**', ...ENGINE] },
+    { files: 'lab/vm/**', may: ['lab/network/**', ...ENGINE] },
     { files: 'lab/demo/**', may: ['lab/*', 'lab/apiserver/**', 'lab/network/**', ...ENGINE] },
     { files: 'lab/*', may: ['lab/apiserver/**', 'lab/network/**', ...ENGINE] },
     // the table of modes: finds the tool, opens the backend

@@ -1,0 +1,48 @@
+/**
+ * Between modes ipvs and nftables, under load, in a kernel that has both: what was there serves until the new rules do, no
+ * connection fails, and nothing of it is left.
+ */
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { NodeProxy } from '../../src/lab/cluster.ts';
+import { objectsOf, type Variant } from '../conformance/world.ts';
+import { type Bench, startBench, untilAnswered } from '../kernel/cluster.ts';
+
+const FLAGS = ['--cluster-cidr=10.200.0.0/16,fd20::/48', '-v=2', '--nodeport-addresses=0.0.0.0/0,::/0'];
+const ANSWER_MS = 60_000;
+const VARIANT: Variant = { family: 'IPv4', protocol: 'TCP', number: 200 };
+const SERVICE = objectsOf('switched', { nodePort: true, endpoints: [{ on: 'pod1' }, { on: 'remote1' }] }, VARIANT);
+const TARGET = { protocol: 'tcp' as const, host: '10.96.1.200', port: 80 };
+type Mode = 'ipvs' | 'nftables';
+
+let bench: Bench;
+let proxy: NodeProxy | undefined;
+beforeAll(async () => {
+  bench = await startBench();
+});
+afterAll(async () => {
+  await proxy?.stop('SIGKILL');
+  await bench?.remove();
+});
+
+const start = async (mode: Mode): Promise<NodeProxy> => {
+  const started = bench.cluster.startProxy('node1', [...FLAGS, `--proxy-mode=${mode}`]);
+  proxy = started;
+  for (const family of ['IPv4', 'IPv6']) {
+    await started.said(new RegExp(`"ipFamily":"${family}","fullSync":true`), ANSWER_MS);
+  }
+  return started;
+};
+
+it('from nftables to ipvs', async () => {
+  await bench.cluster.put(SERVICE);
+  const first = await start('nftables');
+  await untilAnswered(bench.lab, 'pod3', TARGET, ANSWER_MS);
+  const load = await (await bench.lab.agent('pod3')).load({ ...TARGET, parallel: 2, pauseMs: 20, timeoutMs: 10_000 });
+  await first.stop();
+  const second = await start('ipvs');
+  await second.said(/"ipFamily":"IPv6","mode":"nftables","removed":\d+,"left":0.*/, ANSWER_MS);
+  const { tries, answers, failures } = await load.stop();
+  expect(failures).toEqual({});
+  expect(answers).toBe(tries);
+  expect(answers).toBeGreaterThan(20);
+});
