@@ -21,6 +21,13 @@ export interface Refusal {
   readonly ids: readonly string[];
 }
 
+/** What cannot even be put into the kernel's form is as bad as refused: its owner is to be found, and nobody else to wait. */
+const contentError = (error: unknown): KernelError | undefined => {
+  if (error instanceof KernelError) return error.scope === 'content' ? error : undefined;
+  if (!(error instanceof TypeError || error instanceof RangeError)) return undefined;
+  return new KernelError('content', `cannot be put into the kernel's form: ${error.message}`);
+};
+
 export class Writer<O extends KernelObject, B> {
   readonly #backend: Backend<O, B>;
   readonly #state: KernelState<O>;
@@ -107,13 +114,34 @@ export class Writer<O extends KernelObject, B> {
     changes: readonly Change<O>[],
     onBatch?: (done: number, total: number) => void,
   ): Promise<WriteResult | Refusal> {
-    const batches = this.#backend.plan(changes);
+    const planned = this.#plan(changes);
+    if ('error' in planned) return planned;
+    const { batches } = planned;
     for (const [i, batch] of batches.entries()) {
       const refusal = await this.#apply(batch);
       if (refusal !== undefined) return refusal;
       onBatch?.(i + 1, batches.length);
     }
     return { changes: countChanges(changes), batches: batches.length };
+  }
+
+  #plan(changes: readonly Change<O>[]): { readonly batches: readonly Batch<B>[] } | Refusal {
+    try {
+      return { batches: this.#backend.plan(changes) };
+    } catch (error) {
+      return this.#refusal(
+        error,
+        changes.map(({ object }) => object.id),
+      );
+    }
+  }
+
+  /** Throws the error when it says nothing of what was to be written. */
+  #refusal(error: unknown, ids: readonly string[]): Refusal {
+    const refused = contentError(error);
+    if (refused === undefined) throw error;
+    this.#refused = new Set(ids);
+    return { error: refused, ids };
   }
 
   async #apply(batch: Batch<B>): Promise<Refusal | undefined> {
@@ -123,9 +151,7 @@ export class Writer<O extends KernelObject, B> {
     try {
       await this.#backend.apply(batch, this.#signal);
     } catch (error) {
-      if (!(error instanceof KernelError && error.scope === 'content')) throw error;
-      this.#refused = new Set(batch.ids);
-      return { error, ids: batch.ids };
+      return this.#refusal(error, batch.ids);
     }
     this.#state.applied(batch.ids);
     return undefined;

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { Batch, Change } from '../../src/dataplane/contract.ts';
 import { Reconciler } from '../../src/dataplane/reconciler.ts';
-import { FakeKernel, input, service } from './fake-backend.ts';
+import { FakeKernel, type FakeObject, input, service } from './fake-backend.ts';
 
 const bench = (lastRetryMs = 30_000) => {
   const kernel = new FakeKernel();
@@ -150,5 +151,50 @@ describe('who cannot be compiled', () => {
     refuseTo(kernel, 'b');
     await reconciler.sync(input([broken, service('b', '10.0.0.2', [])]));
     expect(reconciler.nextRetryMs).toBe(1_000);
+  });
+});
+
+describe('what cannot be put into the kernel’s form', () => {
+  /** Fails where a codec would: not as the kernel does. */
+  class Unencodable extends FakeKernel {
+    readonly #where: 'plan' | 'apply';
+    readonly #failure: Error;
+
+    constructor(where: 'plan' | 'apply', failure: Error) {
+      super();
+      this.#where = where;
+      this.#failure = failure;
+    }
+
+    #look(changes: readonly Change<FakeObject>[]): void {
+      if (changes.some(({ op, object }) => op !== 'remove' && object.content === 'to a')) throw this.#failure;
+    }
+
+    override plan(changes: readonly Change<FakeObject>[]) {
+      if (this.#where === 'plan') this.#look(changes);
+      return super.plan(changes);
+    }
+
+    override async apply(batch: Batch<readonly Change<FakeObject>[]>) {
+      if (this.#where === 'apply') this.#look(batch.payload);
+      return super.apply(batch);
+    }
+  }
+
+  const sync = async (kernel: FakeKernel) => {
+    const reconciler = new Reconciler(kernel, { signal: new AbortController().signal });
+    const services = ['a', 'b', 'c'].map((name, i) => service(name, `10.0.0.${i + 1}`, []));
+    await reconciler.sync(input(services));
+    return ['a', 'b', 'c'].map((name) => reconciler.status(`ns/${name}:p/TCP`));
+  };
+
+  it.each(['plan', 'apply'] as const)('is set aside, and the others go on: %s', async (where) => {
+    const [a, b, c] = await sync(new Unencodable(where, new TypeError('no address: "x"')));
+    expect(a).toMatchObject({ state: 'Quarantined', message: expect.stringContaining('no address: "x"') });
+    expect([b?.state, c?.state]).toEqual(['Done', 'Done']);
+  });
+
+  it('is told from a host that cannot write at all', async () => {
+    await expect(sync(new Unencodable('apply', new Error('spawn EMFILE')))).rejects.toThrow('spawn EMFILE');
   });
 });
