@@ -97,7 +97,7 @@ describe('objects', () => {
     expect((await ask(`${path}/other`, 'PUT', service('web'))).code).toBe(404);
     expect((await ask('/api/v1/namespaces/other/services', 'POST', service('web'))).code).toBe(400);
     expect((await ask(path, 'POST', { kind: 'Node' })).code).toBe(400);
-    expect((await ask(`${path}/web`, 'PATCH', [], { 'content-type': 'application/json-patch+json' })).code).toBe(415);
+    expect((await ask(`${path}/web`, 'PATCH', [], { 'content-type': 'application/apply-patch+json' })).code).toBe(415);
     expect((await ask(path, 'PUT', service('web'))).code).toBe(404);
     expect((await ask('/api/v1/pods')).body).toMatchObject({ code: 404, kind: 'Status' });
     expect((await ask('/api/v1/nodes/missing')).body.message).toBe('nodes "missing" not found');

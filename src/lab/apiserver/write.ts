@@ -1,8 +1,10 @@
 /**
- * Requests that change objects: POST, PUT, PATCH (merge patch) and DELETE of one object.
+ * Requests that change objects: POST, PUT, PATCH (merge patch, JSON patch) and DELETE of one object.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { apiVersionOf, keyOf, type Target } from './resources.ts';
+import { checkChangedEvent, checkNewEvent } from './event-rules.ts';
+import { jsonPatch } from './json-patch.ts';
+import { apiVersionOf, keyOf, type ResourceType, type Target } from './resources.ts';
 import { alreadyExists, badRequest, conflict, notFound, StatusError } from './status.ts';
 import type { ObjectInput, Store, StoredMetadata, StoredObject } from './store.ts';
 
@@ -28,6 +30,8 @@ const readObject = (target: Target, body: unknown): ObjectInput & { metadata: Pa
   return { ...body, kind, apiVersion, metadata: { ...metadata, ...inNamespace } as Partial<StoredMetadata> };
 };
 
+const isEvent = ({ group, kind }: ResourceType): boolean => group === 'events.k8s.io' && kind === 'Event';
+
 const find = (store: Store, target: Target): StoredObject => {
   const found = store.get(target.type, keyOf(target.type, target.namespace, target.name));
   if (found === undefined) throw notFound(target.type, target.name);
@@ -48,7 +52,9 @@ export const createObject = (store: Store, target: Target, body: unknown, random
   if (store.get(target.type, keyOf(target.type, target.namespace, name)) !== undefined) {
     throw alreadyExists(target.type, name);
   }
-  return store.put({ ...object, metadata: { ...metadata, name } });
+  const made = { ...object, metadata: { ...metadata, name } };
+  if (isEvent(target.type)) checkNewEvent(made, target.namespace);
+  return store.put(made);
 };
 
 export const updateObject = (store: Store, target: Target, body: unknown): StoredObject => {
@@ -62,6 +68,7 @@ export const updateObject = (store: Store, target: Target, body: unknown): Store
   const { uid, creationTimestamp, resourceVersion } = found.metadata;
   const metadata = { ...object.metadata, name: target.name, uid, creationTimestamp, resourceVersion };
   const next = { ...object, metadata };
+  if (isEvent(target.type)) checkChangedEvent(next, found);
   // an update that changes nothing is no event, as on the real server
   return isDeepStrictEqual(next, found) ? found : store.put(next);
 };
@@ -78,10 +85,12 @@ const mergePatch = (value: unknown, patch: unknown): unknown => {
 };
 
 export const patchObject = (store: Store, target: Target, body: unknown, contentType: string): StoredObject => {
-  if (!/^application\/(strategic-)?merge-patch\+json/.test(contentType)) {
-    throw new StatusError(415, 'UnsupportedMediaType', 'only merge patches are supported here');
+  const [, kind] = /^application\/(json-patch|(?:strategic-)?merge-patch)\+json/.exec(contentType) ?? [];
+  if (kind === undefined) {
+    throw new StatusError(415, 'UnsupportedMediaType', 'only merge patches and JSON patches are supported here');
   }
-  return updateObject(store, target, mergePatch(find(store, target), body));
+  const apply = kind === 'json-patch' ? jsonPatch : mergePatch;
+  return updateObject(store, target, apply(find(store, target), body));
 };
 
 export const deleteObject = (store: Store, target: Target): StoredObject => {
