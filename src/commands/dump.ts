@@ -12,7 +12,7 @@ import { OBJECT_KINDS } from '../model/kubernetes.ts';
 import { Tracker } from '../model/tracker.ts';
 import { snapshot } from '../sources/snapshot.ts';
 import { backendOptions } from './backend-options.ts';
-import { openSource, type Setup } from './setup.ts';
+import { openCluster, type Setup } from './setup.ts';
 
 export interface DumpOptions {
   readonly output: 'rules' | 'json';
@@ -64,7 +64,7 @@ const joined = (parts: readonly Part[], tool: string | undefined): string => {
 };
 
 const readCluster = async (setup: Setup, signal: AbortSignal): Promise<Tracker> => {
-  const source = await openSource(setup);
+  const { source } = await openCluster(setup);
   const patience = AbortSignal.timeout(PATIENCE_MS);
   const objects = await snapshot(source, AbortSignal.any([signal, patience])).catch((error: unknown) => {
     if (patience.aborted) throw new Error(`not all objects could be read within ${PATIENCE_MS / 1_000} s`);

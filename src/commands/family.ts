@@ -13,6 +13,7 @@ import type { HealthState } from '../observe/health.ts';
 import { HealthCheckServers } from '../observe/health-checks.ts';
 import type { Progress } from '../observe/progress.ts';
 import { tellWrites } from '../observe/writes.ts';
+import type { NodeEvents } from './events.ts';
 import type { Setup } from './setup.ts';
 
 export interface FamilyParts {
@@ -24,6 +25,7 @@ export interface FamilyParts {
   /** Of all families. */
   readonly health: HealthState;
   readonly interfaceAddresses: () => readonly string[];
+  readonly events: NodeEvents;
   /** What was there at the start is in the kernel. */
   readonly onFirstSync: (family: IPFamily) => void;
 }
@@ -37,7 +39,7 @@ export interface FamilyAtWork {
 
 export const startFamily = (setup: Setup, parts: FamilyParts, signal: AbortSignal): FamilyAtWork => {
   const { config, log } = setup;
-  const { family, backend, tracker, progress, record, onFirstSync } = parts;
+  const { family, backend, tracker, progress, record, events, onFirstSync } = parts;
   const { syncPeriodMs, minSyncPeriodMs } = config[config.mode];
   const reconciler = openEngine(setup, parts, signal);
   const aftermath = openAftermath(setup, parts);
@@ -55,7 +57,10 @@ export const startFamily = (setup: Setup, parts: FamilyParts, signal: AbortSigna
     syncPeriodMs,
     log,
     onQueued: () => record.queued(),
-    onDrift: (drift) => record.drifted(drift),
+    onDrift: (drift) => {
+      record.drifted(drift);
+      events.drifted(family, drift);
+    },
     onFailure: (_, failure) => {
       progress.stop(); // after a failure the log says how things stand
       record.failed(failure);
@@ -79,7 +84,7 @@ export const startFamily = (setup: Setup, parts: FamilyParts, signal: AbortSigna
 
 const openEngine = (
   { config, log }: Setup,
-  { family, backend, progress, record }: FamilyParts,
+  { family, backend, progress, record, events }: FamilyParts,
   signal: AbortSignal,
 ): Reconciler<KernelObject, unknown> =>
   new Reconciler(tellWrites(backend, record), {
@@ -90,6 +95,11 @@ const openEngine = (
     onQuarantine: (owner, error) => {
       log.error({ ipFamily: family, owner, error }, 'refused by the kernel, set aside');
       record.quarantined(owner);
+      events.quarantined(family, owner, error);
+    },
+    onRelease: (owner, isServed) => {
+      log.info({ ipFamily: family, owner, isServed }, 'not set aside any more');
+      events.released(family, owner, isServed);
     },
   });
 
@@ -102,7 +112,7 @@ interface Aftermath {
 }
 
 const openAftermath = ({ log }: Setup, parts: FamilyParts): Aftermath => {
-  const { family, tracker, record, health, interfaceAddresses } = parts;
+  const { family, tracker, record, health, interfaceAddresses, events } = parts;
   const janitor = new Janitor({
     family,
     connection: openFlows(),
@@ -114,7 +124,10 @@ const openAftermath = ({ log }: Setup, parts: FamilyParts): Aftermath => {
   const healthChecks = new HealthCheckServers(family, {
     // who cannot write rules must not be sent traffic by them; as in kube-proxy that goes for all families together
     isHealthy: () => health.isHealthy(),
-    onProblem: (problem) => log.warn({ ipFamily: family, ...problem }, 'health check not served'),
+    onProblem: (problem) => {
+      log.warn({ ipFamily: family, ...problem }, 'health check not served');
+      events.healthCheckUnserved(problem);
+    },
   });
   return {
     note: (work) => news.note(work),

@@ -10,6 +10,7 @@ import { openBackends } from '../backends/index.ts';
 import type { ProxyMode } from '../config/config.ts';
 import { removeAll } from '../dataplane/cleanup.ts';
 import { backendOptions } from './backend-options.ts';
+import type { NodeEvents } from './events.ts';
 import type { Setup } from './setup.ts';
 
 const SERVICE_LINK = 'kube-ipvs0';
@@ -21,7 +22,7 @@ const OTHERS: Readonly<Record<ProxyMode, readonly ProxyMode[]>> = {
   nftables: ['iptables'],
 };
 
-export const removeLeftovers = async (setup: Setup, signal: AbortSignal): Promise<void> => {
+export const removeLeftovers = async (setup: Setup, events: NodeEvents, signal: AbortSignal): Promise<void> => {
   const { config, log } = setup;
   for (const mode of OTHERS[config.mode]) {
     try {
@@ -30,6 +31,7 @@ export const removeLeftovers = async (setup: Setup, signal: AbortSignal): Promis
         const { removed, left } = await removeAll(backend, signal);
         if (removed.length + left.length > 0) {
           log.info({ ipFamily, mode, removed: removed.length, left: left.length }, 'rules of another mode removed');
+          events.modeChanged(mode, ipFamily, removed.length);
         }
       }
     } catch (error) {

@@ -10,7 +10,9 @@ import { type Gauged, Metrics } from '../observe/metrics.ts';
 import { metricsRoutes } from '../observe/metrics-routes.ts';
 import { RouteServer, type Routes } from '../observe/server.ts';
 import { ListeningSink } from '../observe/sink.ts';
+import type { RequestListener } from '../sources/apiserver/request-watch.ts';
 import type { Source } from '../sources/source.ts';
+import { NodeEvents, type ServerName } from './events.ts';
 import type { Setup } from './setup.ts';
 import { VERSION } from './version.ts';
 
@@ -20,16 +22,18 @@ export class Observing {
   readonly records: ReadonlyMap<IPFamily, FamilyRecord>;
   readonly #setup: Setup;
   readonly #source: Source;
+  readonly #events: NodeEvents;
   readonly #metrics: Metrics;
   readonly #servers: readonly RouteServer[];
   #tracker: Tracker | undefined;
   #sink: ListeningSink | undefined;
 
-  constructor(setup: Setup, families: readonly IPFamily[], source: Source) {
+  constructor(setup: Setup, families: readonly IPFamily[], source: Source, events = new NodeEvents(setup)) {
     const { config } = setup;
     const { mode, metricsBindAddress, healthzBindAddress } = config;
     this.#setup = setup;
     this.#source = source;
+    this.#events = events;
     this.health = new HealthState(config[mode].syncPeriodMs, Date.now);
     this.#metrics = new Metrics({ mode, version: VERSION, families, gauged: () => this.#gauge() });
     const [metrics, health] = [this.#metrics, this.health];
@@ -40,6 +44,11 @@ export class Observing {
       ...this.#server('metrics', metricsBindAddress, this.#metricsRoutes()),
       ...this.#server('health', healthzBindAddress, this.#healthRoutes()),
     ];
+  }
+
+  /** Hears of requests to the API server. */
+  get requests(): RequestListener {
+    return this.#metrics;
   }
 
   /** Where the servers listen that do: `ip:port`. */
@@ -73,10 +82,11 @@ export class Observing {
     return this.#sink;
   }
 
-  #server(name: string, address: string, routes: Routes): readonly RouteServer[] {
+  #server(name: ServerName, address: string, routes: Routes): readonly RouteServer[] {
     const { config, log } = this.#setup;
     if (address === '') return [];
-    return [new RouteServer({ name, address, routes, hardFail: config.bindAddressHardFail, log })];
+    const onProblem = (error: string): void => this.#events.serverUnable(name, address, error);
+    return [new RouteServer({ name, address, routes, hardFail: config.bindAddressHardFail, log, onProblem })];
   }
 
   #metricsRoutes(): Routes {
@@ -109,6 +119,7 @@ export class Observing {
     return {
       quarantined: new Map([...this.records].map(([family, record]) => [family, record.countQuarantined()])),
       watches: this.#source.stats,
+      events: this.#events.counts,
       malformed: this.#tracker?.problems.map(({ kind }) => kind) ?? [],
       skipped: this.#tracker?.skipped ?? 0,
     };

@@ -4,13 +4,14 @@ import { type Opened, openBackends } from '../backends/index.ts';
 import { nodeOptions } from '../config/node-options.ts';
 import { Tracker } from '../model/tracker.ts';
 import { Progress } from '../observe/progress.ts';
-import type { Source } from '../sources/source.ts';
 import { backendOptions } from './backend-options.ts';
 import { setConntrack } from './conntrack.ts';
+import { type NodeEvents, openEvents } from './events.ts';
 import { type FamilyAtWork, startFamily } from './family.ts';
 import { onceAll, removeLeftovers } from './leftovers.ts';
 import { Observing } from './observing.ts';
-import { openSource, type Setup } from './setup.ts';
+import { type ClusterAccess, openCluster, type Setup } from './setup.ts';
+import { type StartupTaint, startupTaint } from './startup-taint.ts';
 import { VERSION } from './version.ts';
 
 /** While something is awaited, the log says what, so often. */
@@ -24,15 +25,19 @@ export const run = async (setup: Setup, signal: AbortSignal): Promise<void> => {
   await setConntrack(setup);
   const options = { ...backendOptions(config), warn: (message: string) => log.warn(message) };
   const opened = await openBackends(config.mode, options, signal);
-  const source = await openSource(setup);
+  const access = await openCluster(setup);
   for (const [family, reason] of opened.unusable) log.warn({ ipFamily: family, reason }, 'family left alone');
   log.info({ version: VERSION, mode: config.mode, node: nodeName, tool: opened.description }, 'pointsman starts');
-  const observing = new Observing(setup, [...opened.backends.keys()], source);
-  await observing.start();
+  const events = await openEvents(setup, access.connection);
+  const observing = new Observing(setup, [...opened.backends.keys()], access.source, events);
+  access.connection?.listen(observing.requests);
   try {
-    await work({ setup, opened, source, observing }, signal);
+    await observing.start();
+    events.starting();
+    await work({ setup, opened, access, observing, events }, signal);
   } finally {
     await observing.stop();
+    await events.stop();
   }
   log.info({ reason: String(signal.reason) }, 'pointsman stops, rules stay');
 };
@@ -40,16 +45,19 @@ export const run = async (setup: Setup, signal: AbortSignal): Promise<void> => {
 interface Parts {
   readonly setup: Setup;
   readonly opened: Opened;
-  readonly source: Source;
+  readonly access: ClusterAccess;
   readonly observing: Observing;
+  readonly events: NodeEvents;
 }
 
-const work = async ({ setup, opened, source, observing }: Parts, signal: AbortSignal): Promise<void> => {
+const work = async (parts: Parts, signal: AbortSignal): Promise<void> => {
+  const { setup, access, observing, events } = parts;
   const { config, log } = setup;
-  const { tracker, families, progress } = assemble(setup, opened, observing, signal);
+  const taint = startupTaint(setup, access.connection, events, signal);
+  const { tracker, families, progress } = assemble(parts, taint, signal);
   const waiting = sayWhatIsAwaited(tracker, log);
   const looking = setInterval(() => tracker.refreshNode(), config[config.mode].syncPeriodMs);
-  await source.run(observing.listenIn(tracker), signal);
+  await access.source.run(taint.listenIn(observing.listenIn(tracker)), signal);
   clearInterval(looking);
   waiting.stop();
   progress.stop();
@@ -62,8 +70,10 @@ interface Assembly {
   readonly progress: Progress;
 }
 
-const assemble = (setup: Setup, { backends }: Opened, observing: Observing, signal: AbortSignal): Assembly => {
+const assemble = (parts: Parts, taint: StartupTaint, signal: AbortSignal): Assembly => {
+  const { setup, opened, observing, events } = parts;
   const { config, nodeName, log } = setup;
+  const { backends } = opened;
   const families: FamilyAtWork[] = [];
   const tracker = new Tracker({
     node: nodeOptions(config, nodeName),
@@ -76,12 +86,15 @@ const assemble = (setup: Setup, { backends }: Opened, observing: Observing, sign
   });
   const progress = new Progress([...backends.keys()], log);
   const { health, records } = observing;
-  const onFirstSync = onceAll(backends.keys(), () => void removeLeftovers(setup, signal));
+  const onFirstSync = onceAll(backends.keys(), () => {
+    taint.ready();
+    void removeLeftovers(setup, events, signal);
+  });
   for (const [family, backend] of backends) {
     const record = records.get(family);
     if (record === undefined) continue;
-    const parts = { family, backend, tracker, progress, record, health, interfaceAddresses, onFirstSync };
-    families.push(startFamily(setup, parts, signal));
+    const own = { family, backend, tracker, progress, record, health, interfaceAddresses, events, onFirstSync };
+    families.push(startFamily(setup, own, signal));
   }
   return { tracker, families, progress };
 };

@@ -6,6 +6,7 @@ import type { Config } from '../config/config.ts';
 import { readFlags } from '../config/flags.ts';
 import { loadConfig } from '../config/load.ts';
 import { createLog } from '../observe/log.ts';
+import type { Connection } from '../sources/apiserver/connection.ts';
 import type { Source } from '../sources/source.ts';
 import { VERSION } from './version.ts';
 
@@ -30,16 +31,23 @@ export const setUp = async (command: Command, options: SetupOptions = {}): Promi
   return { config, warnings, nodeName: name.trim().toLowerCase(), log };
 };
 
+/** Where objects come from, and whom to tell. */
+export interface ClusterAccess {
+  readonly source: Source;
+  /** Undefined where the cluster is a folder. */
+  readonly connection: Connection | undefined;
+}
+
 /** Opens the source of objects. Throws when a folder, kubeconfig or credential cannot be used. */
-export const openSource = async ({ config, nodeName, log }: Setup): Promise<Source> => {
+export const openCluster = async ({ config, nodeName, log }: Setup): Promise<ClusterAccess> => {
   const { source } = config.pointsman;
   if (source.kind === 'files') {
     const { openFolder } = await import('../sources/files/folder.ts');
-    return openFolder({ dir: source.dir, nodeName, log });
+    return { source: await openFolder({ dir: source.dir, nodeName, log }), connection: undefined };
   }
   const { openConnection } = await import('../sources/apiserver/connection.ts');
   const { ApiServerSource } = await import('../sources/apiserver/source.ts');
   const { kubeconfig } = config.clientConnection;
   const connection = await openConnection({ kubeconfig, master: config.master ?? '', version: VERSION, log });
-  return new ApiServerSource({ connection, nodeName, log });
+  return { source: new ApiServerSource({ connection, nodeName, log }), connection };
 };

@@ -136,6 +136,8 @@ export interface RunConfig {
     readonly source: Source;
     readonly iptablesTool: IptablesTool;
     readonly dryRun: boolean;
+    /** Key of the taint that goes once rules are in place; undefined = none. */
+    readonly startupTaint: string | undefined;
   };
 }
 

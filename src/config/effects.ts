@@ -60,6 +60,13 @@ const localhostWarnings = (settings: Settings): readonly string[] => {
   return [`${given.name} has no effect: in mode ${mode} NodePorts do not answer on 127.0.0.1, as in kube-proxy`];
 };
 
+/** Nothing is written to a cluster that is a folder. */
+const taintWarnings = (settings: Settings): readonly string[] => {
+  const given = settings.get('pointsman.startupTaint');
+  if (given === undefined || settingAt(settings, 'pointsman.source').kind === 'apiserver') return [];
+  return [`${given.name} has no effect: objects come from files`];
+};
+
 /** One warning for each setting that the operator changed and that does nothing, under the operator's name for it. */
 export const warningsFor = (settings: Settings): readonly string[] => [
   ...[...settings].flatMap(([path, { name, value }]) => {
@@ -68,4 +75,5 @@ export const warningsFor = (settings: Settings): readonly string[] => [
     return reason === undefined || !isChanged ? [] : [`${name} has no effect: ${reason}`];
   }),
   ...localhostWarnings(settings),
+  ...taintWarnings(settings),
 ];

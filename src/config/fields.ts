@@ -23,7 +23,7 @@ import {
   positiveDuration,
   text,
 } from './kinds.ts';
-import { gates, quantity, serverAddress, source, vmodule } from './special-kinds.ts';
+import { gates, quantity, serverAddress, source, taintKey, vmodule } from './special-kinds.ts';
 
 export interface Field<T> {
   readonly kind: Kind<T>;
@@ -131,6 +131,7 @@ export const LINE_FIELDS = {
   'pointsman.source': field<Source>(source, { kind: 'apiserver' }),
   'pointsman.iptablesTool': field<IptablesTool>(choice('auto', 'nft', 'legacy'), 'auto'),
   'pointsman.dryRun': field(boolean, false),
+  'pointsman.startupTaint': field(taintKey, ''),
 } satisfies Readonly<Record<string, Field<unknown>>>;
 
 const FIELDS = { ...FILE_FIELDS, ...LINE_FIELDS };

@@ -140,6 +140,7 @@ const OURS = group(
   [
     ['source', 'pointsman.source', 'where objects come from: apiserver, or files:DIR for a folder of YAML'],
     ['iptables-tool', 'pointsman.iptablesTool', 'which iptables programs to use: auto, nft or legacy'],
+    ['startup-taint', 'pointsman.startupTaint', 'key of a taint to take off this node once its rules are in place'],
     ['dry-run', 'pointsman.dryRun', 'say what would be written instead of writing it'],
   ],
   true,

@@ -112,6 +112,11 @@ export const quantity: Kind<string> = {
   fromData: (data) => quantityText.fromData(typeof data === 'number' ? String(data) : data),
 };
 
+const TAINT_KEY = /^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
+
+/** Just the key: no value, and no effect. */
+export const taintKey: Kind<string> = matching(TAINT_KEY, 'the key of a taint, such as example.com/not-ready', 'key');
+
 export const source: Kind<Source> = textual<Source>(
   'apiserver, or files:DIR',
   'source',

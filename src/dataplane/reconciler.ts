@@ -29,6 +29,8 @@ export interface ReconcilerOptions {
   /** Part of the first sync that is done, 0 to 1. */
   readonly onProgress?: (part: number) => void;
   readonly onQuarantine?: (owner: string, message: string) => void;
+  /** An owner is not set aside any more: its wishes are in the kernel, or it has none. */
+  readonly onRelease?: (owner: string, isServed: boolean) => void;
   /** An owner is not served, or otherwise than it asked for. */
   readonly onNote?: (owner: string, note: string) => void;
 }
@@ -227,8 +229,14 @@ export class Reconciler<O extends KernelObject, B> {
     this.#state.stage(owner, fragment);
   }
 
-  #forget(owner: string): void {
+  #release(owner: string, isServed: boolean): void {
+    const isPatient = this.#quarantine.get(owner) !== undefined;
     this.#quarantine.release(owner);
+    if (isPatient) this.#options.onRelease?.(owner, isServed);
+  }
+
+  #forget(owner: string): void {
+    this.#release(owner, false);
     this.#doneAt.delete(owner);
     this.#stage(owner, undefined);
   }
@@ -252,7 +260,7 @@ export class Reconciler<O extends KernelObject, B> {
   #done(result: WriteResult): WriteResult {
     const now = this.#now();
     for (const owner of this.#pending.keys()) {
-      this.#quarantine.release(owner);
+      this.#release(owner, true);
       if (this.#state.desired.fragment(owner) !== undefined) this.#doneAt.set(owner, now);
     }
     this.#tellShadowed(this.#pending.keys());

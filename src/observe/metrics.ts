@@ -13,6 +13,7 @@ import type { ServiceEndpoints } from '../model/topology.ts';
 import { type KubeProxySeries, kubeProxySeries, type Mode } from './kube-proxy-series.ts';
 import { NoLocalEndpoints, TRAFFIC_POLICIES } from './no-local-endpoints.ts';
 import { type OwnSeries, ownSeries } from './own-series.ts';
+import { type Answered, type Ended, type RestSeries, restSeries } from './rest-series.ts';
 
 /** How watching one kind goes. */
 export interface WatchStats {
@@ -30,6 +31,8 @@ export interface Gauged {
   /** The kinds of the objects that cannot be read. */
   readonly malformed: readonly ObjectKind[];
   readonly skipped: number;
+  /** Of Events, by what became of them; undefined where nobody is told. */
+  readonly events?: Readonly<Record<string, number>> | undefined;
 }
 
 export interface MetricsOptions {
@@ -53,6 +56,7 @@ export class Metrics {
   readonly #now: () => number;
   readonly #theirs: KubeProxySeries;
   readonly #ours: OwnSeries;
+  readonly #rest: RestSeries;
   readonly #noLocal: ReadonlyMap<IPFamily, NoLocalEndpoints>;
 
   constructor(options: MetricsOptions) {
@@ -61,6 +65,7 @@ export class Metrics {
     this.contentType = this.#registry.contentType;
     this.#theirs = kubeProxySeries(this.#registry, options.mode);
     this.#ours = ownSeries(this.#registry);
+    this.#rest = restSeries(this.#registry);
     collectDefaultMetrics({ register: this.#registry });
     const unit = options.mode === 'ipvs' ? 'service' : 'port';
     this.#noLocal = new Map(options.families.map((family) => [family, new NoLocalEndpoints(unit)]));
@@ -145,6 +150,15 @@ export class Metrics {
     this.#theirs[probe].inc({ code });
   }
 
+  /** A request to the API server was answered, or was not. */
+  answered({ method, host, code }: Answered): void {
+    this.#rest.requests.inc({ code, method, host });
+  }
+
+  ended({ method, host, seconds }: Ended): void {
+    this.#rest.durations.observe({ verb: method, host }, seconds);
+  }
+
   #timed(family: IPFamily, { full, durationMs }: { readonly full: boolean; readonly durationMs: number }): void {
     const { syncs, fullSyncs, partialSyncs } = this.#theirs;
     syncs.observe({ ip_family: family }, durationMs / 1_000);
@@ -178,7 +192,7 @@ export class Metrics {
   }
 
   #gauge(): void {
-    const { quarantined, watches, malformed, skipped } = this.#options.gauged();
+    const { quarantined, watches, malformed, skipped, events = {} } = this.#options.gauged();
     const ours = this.#ours;
     for (const [family, count] of quarantined) ours.quarantined.set({ ip_family: family }, count);
     ours.malformed.reset();
@@ -186,6 +200,8 @@ export class Metrics {
     for (const kind of malformed) ours.malformed.inc({ kind });
     ours.skipped.reset();
     ours.skipped.inc(skipped);
+    ours.events.reset();
+    for (const [result, count] of Object.entries(events)) ours.events.inc({ result }, count);
     ours.relists.reset();
     ours.restarts.reset();
     for (const [kind, { relists, watchRestarts, lastEventAt }] of Object.entries(watches ?? {})) {

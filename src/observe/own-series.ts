@@ -21,6 +21,7 @@ export const ownSeries = (registry: Registry) => {
     quarantined: gauge('quarantined_owners', 'Service ports that the kernel refuses, set aside', FAMILY),
     transactions: counter('kernel_transactions_total', 'Batches written to the kernel', FAMILY, 'result'),
     objects: counter('objects_written_total', 'Kernel objects written', FAMILY, 'op'),
+    events: counter('events_total', 'Kubernetes Events, by what became of them', 'result'),
     relists: counter('watch_relists_total', 'How often all objects of a kind were listed', 'kind'),
     restarts: counter('watch_restarts_total', 'Watch requests after the first', 'kind'),
     silence: gauge('watch_last_event_age_seconds', 'Time since the last event or bookmark of a kind', 'kind'),

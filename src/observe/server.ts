@@ -32,6 +32,8 @@ export interface ServerOptions {
   /** Not being able to listen is an error instead of something to try again. */
   readonly hardFail: boolean;
   readonly log: Pick<BaseLogger, 'debug' | 'info' | 'error'>;
+  /** It could not listen when it was started. */
+  readonly onProblem?: (error: string) => void;
   readonly clock?: Clock;
   readonly connections?: number;
   readonly requestMs?: number;
@@ -67,6 +69,7 @@ export class RouteServer {
   /** Resolves after the first attempt. Throws when that failed and is not to be made up for. */
   async start(): Promise<void> {
     const error = await this.#listen();
+    if (error !== undefined) this.#options.onProblem?.(error.message);
     if (error !== undefined && this.#options.hardFail) {
       const { name, address } = this.#options;
       throw new Error(`the ${name} server cannot listen on ${address}: ${error.message}`);

@@ -1,6 +1,7 @@
 /** The wiring: objects in, a kernel in memory, and what the two servers say of it. */
 import pino from 'pino';
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { NodeEvents } from '../../src/commands/events.ts';
 import { type FamilyAtWork, startFamily } from '../../src/commands/family.ts';
 import { Observing } from '../../src/commands/observing.ts';
 import type { Setup } from '../../src/commands/setup.ts';
@@ -74,6 +75,7 @@ const start = async (): Promise<Bench> => {
       record,
       health,
       interfaceAddresses: () => [],
+      events: new NodeEvents(setup),
       onFirstSync: () => undefined,
     };
     atWork.push(startFamily(setup, parts, stop.signal));

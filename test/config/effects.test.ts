@@ -55,6 +55,12 @@ describe('settings without effect', () => {
     expect(file.warnings).toEqual([`iptables.localhostNodePorts ${reason}`]);
   });
 
+  it('the start-up taint is named where the cluster is a folder', async () => {
+    const of = async (...argv: readonly string[]) => (await loadLine(['--startup-taint=a.b/c', ...argv])).warnings;
+    expect(await of()).toEqual([]);
+    expect(await of('--source=files:/d')).toEqual(['--startup-taint has no effect: objects come from files']);
+  });
+
   it('a setting given at its default is not named', async () => {
     const { warnings } = await loadLine([
       ...['--oom-score-adj=-999', '--healthz-bind-address=0.0.0.0:10256', '--profiling=false'],

@@ -67,6 +67,7 @@ export const EFFECTS: readonly (readonly [string, string, string, unknown])[] = 
   ['source', 'files:/srv/a:b', 'pointsman.source', { kind: 'files', dir: '/srv/a:b' }],
   ['iptables-tool', 'legacy', 'pointsman.iptablesTool', 'legacy'],
   ['dry-run', 'true', 'pointsman.dryRun', true],
+  ['startup-taint', 'node.example.com/not-ready', 'pointsman.startupTaint', 'node.example.com/not-ready'],
 ];
 
 /** These have no place in the configuration, or need a file. */
@@ -141,6 +142,10 @@ export const REFUSED: Readonly<Record<string, readonly [texts: readonly string[]
   source: [['files', 'files:', 'etcd'], 'apiserver, or files:DIR'],
   'iptables-tool': [['nftables'], 'auto, nft or legacy'],
   'dry-run': [['x'], BOOLEAN],
+  'startup-taint': [
+    ['a=b', 'a:NoSchedule', 'A.com/a', '/a', 'a/', 'a/b/c', '-a', `a/${'b'.repeat(64)}`, ' '],
+    'the key of a taint, such as example.com/not-ready',
+  ],
 };
 
 /** Any text will do for these. */

@@ -52,7 +52,7 @@ const LOSERS: Readonly<Record<string, string>> = {
 const WINNERS = [
   ...['config', 'write-config-to', 'cleanup', 'init-only', 'version', 'master', 'hostname-override'],
   ...['v', 'vmodule', 'logging-format', 'log-flush-frequency', 'log-text-split-stream', 'log-text-info-buffer-size'],
-  ...['log-json-split-stream', 'log-json-info-buffer-size', 'source', 'iptables-tool', 'dry-run'],
+  ...['log-json-split-stream', 'log-json-info-buffer-size', 'source', 'iptables-tool', 'dry-run', 'startup-taint'],
 ];
 
 describe('with a configuration file', () => {

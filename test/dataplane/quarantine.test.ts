@@ -8,14 +8,16 @@ const bench = (lastRetryMs = 30_000) => {
   const kernel = new FakeKernel();
   const clock = { ms: 1_000_000 };
   const heard: string[] = [];
+  const released: string[] = [];
   const reconciler = new Reconciler(kernel, {
     signal: new AbortController().signal,
     now: () => clock.ms,
     lastRetryMs,
     onQuarantine: (owner, message) => heard.push(`${owner}: ${message}`),
+    onRelease: (owner, isServed) => released.push(`${owner} ${isServed}`),
   });
   const stateOf = (name: string): string => reconciler.status(`ns/${name}:p/TCP`).state;
-  return { kernel, clock, heard, reconciler, stateOf };
+  return { kernel, clock, heard, released, reconciler, stateOf };
 };
 
 const refuseTo = (kernel: FakeKernel, ...names: readonly string[]): void => {
@@ -59,6 +61,29 @@ describe('whom the kernel refuses', () => {
     await reconciler.sync(input([good]));
     expect(stateOf('a')).toBe('Done');
     expect(reconciler.nextRetryMs).toBeUndefined();
+  });
+
+  it('is said to be served again once, when it is', async () => {
+    const { kernel, clock, heard, released, reconciler } = bench();
+    refuseTo(kernel, 'a');
+    await reconciler.sync(input([service('a', '10.0.0.1', []), service('b', '10.0.0.2', [])]));
+    clock.ms += 1_000;
+    await reconciler.sync(input([])); // tried again, refused again
+    expect(released).toEqual([]);
+    kernel.refuses = () => false;
+    clock.ms += 2_000;
+    await reconciler.sync(input([]));
+    await reconciler.sync(input([service('a', '10.0.0.1', ['1.1.1.1'])]));
+    expect(heard).toHaveLength(1);
+    expect(released).toEqual(['ns/a:p/TCP true']);
+  });
+
+  it('is said to be wanted no more when it is gone', async () => {
+    const { kernel, released, reconciler } = bench();
+    refuseTo(kernel, 'a');
+    await reconciler.sync(input([service('a', '10.0.0.1', []), service('b', '10.0.0.2', [])]));
+    await reconciler.sync(input([], ['ns/a:p/TCP', 'ns/b:p/TCP']));
+    expect(released).toEqual(['ns/a:p/TCP false']);
   });
 
   it('is forgotten when it is gone, with its last good objects', async () => {

@@ -51,6 +51,7 @@ const OURS: readonly (readonly [name: string, type: string, labels: string])[] =
   ['watch_last_event_age_seconds', 'gauge', 'kind'],
   ['malformed_objects', 'gauge', 'kind'],
   ['skipped_objects_total', 'counter', ''],
+  ['events_total', 'counter', 'result'],
 ];
 
 const labelsOf = ({ samples }: Family): string =>
@@ -69,7 +70,9 @@ const watched = { Node: { relists: 1, watchRestarts: 0, lastEventAt: 1 } };
 
 /** Everything has happened once. */
 const lived = async (mode: Mode): Promise<ReadonlyMap<string, Family>> => {
-  const { metrics } = metricsOf(mode, { watches: watched });
+  const { metrics } = metricsOf(mode, { watches: watched, events: { written: 1, limited: 0, lost: 0 } });
+  metrics.answered({ method: 'GET', host: 'api:6443', code: '200' });
+  metrics.ended({ method: 'GET', host: 'api:6443', seconds: 0.2 });
   for (const family of ['IPv4', 'IPv6'] as const) {
     metrics.queued(family);
     metrics.synced(family, report());
@@ -95,6 +98,18 @@ describe.each(MODES)('in mode %s', (mode) => {
     expect(faults(await lived(mode))).toEqual([]);
     expect(faults(parseExposition(await metricsOf(mode).metrics.exposition()))).toEqual([]);
   });
+});
+
+it("there are client-go's, with its buckets", async () => {
+  const families = await lived('nftables');
+  expect(described(families, 'rest_client_')).toEqual([
+    'rest_client_request_duration_seconds histogram (host,verb)',
+    'rest_client_requests_total counter (code,host,method)',
+  ]);
+  const samples = families.get('rest_client_request_duration_seconds')?.samples ?? [];
+  expect(samples.flatMap(({ labels }) => labels.le ?? []).join(' ')).toBe(
+    '0.005 0.025 0.1 0.25 0.5 1 2 4 8 15 30 60 +Inf',
+  );
 });
 
 it('nothing is shown that nobody fills', async () => {

@@ -56,9 +56,9 @@ export const readText = async (response: IncomingMessage, silenceMs: number): Pr
   return Buffer.concat(chunks).toString('utf8');
 };
 
-/** Throws what the server answered instead of 200. */
+/** Throws what the server answered instead of 200, or of 201 for what was made. */
 export const requireOk = async (response: IncomingMessage, silenceMs: number): Promise<void> => {
   const code = response.statusCode ?? 0;
-  if (code === 200) return;
+  if (code === 200 || code === 201) return;
   throw ApiError.fromAnswer(code, await readText(response, silenceMs), response.headers['retry-after']);
 };

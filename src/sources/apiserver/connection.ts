@@ -10,17 +10,24 @@ import { describeError, type Log } from '../source.ts';
 import { checkTls, createAgent, type Endpoint, type Identity, retireAgent } from './endpoint.ts';
 import { type ConnectionTimeouts, StaleConnection, sendRequest } from './http.ts';
 import { inClusterEndpoint, masterEndpoint } from './incluster.ts';
+import { type RequestListener, RequestWatch } from './request-watch.ts';
 
 export interface RequestOptions {
   readonly signal: AbortSignal;
   readonly method?: string;
   /** Sent as JSON. */
   readonly body?: unknown;
+  /** What kind of JSON the body is. */
+  readonly contentType?: string;
+  /** The answer goes on for as long as somebody listens: how long it took says nothing. */
+  readonly streams?: boolean;
 }
 
 export interface Connection {
   /** The server's URL, for messages. */
   readonly server: string;
+  /** From now on this one hears of every request. */
+  listen(listener: RequestListener): void;
   /** The answer once its headers are here, whatever its status. Rejects when there is none in time, or when aborted. */
   request(path: string, options: RequestOptions): Promise<IncomingMessage>;
   /** Closes the pool and what is in it. Abort requests first: they are cut off otherwise. */
@@ -73,6 +80,7 @@ class ApiConnection implements Connection {
   readonly #log: Log;
   readonly #userAgent: string;
   readonly #timeouts: ConnectionTimeouts;
+  readonly #watch: RequestWatch;
   #prepared: Prepared | undefined;
   #preparing: Promise<Prepared> | undefined;
 
@@ -82,9 +90,19 @@ class ApiConnection implements Connection {
     this.#log = log;
     this.#userAgent = `pointsman/${version}`;
     this.#timeouts = { ...DEFAULT_TIMEOUTS, ...timeouts };
+    this.#watch = new RequestWatch(endpoint.server.host);
   }
 
-  async request(path: string, options: RequestOptions): Promise<IncomingMessage> {
+  listen(listener: RequestListener): void {
+    this.#watch.listen(listener);
+  }
+
+  request(path: string, options: RequestOptions): Promise<IncomingMessage> {
+    const { method = 'GET', streams = false } = options;
+    return this.#watch.follow(method, streams, this.#request(path, options));
+  }
+
+  async #request(path: string, options: RequestOptions): Promise<IncomingMessage> {
     const prepared = await abortable(this.#prepare(), options.signal);
     const response = await this.#send(path, options, prepared).catch((error: unknown) => {
       if (error instanceof StaleConnection && !options.signal.aborted) return this.#send(path, options, prepared);
@@ -134,7 +152,7 @@ class ApiConnection implements Connection {
   }
 
   #send(path: string, options: RequestOptions, { headers, agent }: Prepared): Promise<IncomingMessage> {
-    const { signal, method = 'GET', body } = options;
+    const { signal, method = 'GET', body, contentType = 'application/json' } = options;
     const base = this.#endpoint.server;
     const payload = body === undefined ? undefined : JSON.stringify(body);
     return sendRequest(new URL(base.pathname.replace(/\/$/, '') + path, base), {
@@ -146,7 +164,7 @@ class ApiConnection implements Connection {
       headers: {
         accept: 'application/json',
         'user-agent': this.#userAgent,
-        ...(payload === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(payload === undefined ? {} : { 'content-type': contentType }),
         ...headers,
       },
     });

@@ -14,6 +14,8 @@ export class ApiError extends Error {
   readonly inStream: boolean;
   /** The version asked for lies in the future of this server. */
   readonly tooLarge: boolean;
+  /** Reasons behind the reason. */
+  readonly causes: readonly string[];
 
   constructor(code: number, status: unknown, retryAfterMs: number, inStream: boolean) {
     const reason = digText(status, 'reason');
@@ -24,8 +26,8 @@ export class ApiError extends Error {
     this.retryAfterMs = retryAfterMs || readSeconds(dig(status, 'details', 'retryAfterSeconds'));
     this.inStream = inStream;
     const causes = dig(status, 'details', 'causes');
-    this.tooLarge =
-      Array.isArray(causes) && causes.some((cause) => isRecord(cause) && cause.reason === 'ResourceVersionTooLarge');
+    this.causes = Array.isArray(causes) ? causes.filter(isRecord).map((cause) => String(cause.reason)) : [];
+    this.tooLarge = this.causes.includes('ResourceVersionTooLarge');
   }
 
   static fromAnswer(code: number, body: string, retryAfter: string | undefined): ApiError {

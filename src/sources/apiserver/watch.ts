@@ -37,7 +37,7 @@ export const openWatch = async (
   limits: WatchLimits,
   signal: AbortSignal,
 ): Promise<AsyncGenerator<WatchEvent, void>> => {
-  const response = await connection.request(path, { signal });
+  const response = await connection.request(path, { signal, streams: true });
   await requireOk(response, limits.bodySilenceMs);
   return readEvents(response, limits);
 };

@@ -1,0 +1,34 @@
+/** How often an object may be told of: a burst, then now and then. As client-go: what goes round in circles fills no etcd. */
+
+export const BURST = 25;
+const REFILL_MS = 300_000;
+/** Objects that are remembered; one that is forgotten has its burst again. */
+const MEMORY = 1_000;
+
+interface Bucket {
+  readonly tokens: number;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+}
+
+export class EventLimits {
+  readonly #buckets = new Map<string, Bucket>();
+  readonly #now: () => number;
+
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  /** Whether one more is in order. */
+  take(object: string): boolean {
+    const now = this.#now();
+    const { tokens, at } = this.#buckets.get(object) ?? { tokens: BURST, at: now };
+    const left = Math.min(BURST, tokens + (now - at) / REFILL_MS);
+    this.#buckets.delete(object);
+    for (const oldest of this.#buckets.size >= MEMORY ? [...this.#buckets.keys()].slice(0, 1) : []) {
+      this.#buckets.delete(oldest);
+    }
+    this.#buckets.set(object, { tokens: left >= 1 ? left - 1 : left, at: now });
+    return left >= 1;
+  }
+}

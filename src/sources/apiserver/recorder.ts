@@ -1,0 +1,243 @@
+/**
+ * Tells the cluster what happens, as Events: beside the work, one after the other, and never at its expense.
+ *
+ * Owns the queue and what is done when the API server is away: some tries, then the Event is lost, as the log has it anyway.
+ * The same Event again is the same object with a higher count. Nothing here throws, waits for anybody, or grows.
+ */
+import { randomBytes } from 'node:crypto';
+import { pause } from '../pause.ts';
+import { dig, digText } from '../raw.ts';
+import type { Log } from '../source.ts';
+import { createAnnouncer } from './announcer.ts';
+import { createBackoff } from './backoff.ts';
+import type { Connection } from './connection.ts';
+import { ApiError, isRefusal } from './errors.ts';
+import { type EventText, eventBody, eventName, eventsPath, namespaceOf, seriesBody } from './event.ts';
+import { EventLimits } from './event-limits.ts';
+import { type Call, create, patch, read } from './write.ts';
+
+export interface RecorderTiming {
+  /** For one request. */
+  readonly withinMs: number;
+  readonly backoffFirstMs: number;
+  readonly backoffMaxMs: number;
+  /** What is still to be told at the end has so long. */
+  readonly lastWordsMs: number;
+}
+
+export interface RecorderOptions {
+  readonly connection: Connection;
+  /** The node that tells. */
+  readonly instance: string;
+  readonly log: Log;
+  readonly timing?: Partial<RecorderTiming>;
+  readonly now?: () => number;
+  readonly random?: () => number;
+}
+
+/** What became of Events so far. */
+export interface EventCounts {
+  /** Made, or their count raised. */
+  readonly written: number;
+  /** Held back, as there were too many about one object. */
+  readonly limited: number;
+  /** The API server was away for too long, or did not want them. */
+  readonly lost: number;
+}
+
+interface Told {
+  readonly event: EventText;
+  readonly name: string;
+  readonly firstAt: number;
+  lastAt: number;
+  count: number;
+  isQueued: boolean;
+  isMade: boolean;
+}
+
+const DEFAULT_TIMING: RecorderTiming = {
+  withinMs: 10_000,
+  backoffFirstMs: 1_000,
+  backoffMaxMs: 30_000,
+  lastWordsMs: 2_000,
+};
+/** As client-go. */
+const TRIES = 12;
+/** What is not repeated for so long is something new when it comes again. */
+const SERIES_MS = 360_000;
+const QUEUE = 100;
+const MEMORY = 100;
+const SAY_AGAIN_MS = 600_000;
+
+export class EventRecorder {
+  readonly #options: RecorderOptions;
+  readonly #timing: RecorderTiming;
+  readonly #now: () => number;
+  readonly #limits: EventLimits;
+  readonly #announcer: ReturnType<typeof createAnnouncer>;
+  readonly #counts = { written: 0, limited: 0, lost: 0 };
+  /** What was told of late, by all that makes it the same. */
+  readonly #told = new Map<string, Told>();
+  readonly #queue: Told[] = [];
+  /** Namespaces in which we may not. */
+  readonly #forbidden = new Set<string>();
+  readonly #ending = new AbortController();
+  readonly #cut = new AbortController();
+  #sending: Promise<void> | undefined;
+
+  constructor(options: RecorderOptions) {
+    this.#options = options;
+    this.#timing = { ...DEFAULT_TIMING, ...options.timing };
+    this.#now = options.now ?? Date.now;
+    this.#limits = new EventLimits(this.#now);
+    this.#announcer = createAnnouncer(options.log, SAY_AGAIN_MS, this.#now);
+  }
+
+  /** Live. */
+  get counts(): EventCounts {
+    return this.#counts;
+  }
+
+  /** To be told as soon as may be; returns at once. */
+  record(event: EventText): void {
+    const { kind, name } = event.regarding;
+    if (this.#ending.signal.aborted || this.#forbidden.has(namespaceOf(event))) return;
+    const told = this.#recall(event);
+    told.count += 1;
+    told.lastAt = this.#now();
+    if (told.isQueued) return; // goes out with the count it has by then
+    if (!this.#limits.take(`${kind} ${event.regarding.namespace ?? ''}/${name}`)) {
+      this.#counts.limited += 1;
+      return;
+    }
+    if (this.#queue.length >= QUEUE) {
+      this.#counts.lost += 1;
+      return;
+    }
+    told.isQueued = true;
+    this.#queue.push(told);
+    this.#sending ??= this.#sendAll();
+  }
+
+  /** Tries once more what is still to be told, for a short time; then it is lost. */
+  async stop(): Promise<void> {
+    this.#ending.abort();
+    const timer = setTimeout(() => this.#cut.abort(), this.#timing.lastWordsMs);
+    await this.#sending;
+    clearTimeout(timer);
+  }
+
+  #recall(event: EventText): Told {
+    const now = this.#now();
+    const key = JSON.stringify(event);
+    const known = this.#told.get(key);
+    this.#told.delete(key);
+    for (const oldest of this.#told.size >= MEMORY ? [...this.#told.keys()].slice(0, 1) : []) this.#told.delete(oldest);
+    const isOver = known === undefined || now - known.lastAt > SERIES_MS;
+    const told = isOver ? this.#newTold(event) : known;
+    this.#told.set(key, told);
+    return told;
+  }
+
+  #newTold(event: EventText): Told {
+    const name = eventName(event.regarding.name, randomBytes(8).toString('hex'));
+    const now = this.#now();
+    return { event, name, firstAt: now, lastAt: now, count: 0, isQueued: false, isMade: false };
+  }
+
+  async #sendAll(): Promise<void> {
+    for (let told = this.#queue.shift(); told !== undefined; told = this.#queue.shift()) await this.#send(told);
+    this.#sending = undefined;
+  }
+
+  async #send(told: Told): Promise<void> {
+    const { backoffFirstMs, backoffMaxMs } = this.#timing;
+    const backoff = createBackoff(
+      { backoffFirstMs, backoffMaxMs, healthyMs: SERIES_MS },
+      this.#now,
+      this.#options.random ?? Math.random,
+    );
+    for (let tries = 1; ; tries += 1) {
+      if (await this.#try(told, tries)) return;
+      await pause(backoff(), this.#ending.signal);
+    }
+  }
+
+  /** Whether it is over with this Event, for good or ill. */
+  async #try(told: Told, tries: number): Promise<boolean> {
+    const isAllowed = !this.#forbidden.has(namespaceOf(told.event));
+    try {
+      if (isAllowed) await this.#write(told);
+      this.#counts[isAllowed ? 'written' : 'lost'] += 1;
+      return true;
+    } catch (error) {
+      const isOver = this.#isFinal(error, told.event) || tries === TRIES;
+      told.isQueued = !isOver;
+      if (isOver) this.#counts.lost += 1;
+      return isOver;
+    }
+  }
+
+  async #write(told: Told): Promise<void> {
+    const { connection } = this.#options;
+    const call = { connection, signal: this.#cut.signal, withinMs: this.#timing.withinMs };
+    const path = eventsPath(namespaceOf(told.event), told.name);
+    told.isQueued = false; // what happens while this is under way is told of by itself
+    if (!told.isMade) return this.#make(call, told);
+    await patch(call, path, 'merge-patch', seriesBody(told)).catch((error: unknown) => {
+      if (!(error instanceof ApiError && error.code === 404)) throw error;
+      return this.#make(call, told); // Events live for an hour
+    });
+  }
+
+  async #make(call: Call, told: Told): Promise<void> {
+    const { name, firstAt, count, lastAt } = told;
+    const event = await withUid(call, told.event);
+    const body = eventBody(event, { name, instance: this.#options.instance, firstAt, series: { count, lastAt } });
+    await create(call, eventsPath(namespaceOf(event)), body).catch((error: unknown) => {
+      // our own, of a try whose answer did not come
+      if (!(error instanceof ApiError && error.reason === 'AlreadyExists')) throw error;
+    });
+    told.isMade = true;
+  }
+
+  /** Whether another try is of no use; what there is to say of it is said. */
+  #isFinal(error: unknown, event: EventText): boolean {
+    const { reason } = event;
+    const namespace = namespaceOf(event);
+    if (isForbidden(error)) {
+      this.#forbidden.add(namespace);
+      this.#announcer.say(
+        'warn',
+        { namespace },
+        'the API server lets us write no Events: from now on there are none',
+        error,
+      );
+      return true;
+    }
+    if (isRefusal(error)) {
+      this.#announcer.say('warn', { namespace, reason }, 'an Event is refused, and left out', error);
+      return true;
+    }
+    this.#announcer.say('info', { namespace, reason }, 'an Event cannot be written yet', error);
+    return this.#ending.signal.aborted;
+  }
+}
+
+/** Rights that we have not. A namespace that is being deleted takes nothing new from anybody, with the same code. */
+const isForbidden = (error: unknown): boolean =>
+  error instanceof ApiError && error.code === 403 && !error.causes.includes('NamespaceTerminating');
+
+/** `kubectl describe` shows the Events of the one object with this uid, so it is looked up where nobody knew it. */
+const withUid = async (call: Call, event: EventText): Promise<EventText> => {
+  const { kind, namespace, name, uid } = event.regarding;
+  if (uid !== undefined || kind !== 'Service' || namespace === undefined) return event;
+  const query = new URLSearchParams({ fieldSelector: `metadata.name=${name}` });
+  const list = await read(call, `/api/v1/namespaces/${namespace}/services?${query}`).catch((error: unknown) => {
+    if (isRefusal(error)) return {};
+    throw error;
+  });
+  const items = dig(list, 'items');
+  const found = Array.isArray(items) ? digText(items[0], 'metadata', 'uid') : '';
+  return found === '' ? event : { ...event, regarding: { ...event.regarding, uid: found } };
+};

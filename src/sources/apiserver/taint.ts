@@ -1,0 +1,80 @@
+/**
+ * Takes a taint off a Node, without undoing what others do to its taints meanwhile.
+ *
+ * The patch holds the list of taints that it is made for, and the server refuses it when that is not the list any more.
+ */
+import { pause } from '../pause.ts';
+import { dig, digText, isRecord } from '../raw.ts';
+import type { Log } from '../source.ts';
+import { createAnnouncer } from './announcer.ts';
+import { createBackoff } from './backoff.ts';
+import type { Connection } from './connection.ts';
+import { patch, read } from './write.ts';
+
+export interface TaintTiming {
+  /** For one request. */
+  readonly withinMs: number;
+  readonly backoffFirstMs: number;
+  readonly backoffMaxMs: number;
+}
+
+export interface TaintOptions {
+  readonly connection: Connection;
+  readonly nodeName: string;
+  /** Of the taint, whatever its value and effect. */
+  readonly key: string;
+  readonly log: Log;
+  readonly timing?: Partial<TaintTiming>;
+  readonly now?: () => number;
+  readonly random?: () => number;
+}
+
+const DEFAULT_TIMING: TaintTiming = { withinMs: 10_000, backoffFirstMs: 500, backoffMaxMs: 30_000 };
+const HEALTHY_MS = 120_000;
+const SAY_AGAIN_MS = 600_000;
+
+/** The taints of a Node as it came off the wire. */
+export const taintsOf = (node: unknown): readonly unknown[] => {
+  const taints = dig(node, 'spec', 'taints');
+  return Array.isArray(taints) ? taints : [];
+};
+
+export const hasTaint = (node: unknown, key: string): boolean => taintsOf(node).some((taint) => isOf(taint, key));
+
+const isOf = (taint: unknown, key: string): boolean => isRecord(taint) && taint.key === key;
+
+/**
+ * Resolves when the Node is without the taint: true if it was taken off, false if it was not there. Tries until then, whatever
+ * goes wrong; what does is in the log. Resolves with false when aborted.
+ */
+export const removeTaint = async (options: TaintOptions, signal: AbortSignal): Promise<boolean> => {
+  const { nodeName: node, key, log, now = Date.now, random = Math.random } = options;
+  const timing = { ...DEFAULT_TIMING, ...options.timing };
+  const announcer = createAnnouncer(log, SAY_AGAIN_MS, now);
+  const backoff = createBackoff({ ...timing, healthyMs: HEALTHY_MS }, now, random);
+  while (!signal.aborted) {
+    try {
+      return await tryOnce(options, timing.withinMs, signal);
+    } catch (error) {
+      if (signal.aborted) break;
+      announcer.say('warn', { node, taint: key }, 'the start-up taint cannot be removed yet, trying again', error);
+    }
+    await pause(backoff(), signal);
+  }
+  return false;
+};
+
+const tryOnce = async (options: TaintOptions, withinMs: number, signal: AbortSignal): Promise<boolean> => {
+  const { connection, nodeName, key } = options;
+  const call = { connection, signal, withinMs };
+  const path = `/api/v1/nodes/${nodeName}`;
+  const taints = taintsOf(await read(call, path));
+  const rest = taints.filter((taint) => !isOf(taint, key));
+  if (rest.length === taints.length) return false;
+  const at = '/spec/taints';
+  const change = rest.length === 0 ? { op: 'remove', path: at } : { op: 'replace', path: at, value: rest };
+  const body = [{ op: 'test', path: at, value: taints }, change];
+  const node = await patch(call, path, 'json-patch', body);
+  if (hasTaint(node, key)) throw new Error(`Node ${digText(node, 'metadata', 'name')} still has it`);
+  return true;
+};
