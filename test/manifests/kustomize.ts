@@ -1,10 +1,11 @@
 /**
- * What kustomize makes of a folder, as far as our manifests use it: resources, config maps from files, strategic merge patches,
- * a namespace. A field that is not known here is an error, so that nothing is used that is not checked.
+ * What kustomize makes of a folder, as far as our manifests use it: resources, components, config maps from files, strategic merge
+ * patches and JSON patches, a namespace. A field that is not known here is an error, so that nothing is used that is not checked.
  */
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
+import { jsonPatch } from '../../src/lab/apiserver/json-patch.ts';
 
 export interface Manifest {
   readonly apiVersion: string;
@@ -22,16 +23,33 @@ interface Generator {
   readonly options?: { readonly labels?: Data };
 }
 
+interface Patch {
+  readonly path: string;
+  /** Whom a JSON patch is for; the other ones say it themselves. */
+  readonly target?: { readonly kind: string; readonly name: string };
+}
+
 interface Kustomization {
+  readonly kind: 'Kustomization' | 'Component';
   readonly namespace?: string;
   readonly resources?: readonly string[];
+  readonly components?: readonly string[];
   readonly configMapGenerator?: readonly Generator[];
   readonly generatorOptions?: { readonly disableNameSuffixHash?: boolean };
-  readonly patches?: readonly { readonly path: string }[];
+  readonly patches?: readonly Patch[];
 }
 
 const FIELDS: ReadonlySet<string> = new Set([
-  ...['apiVersion', 'kind', 'namespace', 'resources', 'configMapGenerator', 'generatorOptions', 'patches'],
+  ...[
+    'apiVersion',
+    'kind',
+    'namespace',
+    'resources',
+    'components',
+    'configMapGenerator',
+    'generatorOptions',
+    'patches',
+  ],
 ]);
 /** Of a whole cluster, so that a namespace means nothing to them. */
 const CLUSTER_WIDE: ReadonlySet<string> = new Set(['ClusterRole', 'ClusterRoleBinding']);
@@ -47,24 +65,30 @@ export const readManifests = (file: string): readonly Manifest[] =>
   });
 
 /** What `kubectl apply -k` of this folder would apply. Throws where a file or the target of a patch is missing. */
-export const build = (folder: string): readonly Manifest[] => {
+export const build = (folder: string): readonly Manifest[] => buildUpon([], folder, 'Kustomization');
+
+/** A component works on what is there already. */
+const buildUpon = (given: readonly Manifest[], folder: string, kind: Kustomization['kind']): readonly Manifest[] => {
   const file = join(folder, 'kustomization.yaml');
   const [kustomization] = readManifests(file) as readonly unknown[] as readonly (Kustomization & Data)[];
   if (kustomization === undefined) throw new Error(`${file} is empty`);
   const unknown = Object.keys(kustomization).filter((field) => !FIELDS.has(field));
   if (unknown.length > 0) throw new Error(`${file}: ${unknown.join(', ')} is not known here`);
-  const { namespace, resources = [], configMapGenerator = [], generatorOptions, patches = [] } = kustomization;
+  if (kustomization.kind !== kind) throw new Error(`${file} is no ${kind}`);
+  const { namespace, resources = [], components = [], patches = [] } = kustomization;
+  const { configMapGenerator = [], generatorOptions } = kustomization;
   if (configMapGenerator.length > 0 && generatorOptions?.disableNameSuffixHash !== true) {
     throw new Error(`${file}: names with a hash are not known here`);
   }
-  const read = resources.flatMap((name) => load(join(folder, name)));
+  const read = components.reduce((objects, name) => buildUpon(objects, join(folder, name), 'Component'), [
+    ...given,
+    ...resources.flatMap((name) => load(join(folder, name))),
+  ] as readonly Manifest[]);
   const generated = configMapGenerator.reduce<readonly Manifest[]>(
     (objects, generator) => generate(objects, generator, folder),
     read,
   );
-  const patched = patches
-    .flatMap(({ path }) => readManifests(join(folder, path)))
-    .reduce<readonly Manifest[]>((objects, patch) => applyPatch(objects, patch), generated);
+  const patched = patches.reduce((objects, patch) => applyFile(objects, patch, folder), generated);
   const placed = namespace === undefined ? patched : patched.map((object) => inNamespace(object, namespace));
   return [...placed].sort((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind));
 };
@@ -89,6 +113,14 @@ const generate = (objects: readonly Manifest[], generator: Generator, folder: st
 
 const isSame = (a: Manifest, b: Manifest): boolean =>
   a.apiVersion === b.apiVersion && a.kind === b.kind && a.metadata.name === b.metadata.name;
+
+const applyFile = (objects: readonly Manifest[], { path, target }: Patch, folder: string): readonly Manifest[] => {
+  const patches = readManifests(join(folder, path));
+  if (target === undefined) return patches.reduce(applyPatch, objects);
+  const isMeant = ({ kind, metadata }: Manifest): boolean => kind === target.kind && metadata.name === target.name;
+  if (!objects.some(isMeant)) throw new Error(`${folder}: there is no ${target.kind} ${target.name} to patch`);
+  return objects.map((object) => (isMeant(object) ? patches.reduce(jsonPatch, object as unknown) : object) as Manifest);
+};
 
 const applyPatch = (objects: readonly Manifest[], patch: Manifest): readonly Manifest[] => {
   if (!objects.some((object) => isSame(object, patch))) {

@@ -1,7 +1,9 @@
 /** What an operator applies: it is what Kubernetes takes, asks for no more than is used, and holds a configuration of ours. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { PROXY_MODES, type ProxyMode } from '../../src/config/config.ts';
 import { resourcesFor } from '../../src/sources/resources.ts';
@@ -73,20 +75,28 @@ describe('the clean-up', () => {
   });
 });
 
+interface Rule {
+  readonly apiGroups: readonly string[];
+  readonly resources: readonly string[];
+  readonly verbs: readonly string[];
+}
+
+/** `group/resource: verb verb`, as a role gives them. */
+const rightsOf = (role: Manifest): readonly string[] =>
+  (role as unknown as { readonly rules: readonly Rule[] }).rules
+    .flatMap(({ apiGroups, resources, verbs }) =>
+      apiGroups.flatMap((group) => resources.map((resource) => `${group}/${resource}: ${verbs.join(' ')}`)),
+    )
+    .sort();
+
 describe('rights', () => {
-  it('are to list and watch what the program lists and watches', () => {
+  it('are to list and watch what the program lists and watches, and to write Events', () => {
     const asked = resourcesFor('n').map(({ apiVersion, path }) => {
       const group = apiVersion.includes('/') ? apiVersion.split('/')[0] : '';
       return `${group}/${path.split('/').at(-1)}`;
     });
-    const { rules } = one(overlay('nftables'), 'ClusterRole') as unknown as {
-      readonly rules: readonly Readonly<Record<'apiGroups' | 'resources' | 'verbs', readonly string[]>>[];
-    };
-    const given = rules.flatMap(({ apiGroups, resources }) =>
-      apiGroups.flatMap((group) => resources.map((r) => `${group}/${r}`)),
-    );
-    expect([...given].sort()).toEqual([...asked].sort());
-    expect(new Set(rules.flatMap(({ verbs }) => verbs))).toEqual(new Set(['list', 'watch']));
+    const wanted = [...asked.map((what) => `${what}: list watch`), 'events.k8s.io/events: create patch'];
+    expect(rightsOf(one(overlay('nftables'), 'ClusterRole'))).toEqual(wanted.sort());
   });
 
   it('are bound to the account of the pod', () => {
@@ -100,6 +110,52 @@ describe('rights', () => {
     expect(binding.subjects).toEqual([{ kind: 'ServiceAccount', name: account.name, namespace: account.namespace }]);
     expect(pod('nftables').serviceAccountName).toBe(account.name);
   });
+});
+
+describe('the start-up taint', () => {
+  const component = `${root}/components/startup-taint`;
+  let folder = '';
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'pointsman-overlay-'));
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  /** As an operator would write it. */
+  const withTaint = (mode: ProxyMode): readonly Manifest[] => {
+    const path = (target: string): string => relative(folder, `${root}/${target}`);
+    const kustomization = { resources: [path(`overlays/${mode}`)], components: [path('components/startup-taint')] };
+    const text = stringify({
+      apiVersion: 'kustomize.config.k8s.io/v1beta1',
+      kind: 'Kustomization',
+      namespace: 'kube-system',
+      ...kustomization,
+    });
+    writeFileSync(join(folder, 'kustomization.yaml'), text);
+    return build(folder);
+  };
+
+  it.each(PROXY_MODES)(
+    'is what Kubernetes takes, and adds one argument and the rights for it, in mode %s',
+    async (mode) => {
+      const manifests = withTaint(mode);
+      for (const manifest of manifests) validate(manifest);
+      const { args = [] } = podOf(one(manifests, 'DaemonSet')).containers[0] ?? {};
+      expect(args).toEqual([...(pod(mode).containers[0]?.args ?? []), '--startup-taint=pointsman.dev/not-ready']);
+      const { config } = await loadLine(args.filter((argument) => !argument.startsWith('--config')));
+      expect(config.pointsman.startupTaint).toBe('pointsman.dev/not-ready');
+      const [own, added, ...more] = manifests.filter(({ kind }) => kind === 'ClusterRole');
+      expect(more).toEqual([]);
+      expect(own).toEqual(one(overlay(mode), 'ClusterRole'));
+      expect(added === undefined ? [] : rightsOf(added)).toEqual(['/nodes: get patch']);
+      const [bound, binding] = manifests.filter(({ kind }) => kind === 'ClusterRoleBinding');
+      expect(binding).toMatchObject({ roleRef: { name: added?.metadata.name }, subjects: bound?.subjects });
+    },
+  );
+
+  it('has no field that does not exist, and is no overlay of its own', async () => {
+    expect(await unknownFields(withTaint('nftables'))).toBe('');
+    expect(() => build(component)).toThrow('is no Kustomization');
+  }, 60_000);
 });
 
 describe('the pod', () => {
