@@ -146,6 +146,7 @@ export class EventRecorder {
   }
 
   async #sendAll(): Promise<void> {
+    await Promise.resolve(); // whoever tells goes on first
     for (let told = this.#queue.shift(); told !== undefined; told = this.#queue.shift()) await this.#send(told);
     this.#sending = undefined;
   }
