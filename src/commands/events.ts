@@ -24,6 +24,9 @@ const START = 'StartKubeProxy';
 /** An Event of a drift names so many objects and counts the rest. */
 const NAMED = 5;
 
+/** Who takes Events to where they are seen. */
+export type Teller = Pick<EventRecorder, 'record' | 'counts' | 'stop'>;
+
 /** Without an API server on the other side nobody is told. */
 export const openEvents = async (setup: Setup, connection: Connection | undefined): Promise<NodeEvents> => {
   if (connection === undefined) return new NodeEvents(setup);
@@ -34,9 +37,9 @@ export const openEvents = async (setup: Setup, connection: Connection | undefine
 export class NodeEvents {
   readonly #mode: ProxyMode;
   readonly #node: Subject;
-  readonly #recorder: Pick<EventRecorder, 'record' | 'counts' | 'stop'> | undefined;
+  readonly #recorder: Teller | undefined;
 
-  constructor({ config, nodeName: name }: Pick<Setup, 'config' | 'nodeName'>, recorder?: EventRecorder) {
+  constructor({ config, nodeName: name }: Pick<Setup, 'config' | 'nodeName'>, recorder?: Teller) {
     this.#mode = config.mode;
     // the kubelet and kube-proxy give a Node's name as its uid, and `kubectl describe node` looks for both
     this.#node = { apiVersion: 'v1', kind: 'Node', name, uid: name };
@@ -54,7 +57,7 @@ export class NodeEvents {
 
   /** What another mode had left is gone. */
   modeChanged(former: ProxyMode, family: IPFamily, objects: number): void {
-    const note = `mode ${this.#mode} serves; ${objects} objects that mode ${former} had left were removed (${family})`;
+    const note = `mode ${this.#mode} serves, ${objects} objects that mode ${former} had left were removed (${family})`;
     this.#tell('Normal', 'ProxyModeChanged', 'RemoveRules', note);
   }
 
@@ -63,7 +66,7 @@ export class NodeEvents {
   }
 
   released(family: IPFamily, owner: string, isServed: boolean): void {
-    const how = isServed ? 'is served again' : 'is no longer wanted';
+    const how = isServed ? 'is served again' : 'is not wanted any more';
     this.#tell('Normal', 'ServiceReleased', 'Retry', `${owner} (${family}), which was set aside, ${how}`);
   }
 
@@ -71,7 +74,8 @@ export class NodeEvents {
     const all = [...missing, ...changed, ...foreign];
     const more = all.length > NAMED ? ` and ${all.length - NAMED} more` : '';
     const counts = `${missing.length} missing, ${changed.length} changed, ${foreign.length} foreign`;
-    const note = `somebody else changed our rules (${family}); repaired: ${counts}: ${all.slice(0, NAMED).join('; ')}${more}`;
+    const names = `${all.slice(0, NAMED).join('; ')}${more}`;
+    const note = `somebody else changed this node's rules (${family}), repaired: ${counts}: ${names}`;
     this.#tell('Warning', 'DriftRepaired', 'RepairRules', note);
   }
 
@@ -93,7 +97,7 @@ export class NodeEvents {
   }
 
   taintRemoved(key: string): void {
-    this.#tell('Normal', 'StartupTaintRemoved', 'RemoveTaint', `rules are in place: taint ${key} was taken off`);
+    this.#tell('Normal', 'StartupTaintRemoved', 'RemoveTaint', `rules are in place: the taint ${key} was removed`);
   }
 
   /** What is still to be told has two seconds. */
