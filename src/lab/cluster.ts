@@ -40,6 +40,9 @@ export interface Cluster {
   put(objects: readonly ObjectInput[]): Promise<void>;
   delete(objects: readonly ObjectInput[]): Promise<void>;
   inject(fault: Fault): Promise<void>;
+  clearFaults(): Promise<void>;
+  /** What the API server answers to a GET. */
+  read(path: string): Promise<unknown>;
   requests(): Promise<readonly LoggedRequest[]>;
   /** Starts `pointsman run` on a node with these arguments; its kubeconfig and node name are given to it. */
   startProxy(node: NodeName, args?: readonly string[], options?: ProxyOptions): NodeProxy;
@@ -94,6 +97,8 @@ const startIn = async (folder: string, lab: Lab): Promise<Cluster> => {
     put: async (objects) => void (await call('PUT', '/lab/objects', objects)),
     delete: async (objects) => void (await call('DELETE', '/lab/objects', objects)),
     inject: async (fault) => void (await call('POST', '/lab/faults', fault)),
+    clearFaults: async () => void (await call('DELETE', '/lab/faults')),
+    read: (path) => call('GET', path),
     requests: async () => (await call('GET', '/lab/requests')) as readonly LoggedRequest[],
     startProxy: (node, args = [], { env = {}, withKubeconfig = true } = {}) => {
       const own = withKubeconfig ? [`--kubeconfig=${kubeconfig}`, `--hostname-override=${node}`] : [];
