@@ -68,6 +68,11 @@ describeWith([...LAB_NEEDS, program('iptables-nft')], 'what the cluster is told'
     return node.spec?.taints;
   };
 
+  const scrape = async (): Promise<string> => {
+    const script = "fetch('http://127.0.0.1:10249/metrics').then(async (reply) => console.log(await reply.text()))";
+    return (await bench.lab.run('node1', process.execPath, ['-e', script])).stdout;
+  };
+
   const answers = async (number: number): Promise<boolean> => {
     const [outcome] = await (await bench.lab.agent('pod3')).probe({ ...at(number), tries: 1, timeoutMs: 300 });
     return outcome?.kind === 'answer';
@@ -84,6 +89,14 @@ describeWith([...LAB_NEEDS, program('iptables-nft')], 'what the cluster is told'
     await bench.lab.run('node1', 'iptables-nft', ['-t', 'nat', '-F', chain]);
     const drift = expect.stringMatching(new RegExp(`IPv4.* 0 missing, 1 changed, 0 foreign: .*${chain}`));
     await soon({ type: 'Warning', reason: 'DriftRepaired', note: drift, regarding });
+    const metrics = await scrape();
+    const server = 'host="[0-9.]+:6443"';
+    expect(metrics).toMatch(new RegExp(`^rest_client_requests_total{code="201",method="POST",${server}} [1-9]`, 'm'));
+    expect(metrics).toMatch(new RegExp(`^rest_client_requests_total{code="200",method="GET",${server}} [4-9]`, 'm'));
+    expect(metrics).toMatch(
+      new RegExp(`^rest_client_request_duration_seconds_count{verb="POST",${server}} [1-9]`, 'm'),
+    );
+    expect(metrics).toMatch(/^pointsman_events_total{result="written"} [1-9]/m);
     expect(await proxy?.stop()).toBe(0);
 
     start(...NFTABLES);
@@ -91,6 +104,14 @@ describeWith([...LAB_NEEDS, program('iptables-nft')], 'what the cluster is told'
     await soon({ type: 'Normal', reason: 'ProxyModeChanged', note: left, regarding });
     const names = (await told()).map(({ metadata }) => metadata.name);
     expect(new Set(names).size).toBe(names.length);
+  });
+
+  it('what ended the program is told before it ends', async () => {
+    await start(...NFTABLES).said(/"fullSync":true/);
+    const second = bench.cluster.startProxy('node1', [...NFTABLES, '--bind-address-hard-fail', '--metrics-port=0']);
+    expect(await second.ended).toBe(1);
+    const note = expect.stringMatching(/^the health server cannot listen on 0\.0\.0\.0:10256: .*EADDRINUSE/);
+    await soon({ type: 'Warning', reason: 'FailedToStartProxierHealthcheck', note });
   });
 
   it('the start-up taint goes when rules serve, and not before', async () => {

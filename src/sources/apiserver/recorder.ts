@@ -12,7 +12,7 @@ import { createAnnouncer } from './announcer.ts';
 import { createBackoff } from './backoff.ts';
 import type { Connection } from './connection.ts';
 import { ApiError, isRefusal } from './errors.ts';
-import { type EventText, eventBody, eventName, eventsPath, namespaceOf, seriesBody } from './event.ts';
+import { cutNote, type EventText, eventBody, eventName, eventsPath, namespaceOf, seriesBody } from './event.ts';
 import { EventLimits } from './event-limits.ts';
 import { type Call, create, patch, read } from './write.ts';
 
@@ -99,7 +99,8 @@ export class EventRecorder {
   }
 
   /** To be told as soon as may be; returns at once. */
-  record(event: EventText): void {
+  record(text: EventText): void {
+    const event = { ...text, note: cutNote(text.note) };
     const { kind, name } = event.regarding;
     if (this.#ending.signal.aborted || this.#forbidden.has(namespaceOf(event))) return;
     const told = this.#recall(event);
@@ -159,23 +160,25 @@ export class EventRecorder {
       this.#options.random ?? Math.random,
     );
     for (let tries = 1; ; tries += 1) {
-      if (await this.#try(told, tries)) return;
-      await pause(backoff(), this.#ending.signal);
+      const error = await this.#try(told, tries);
+      if (error === undefined) return;
+      const asked = error instanceof ApiError ? Math.min(error.retryAfterMs, backoffMaxMs) : 0;
+      await pause(asked + backoff(), this.#ending.signal);
     }
   }
 
-  /** Whether it is over with this Event, for good or ill. */
-  async #try(told: Told, tries: number): Promise<boolean> {
+  /** Gives what is in the way just now; undefined when it is over with this Event, for good or ill. */
+  async #try(told: Told, tries: number): Promise<Error | undefined> {
     const isAllowed = !this.#forbidden.has(namespaceOf(told.event));
     try {
       if (isAllowed) await this.#write(told);
       this.#counts[isAllowed ? 'written' : 'lost'] += 1;
-      return true;
+      return undefined;
     } catch (error) {
       const isOver = this.#isFinal(error, told.event) || tries === TRIES;
       told.isQueued = !isOver;
       if (isOver) this.#counts.lost += 1;
-      return isOver;
+      return isOver ? undefined : (error as Error);
     }
   }
 

@@ -8,7 +8,7 @@ import { collectLog } from '../support.ts';
 const KEY = 'pointsman.dev/not-ready';
 const OURS = { key: KEY, value: 'true', effect: 'NoSchedule' };
 const OTHER = { key: 'node.kubernetes.io/unreachable', effect: 'NoExecute', timeAdded: '2026-01-01T00:00:00Z' };
-const timing = { withinMs: 200, backoffFirstMs: 5, backoffMaxMs: 10 };
+const timing = { withinMs: 1_000, backoffFirstMs: 5, backoffMaxMs: 10 };
 
 let server: ApiServer;
 let connection: Connection;
