@@ -269,7 +269,7 @@ describe('the end', () => {
     for (let i = 0; i < 20; i += 1) recorder.record(event({ note: `note ${i}` }));
     const startedAt = performance.now();
     await recorder.stop();
-    expect(performance.now() - startedAt).toBeLessThan(1_000);
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
     expect(recorder.counts).toMatchObject({ written: 0, lost: 20 });
     recorder.record(event({ note: 'too late' }));
     expect(recorder.counts.lost).toBe(20);
