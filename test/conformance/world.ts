@@ -133,7 +133,10 @@ const ADDRESS_PLAN: Readonly<Record<AddressName, readonly [string, string, numbe
   'second vip': ['198.19', 'fd99::', 65],
 };
 
-const FIRST_NODE_PORT: Readonly<Record<NodePortName, number>> = { 'node-port': 30_000, 'second node-port': 20_000 };
+export const FIRST_NODE_PORT: Readonly<Record<NodePortName, number>> = {
+  'node-port': 30_000,
+  'second node-port': 20_000,
+};
 
 export const addressOf = (name: AddressName, { family, number }: Variant): string => {
   const [ipv4, ipv6, offset] = ADDRESS_PLAN[name];

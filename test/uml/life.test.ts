@@ -2,7 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { NodeProxy } from '../../src/lab/cluster.ts';
-import { objectsOf, type ServiceSpec, TARGET_PORT, type Variant } from '../conformance/world.ts';
+import { callSctp, SCTP_WAYS, serveSctp } from '../conformance/sctp.ts';
+import { objectsOf, type ServiceSpec, type Variant } from '../conformance/world.ts';
 import { type Bench, startBench, untilAnswered } from '../kernel/cluster.ts';
 
 const MAIN = new URL('../../dist/main.js', import.meta.url).pathname;
@@ -276,46 +277,15 @@ describe('a scheduler', () => {
 });
 
 describe('SCTP', () => {
-  beforeAll(() => {
-    // for both families at once
-    for (const pod of ['pod1', 'remote1'] as const) {
-      const listen = `SCTP6-LISTEN:${TARGET_PORT},fork,reuseaddr,ipv6only=0`;
-      void bench.lab.spawn(pod, 'socat', [listen, `SYSTEM:echo ${pod}`]).catch(() => undefined);
-    }
-  });
+  beforeAll(() => serveSctp(bench));
 
-  it.each([
-    ['IPv4', '10.96.1.20', '10.250.0.1', 'SCTP4'],
-    ['IPv6', 'fd96::114', 'fd50::1', 'SCTP6'],
-  ] as const)('reaches endpoints by ClusterIP and NodePort over %s', async (family, clusterIP, nodeIP, kind) => {
-    const objects = objectsOf(
-      `sctp-${family.toLowerCase()}`,
-      { ...BOTH, nodePort: true },
-      { family, protocol: 'SCTP', number: 20 },
-    );
-    await bench.cluster.put(objects);
+  it.each(SCTP_WAYS)('reaches endpoints by ClusterIP and NodePort over $family', async (way) => {
     await start();
-    const host = (ip: string): string => (family === 'IPv6' ? `[${ip}]` : ip);
-    await untilListed(servers, new RegExp(`--sctp-service ${host(clusterIP).replace(/[[\].]/g, '\\$&')}:80 -r`));
-    const call = async (
-      from: 'pod3' | 'outside' | 'node1' | 'remote2',
-      ip: string,
-      port: number,
-    ): Promise<readonly string[]> => {
-      const answers = new Set<string>();
-      for (let i = 0; i < 4; i += 1) {
-        const address = `${kind}:${host(ip)}:${port}`;
-        const { stdout } = await bench.lab.run(from, 'socat', ['-T5', '-u', address, '-'], { timeoutMs: 30_000 });
-        answers.add(stdout.trim());
-      }
-      return [...answers].sort();
+    const untilServed = (clusterIP: string): Promise<void> => {
+      const listed = way.family === 'IPv6' ? `[${clusterIP}]` : clusterIP;
+      return untilListed(servers, new RegExp(`--sctp-service ${listed.replace(/[[\].]/g, '\\$&')}:80 -r`));
     };
-    for (const from of ['pod3', 'outside', 'node1'] as const) {
-      expect(await call(from, clusterIP, 80), `${from} to the ClusterIP`).toEqual(['pod1', 'remote1']);
-    }
-    for (const from of ['pod3', 'outside', 'node1', 'remote2'] as const) {
-      expect(await call(from, nodeIP, 30_020), `${from} to the NodePort`).toEqual(['pod1', 'remote1']);
-    }
-    await bench.cluster.delete(objects);
+    const said = await callSctp(bench, way, { tries: 4, untilServed });
+    for (const [call, answers] of said) expect(answers, call).toEqual(['pod1', 'remote1']);
   });
 });

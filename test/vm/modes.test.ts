@@ -1,9 +1,10 @@
 /**
- * Between modes ipvs and nftables, under load, in a kernel that has both: what was there serves until the new rules do, no
- * connection fails, and nothing of it is left.
+ * What needs IPVS and nf_tables in one kernel: from one of these modes to the other under load; and SCTP in mode nftables.
  */
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { NodeProxy } from '../../src/lab/cluster.ts';
+import { callSctp, SCTP_WAYS, serveSctp } from '../conformance/sctp.ts';
 import { objectsOf, type Variant } from '../conformance/world.ts';
 import { type Bench, startBench, untilAnswered } from '../kernel/cluster.ts';
 
@@ -18,6 +19,8 @@ let bench: Bench;
 let proxy: NodeProxy | undefined;
 beforeAll(async () => {
   bench = await startBench();
+  serveSctp(bench);
+  await bench.cluster.put(SERVICE);
 });
 afterAll(async () => {
   await proxy?.stop('SIGKILL');
@@ -33,12 +36,25 @@ const start = async (mode: Mode): Promise<NodeProxy> => {
   return started;
 };
 
+it('mode nftables serves SCTP', async () => {
+  const running = await start('nftables');
+  for (const way of SCTP_WAYS) {
+    const before = running.log().length;
+    const written = new RegExp(`"ipFamily":"${way.family}","fullSync":false,"servicePorts":1,`);
+    const untilServed = async (): Promise<void> => {
+      for (const deadline = Date.now() + ANSWER_MS; !written.test(running.log().slice(before)); await pause(50)) {
+        expect(Date.now(), 'the Service is written').toBeLessThan(deadline);
+      }
+    };
+    const said = await callSctp(bench, way, { tries: 1, untilServed });
+    for (const [call, answers] of said) expect(['pod1', 'remote1'], call).toContain(answers[0]);
+  }
+});
+
 it('from nftables to ipvs', async () => {
-  await bench.cluster.put(SERVICE);
-  const first = await start('nftables');
   await untilAnswered(bench.lab, 'pod3', TARGET, ANSWER_MS);
   const load = await (await bench.lab.agent('pod3')).load({ ...TARGET, parallel: 2, pauseMs: 20, timeoutMs: 10_000 });
-  await first.stop();
+  await proxy?.stop();
   const second = await start('ipvs');
   await second.said(/"ipFamily":"IPv6","mode":"nftables","removed":\d+,"left":0.*/, ANSWER_MS);
   const { tries, answers, failures } = await load.stop();
