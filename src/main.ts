@@ -1,6 +1,7 @@
 /** Composition root: argv to command. The only file that knows all others, and the only one that ends the process. */
 import { writeFile } from 'node:fs/promises';
 import { Command, Option } from 'commander';
+import type { DiffOptions } from './commands/diff.ts';
 import type { DumpOptions } from './commands/dump.ts';
 import { checkRights } from './commands/rights.ts';
 import { setUp } from './commands/setup.ts';
@@ -10,6 +11,8 @@ import { PROXY_MODES } from './config/config.ts';
 import { addFlags, flagProblem, readFlags, versionAsked } from './config/flags.ts';
 import { toYaml } from './config/write.ts';
 
+/** What diff(1) ends with when it cannot tell. */
+const TROUBLE = 2;
 const FAMILIES = { ipv4: 'IPv4', ipv6: 'IPv6' } as const;
 
 /**
@@ -61,6 +64,16 @@ const dumpCommand = async (command: Command): Promise<void> => {
   await dump(setup, { output: options.output, family, tool: options.tool, signal: untilStopped() });
 };
 
+/** Ends as diff(1) does: 0 = no difference, 1 = some, 2 = trouble. */
+const diffCommand = async (command: Command): Promise<void> => {
+  const { output, ipFamily } = command.opts<{ output: DiffOptions['output']; ipFamily?: keyof typeof FAMILIES }>();
+  const { diff } = await import('./commands/diff.ts');
+  const setup = await setUp(command, { quiet: true });
+  const family = ipFamily === undefined ? undefined : FAMILIES[ipFamily];
+  const isSame = await diff(setup, { output, family, signal: untilStopped() });
+  process.exitCode = isSame ? 0 : 1;
+};
+
 const cleanupCommand = async (command: Command): Promise<void> => {
   const { cleanup } = await import('./commands/cleanup.ts');
   const setup = await setUp(command, { quiet: true });
@@ -92,6 +105,15 @@ const program = new Command('pointsman')
       .addOption(new Option('-o, --output <format>', 'form').choices(['rules', 'json']).default('rules')),
   )
   .addCommand(
+    withFlags(
+      'diff',
+      'print how the kernel differs from what is wanted, without touching anything; status 0 = no difference, 1 = some, 2 = trouble',
+      diffCommand,
+    )
+      .addOption(new Option('--ip-family <family>', 'whose rules (default: both)').choices(Object.keys(FAMILIES)))
+      .addOption(new Option('-o, --output <format>', 'form').choices(['rules', 'json']).default('rules')),
+  )
+  .addCommand(
     withFlags('cleanup', 'remove all rules of pointsman and kube-proxy, or those of one --proxy-mode', cleanupCommand),
   )
   .addCommand(new Command('demo').description('show it at work between network namespaces').action(demoCommand));
@@ -100,14 +122,16 @@ for (const command of [program, ...program.commands]) {
   command.exitOverride().configureOutput({ outputError: () => undefined });
 }
 
+const argv = [...normalizeArgv(process.argv.slice(2))];
+
 try {
-  await program.parseAsync([...normalizeArgv(process.argv.slice(2))], { from: 'user' });
+  await program.parseAsync(argv, { from: 'user' });
 } catch (error) {
   const isHelp = error instanceof Error && 'exitCode' in error && error.exitCode === 0;
   if (!isHelp) {
     process.stderr.write(
       `pointsman: ${flagProblem(error) ?? (error instanceof Error ? error.message : String(error))}\n`,
     );
-    process.exitCode = 1;
+    process.exitCode = argv[0] === 'diff' ? TROUBLE : 1;
   }
 }

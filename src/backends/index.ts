@@ -10,6 +10,8 @@ export type AnyBackend = Backend<KernelObject, unknown>;
 export interface OpenOptions {
   readonly iptablesTool: 'auto' | IptablesVariant;
   readonly ipvs: IpvsSettings;
+  /** Only looks: nothing is written by opening, reading or checking, and `apply` throws. */
+  readonly readOnly?: boolean;
   /** Hears of what goes on without something that was asked for. */
   readonly warn?: (message: string) => void;
 }
@@ -42,19 +44,19 @@ const MODES: Readonly<Record<string, Mode>> = {
       const { ipvsBackend } = await import('./ipvs/index.ts');
       return ipvsBackend({ family, settings });
     },
-    open: async ({ iptablesTool, ipvs: settings }) => {
+    open: async ({ iptablesTool, ipvs: settings, readOnly }) => {
       const { ipvsBackend, openKernel } = await import('./ipvs/index.ts');
       const tools = await findTools(iptablesTool);
-      const kernel = await openKernel(tools, settings);
+      const kernel = await openKernel(tools, settings, readOnly);
       const backends = new Map(IP_FAMILIES.map((family) => [family, ipvsBackend({ family, settings, kernel })]));
       return { backends, description: `netlink, ${describeTools(tools)}` };
     },
   },
   nftables: {
     offline: async (family) => (await import('./nftables/index.ts')).nftablesBackend({ family }),
-    open: async () => {
+    open: async ({ readOnly }) => {
       const { nftablesBackends } = await import('./nftables/index.ts');
-      return { backends: nftablesBackends(), description: 'nf_tables netlink' };
+      return { backends: nftablesBackends(readOnly), description: 'nf_tables netlink' };
     },
   },
 };
@@ -80,12 +82,20 @@ export const openBackends = async (mode: string, options: OpenOptions, signal: A
   const unusable = new Map<IPFamily, string>();
   for (const [family, backend] of backends) {
     const reason = await whyUnusable(family, backend, signal);
-    if (reason === undefined) usable.set(family, backend);
+    if (reason === undefined) usable.set(family, options.readOnly === true ? withoutWriting(backend) : backend);
     else unusable.set(family, reason);
   }
   if (usable.size === 0) throw new Error([...unusable].map(([family, reason]) => `${family}: ${reason}`).join('; '));
   return { backends: usable, unusable, description };
 };
+
+/** The last line of defence: what only looks never asks for this. */
+const withoutWriting = (backend: AnyBackend): AnyBackend => ({
+  ...backend,
+  apply: async () => {
+    throw new Error('opened to look only: nothing is written');
+  },
+});
 
 const whyUnusable = async (family: IPFamily, backend: AnyBackend, signal: AbortSignal): Promise<string | undefined> => {
   if (family === 'IPv6' && !(await hasIPv6())) return 'this kernel has no IPv6, or it is switched off';

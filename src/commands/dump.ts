@@ -4,15 +4,12 @@
  */
 
 import { type AnyBackend, offlineBackend } from '../backends/index.ts';
-import { nodeOptions } from '../config/node-options.ts';
 import type { KernelObject, Part } from '../dataplane/contract.ts';
 import { compileAll } from '../dataplane/report.ts';
 import { IP_FAMILIES, type IPFamily } from '../model/address.ts';
-import { OBJECT_KINDS } from '../model/kubernetes.ts';
-import { Tracker } from '../model/tracker.ts';
-import { snapshot } from '../sources/snapshot.ts';
 import { backendOptions } from './backend-options.ts';
-import { openCluster, type Setup } from './setup.ts';
+import { readObjects, trackerOf, write } from './look.ts';
+import type { Setup } from './setup.ts';
 
 export interface DumpOptions {
   readonly output: 'rules' | 'json';
@@ -23,15 +20,12 @@ export interface DumpOptions {
   readonly signal: AbortSignal;
 }
 
-/** An API server that does not answer must not hold up a script for ever. */
-const PATIENCE_MS = 60_000;
-
 export const dump = async (setup: Setup, options: DumpOptions): Promise<void> => {
   const backends = new Map<IPFamily, AnyBackend>();
   for (const family of IP_FAMILIES) {
     backends.set(family, await offlineBackend(setup.config.mode, family, backendOptions(setup.config)));
   }
-  const tracker = await readCluster(setup, options.signal);
+  const tracker = trackerOf(setup, await readObjects(setup, options.signal));
   const compiled = new Map(
     [...backends].map(([family, backend]) => [family, compileAll(backend, tracker.take(family))]),
   );
@@ -63,24 +57,6 @@ const joined = (parts: readonly Part[], tool: string | undefined): string => {
   throw new Error(`this mode has no part ${tool}; there is: ${parts.map(({ tool: name }) => name).join(', ')}`);
 };
 
-const readCluster = async (setup: Setup, signal: AbortSignal): Promise<Tracker> => {
-  const { source } = await openCluster(setup);
-  const patience = AbortSignal.timeout(PATIENCE_MS);
-  const objects = await snapshot(source, AbortSignal.any([signal, patience])).catch((error: unknown) => {
-    if (patience.aborted) throw new Error(`not all objects could be read within ${PATIENCE_MS / 1_000} s`);
-    throw error;
-  });
-  const tracker = new Tracker({
-    node: nodeOptions(setup.config, setup.nodeName),
-    onProblem: ({ kind, key, message }) =>
-      setup.log.warn({ kind, object: key, error: message }, 'malformed object skipped'),
-  });
-  for (const kind of OBJECT_KINDS) tracker.replace(kind, objects[kind]);
-  const missing = tracker.waitingFor();
-  if (missing !== undefined) throw new Error(`rules cannot be made: ${missing}`);
-  return tracker;
-};
-
 const toJson = ({
   title,
   objects,
@@ -91,15 +67,3 @@ const toJson = ({
   owner: title,
   objects,
 });
-
-/** Waits until stdout took it all: a pipe's reader may be slow, and the process ends right after. */
-const write = (text: string): Promise<void> =>
-  new Promise((resolve, reject) => {
-    const done = (error?: Error | null): void => {
-      // a reader that has seen enough (`| head`) is no error
-      if (error === undefined || error === null || (error as NodeJS.ErrnoException).code === 'EPIPE') resolve();
-      else reject(error);
-    };
-    process.stdout.once('error', done);
-    process.stdout.write(text, done);
-  });

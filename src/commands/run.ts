@@ -1,5 +1,4 @@
 /** The main job: watches the cluster and keeps this node's kernel as it should be, until told to stop. */
-import { networkInterfaces } from 'node:os';
 import { type Opened, openBackends } from '../backends/index.ts';
 import { nodeOptions } from '../config/node-options.ts';
 import { Tracker } from '../model/tracker.ts';
@@ -8,6 +7,7 @@ import { backendOptions } from './backend-options.ts';
 import { setConntrack } from './conntrack.ts';
 import { type NodeEvents, openEvents } from './events.ts';
 import { type FamilyAtWork, startFamily } from './family.ts';
+import { interfaceAddresses } from './interfaces.ts';
 import { onceAll, removeLeftovers } from './leftovers.ts';
 import { Observing } from './observing.ts';
 import { type ClusterAccess, openCluster, type Setup } from './setup.ts';
@@ -98,14 +98,6 @@ const assemble = (parts: Parts, taint: StartupTaint, signal: AbortSignal): Assem
   }
   return { tracker, families, progress };
 };
-
-/** The link on which mode ipvs puts the addresses of Services: they are not the node's own. */
-const SERVICE_LINK = 'kube-ipvs0';
-
-const interfaceAddresses = (): readonly string[] =>
-  Object.entries(networkInterfaces()).flatMap(([name, addresses]) =>
-    name === SERVICE_LINK ? [] : (addresses ?? []).map(({ address }) => address),
-  );
 
 const sayWhatIsAwaited = (tracker: Tracker, log: Setup['log']): { stop(): void } => {
   let timer: NodeJS.Timeout | undefined;

@@ -7,6 +7,7 @@ import { readFlags } from '../config/flags.ts';
 import { loadConfig } from '../config/load.ts';
 import { createLog } from '../observe/log.ts';
 import type { Connection } from '../sources/apiserver/connection.ts';
+import type { Resource } from '../sources/resources.ts';
 import type { Source } from '../sources/source.ts';
 import { VERSION } from './version.ts';
 
@@ -38,16 +39,22 @@ export interface ClusterAccess {
   readonly connection: Connection | undefined;
 }
 
-/** Opens the source of objects. Throws when a folder, kubeconfig or credential cannot be used. */
-export const openCluster = async ({ config, nodeName, log }: Setup): Promise<ClusterAccess> => {
+/**
+ * Opens the source of objects: those that are a proxy's business, or of these resources. Throws when a folder, kubeconfig
+ * or credential cannot be used.
+ */
+export const openCluster = async (
+  { config, nodeName, log }: Setup,
+  resources?: readonly Resource[],
+): Promise<ClusterAccess> => {
   const { source } = config.pointsman;
   if (source.kind === 'files') {
     const { openFolder } = await import('../sources/files/folder.ts');
-    return { source: await openFolder({ dir: source.dir, nodeName, log }), connection: undefined };
+    return { source: await openFolder({ dir: source.dir, nodeName, resources, log }), connection: undefined };
   }
   const { openConnection } = await import('../sources/apiserver/connection.ts');
   const { ApiServerSource } = await import('../sources/apiserver/source.ts');
   const { kubeconfig } = config.clientConnection;
   const connection = await openConnection({ kubeconfig, master: config.master ?? '', version: VERSION, log });
-  return { source: new ApiServerSource({ connection, nodeName, log }), connection };
+  return { source: new ApiServerSource({ connection, nodeName, resources, log }), connection };
 };

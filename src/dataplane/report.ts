@@ -5,7 +5,8 @@ import type { Backend, KernelObject, Section } from './contract.ts';
 import type { SyncInput } from './reconciler.ts';
 import { KernelState } from './state.ts';
 
-export interface Compiled<O> {
+export interface Compiled<O extends KernelObject> {
+  readonly state: KernelState<O>;
   readonly sections: readonly Section<O>[];
   /** Owners that could not be compiled, and why. */
   readonly problems: readonly { readonly owner: string; readonly message: string }[];
@@ -28,20 +29,28 @@ export const compileAll = <O extends KernelObject, B>(backend: Backend<O, B>, in
       problems.push({ owner, message: error instanceof Error ? error.message : String(error) });
     }
   }
-  return { sections: sectionsOf(state), problems };
+  return { state, sections: sectionsOf(state), problems };
 };
 
-/** Groups wanted objects by the owner whose wish was granted: base first, owners by name, shared ones last. */
+/** By owner: base first, owners by name, what many share a part in last. */
+export const compareOwners = (a: string, b: string): number => compareText(order(a), order(b));
+
+const order = (owner: string): string => (owner === BASE ? '0' : owner === SHARED ? '2' : `1${owner}`);
+
+/** The heading under which a wanted object stands: the owner whose wish was granted. */
+export const headingOf = <O extends KernelObject>(state: KernelState<O>, id: string): string =>
+  state.ownerOf(id) ?? SHARED;
+
+/** Groups wanted objects by their headings. */
 export const sectionsOf = <O extends KernelObject>(state: KernelState<O>): readonly Section<O>[] => {
   const byOwner = new Map<string, O[]>();
   for (const object of state.want.values()) {
-    const owner = state.ownerOf(object.id) ?? SHARED;
+    const owner = headingOf(state, object.id);
     const objects = byOwner.get(owner);
     if (objects === undefined) byOwner.set(owner, [object]);
     else objects.push(object);
   }
-  const order = (owner: string): string => (owner === BASE ? '0' : owner === SHARED ? '2' : `1${owner}`);
   return [...byOwner]
-    .sort(([a], [b]) => compareText(order(a), order(b)))
+    .sort(([a], [b]) => compareOwners(a, b))
     .map(([title, objects]) => ({ title, objects: objects.sort((a, b) => compareText(a.id, b.id)) }));
 };

@@ -26,6 +26,15 @@ const PROXY_NAME_LABEL = 'service.kubernetes.io/service-proxy-name';
 /** A slice with it belongs to a Service without a ClusterIP. */
 const HEADLESS_LABEL = 'service.kubernetes.io/headless';
 
+/** Why a Service is not a proxy's business, as far as the selectors know; undefined = it is. */
+export const whyNotSelected = (service: unknown): string | undefined => {
+  if (dig(service, 'spec', 'clusterIP') === 'None') {
+    return 'it is headless (clusterIP: None): clients find its endpoints by DNS and call them directly';
+  }
+  if (!hasLabel(service, PROXY_NAME_LABEL)) return undefined;
+  return `its label ${PROXY_NAME_LABEL} leaves it to another proxy: ${digText(service, 'metadata', 'labels', PROXY_NAME_LABEL)}`;
+};
+
 const hasLabel = (object: unknown, label: string): boolean => {
   const labels = dig(object, 'metadata', 'labels');
   return isRecord(labels) && Object.hasOwn(labels, label);
@@ -64,7 +73,7 @@ export const resourcesFor = (nodeName: string): readonly Resource[] => [
     labelSelector: `!${PROXY_NAME_LABEL}`,
     fieldSelector: 'spec.clusterIP!=None',
     optional: false,
-    selects: (object) => !hasLabel(object, PROXY_NAME_LABEL) && dig(object, 'spec', 'clusterIP') !== 'None',
+    selects: (object) => whyNotSelected(object) === undefined,
   },
   {
     kind: 'EndpointSlice',
@@ -77,3 +86,9 @@ export const resourcesFor = (nodeName: string): readonly Resource[] => [
     selects: (object) => !hasLabel(object, HEADLESS_LABEL),
   },
 ];
+
+/** The same, but Services of every sort: for whoever asks why one is not served. */
+export const withAllServices = (resources: readonly Resource[]): readonly Resource[] =>
+  resources.map((resource) =>
+    resource.kind === 'Service' ? { ...resource, labelSelector: '', fieldSelector: '', selects: () => true } : resource,
+  );

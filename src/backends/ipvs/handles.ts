@@ -23,8 +23,8 @@ export interface Handles extends Ends {
 const MODULE = 'ip_vs';
 
 /** Throws, naming what is missing, when the kernel cannot do IPVS or sets. */
-export const openHandles = async (): Promise<Handles> => {
-  const ipvs = await openIpvs();
+export const openHandles = async (readOnly: boolean): Promise<Handles> => {
+  const ipvs = await openIpvs(readOnly);
   const sets = new Connection(openSocket(PROTOCOL.NETFILTER));
   const links = new Connection(openSocket(PROTOCOL.ROUTE));
   return handlesOver({ ipvs, sets, links, sysctls: PROC_SYS });
@@ -42,12 +42,13 @@ export const handlesOver = (ends: Ends): Handles => {
   return { ...ends, revisionOf };
 };
 
-const openIpvs = async (): Promise<Ipvs> => {
+const openIpvs = async (readOnly: boolean): Promise<Ipvs> => {
   try {
     return Ipvs.open();
   } catch (error) {
     if (!(error instanceof NetlinkError) || error.errno !== ERRNO.ENOENT) throw error;
   }
+  if (readOnly) throw new Error(`the kernel module ${MODULE} is not loaded: nothing of mode ipvs is here`);
   const said = (await loadModule(MODULE)) ?? 'modprobe succeeded, and the kernel still has no IPVS';
   try {
     return Ipvs.open();

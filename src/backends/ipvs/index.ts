@@ -31,6 +31,8 @@ export interface IpvsKernel {
   readonly rules: Readonly<Record<IPFamily, Rules>>;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
+  /** A look deletes nothing, not even what is done draining. */
+  readonly readOnly?: boolean | undefined;
 }
 
 export interface IpvsOptions {
@@ -40,12 +42,17 @@ export interface IpvsOptions {
   readonly kernel?: IpvsKernel;
 }
 
-/** Throws, naming what is missing, when this kernel cannot do IPVS. */
-export const openKernel = async (tools: IptablesTools, { scheduler }: IpvsSettings): Promise<IpvsKernel> => {
+/** Throws, naming what is missing, when this kernel cannot do IPVS. To look only, no module is loaded. */
+export const openKernel = async (
+  tools: IptablesTools,
+  { scheduler }: IpvsSettings,
+  readOnly = false,
+): Promise<IpvsKernel> => {
   if (!SCHEDULERS.includes(scheduler)) {
     throw new Error(`IPVS has no scheduler ${scheduler}; there is: ${SCHEDULERS.join(', ')}`);
   }
-  return { handles: await openHandles(), rules: { IPv4: rulesBy(tools.IPv4), IPv6: rulesBy(tools.IPv6) } };
+  const rules = { IPv4: rulesBy(tools.IPv4), IPv6: rulesBy(tools.IPv6) };
+  return { handles: await openHandles(readOnly), rules, readOnly };
 };
 
 export const ipvsBackend = ({ family, settings, kernel }: IpvsOptions): Backend<Wish, Payload> => {
@@ -64,7 +71,9 @@ export const ipvsBackend = ({ family, settings, kernel }: IpvsOptions): Backend<
       if (kernel === undefined || draining === undefined) throw offline();
       try {
         const rules = await kernel.rules[family].read();
-        const held = await readHeld(kernel.handles, draining, family, settings, sysctls);
+        // who has seen nobody leave has nobody to delete
+        const seen = kernel.readOnly === true ? new Draining(kernel.handles.ipvs, kernel.now) : draining;
+        const held = await readHeld(kernel.handles, seen, family, settings, sysctls);
         return new Map<string, Held>([...rules.values(), ...held].map((object) => [object.id, object]));
       } catch (error) {
         throw error instanceof NetlinkError ? new KernelError('environment', `netlink: ${error.message}`) : error;

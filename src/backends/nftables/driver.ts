@@ -36,13 +36,14 @@ export class Driver {
   /** Somebody else wrote while the table was read, so what was read may not be all. */
   #isUnsure = false;
   /** What a former life of the program had no time to forget is forgotten. */
-  #isSwept = false;
+  #isSwept: boolean;
   /** Frontends as they were before writes that failed, which may be done all the same: who left is not forgotten yet. */
   #unforgotten = new Map<string, Held>();
 
-  constructor(family: NftFamily, ends: Ends) {
+  constructor(family: NftFamily, ends: Ends, { readOnly = false }: { readonly readOnly?: boolean } = {}) {
     this.#family = family;
     this.#ends = ends;
+    this.#isSwept = readOnly; // to sweep is to delete
     this.#reader = ends.openReader();
     this.#watch = ends.openWatch(family);
   }

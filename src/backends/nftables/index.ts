@@ -23,17 +23,19 @@ export interface NftablesOptions {
   readonly family: IPFamily;
   /** Undefined where nothing is ever read or written (a dump). */
   readonly ends?: Ends;
+  /** A look neither asks the kernel what it can do nor takes away what is left of affinity. */
+  readonly readOnly?: boolean;
 }
 
 /** The backends of both families, over the kernel of this network namespace. Throws NetlinkError. */
-export const nftablesBackends = (): ReadonlyMap<IPFamily, Backend<NftObject, Payload>> => {
+export const nftablesBackends = (readOnly = false): ReadonlyMap<IPFamily, Backend<NftObject, Payload>> => {
   const ends = openEnds();
-  return new Map(IP_FAMILIES.map((family) => [family, nftablesBackend({ family, ends })]));
+  return new Map(IP_FAMILIES.map((family) => [family, nftablesBackend({ family, ends, readOnly })]));
 };
 
-export const nftablesBackend = ({ family, ends }: NftablesOptions): Backend<NftObject, Payload> => {
+export const nftablesBackend = ({ family, ends, readOnly = false }: NftablesOptions): Backend<NftObject, Payload> => {
   const nft = nftFamily(family);
-  const online = opener(family, ends);
+  const online = opener(family, ends, readOnly);
   return {
     mode: 'nftables',
     groupSize: GROUP_SIZE,
@@ -51,13 +53,13 @@ export const nftablesBackend = ({ family, ends }: NftablesOptions): Backend<NftO
 };
 
 /** The kernel is asked once, when it is first needed, and nothing else is opened before it said that it can. */
-const opener = (family: IPFamily, ends: Ends | undefined): (() => Driver) => {
+const opener = (family: IPFamily, ends: Ends | undefined, readOnly: boolean): (() => Driver) => {
   let driver: Driver | undefined;
   return () => {
     if (ends === undefined) throw new Error('this backend was made for a dump, and has no kernel');
     if (driver !== undefined) return driver;
-    probe(ends.writer, family);
-    driver = new Driver(nftFamily(family), ends);
+    if (!readOnly) probe(ends.writer, family);
+    driver = new Driver(nftFamily(family), ends, { readOnly });
     return driver;
   };
 };

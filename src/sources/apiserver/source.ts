@@ -2,7 +2,7 @@
  * An API server as a source: one reflector for each resource, over one connection.
  */
 import type { ObjectKind, ObjectSink } from '../../model/kubernetes.ts';
-import { resourcesFor } from '../resources.ts';
+import { type Resource, resourcesFor } from '../resources.ts';
 import type { Log, Source } from '../source.ts';
 import { createAnnouncer } from './announcer.ts';
 import type { Connection } from './connection.ts';
@@ -12,6 +12,8 @@ import { DEFAULT_TIMING, type Timing } from './timing.ts';
 export interface ApiServerSourceOptions {
   readonly connection: Connection;
   readonly nodeName: string;
+  /** In place of those that are a proxy's business. */
+  readonly resources?: readonly Resource[] | undefined;
   readonly log: Log;
   readonly timing?: Partial<Timing>;
   readonly now?: () => number;
@@ -32,10 +34,11 @@ export class ApiServerSource implements Source {
 
   async run(sink: ObjectSink, signal: AbortSignal): Promise<void> {
     const { connection, nodeName, log, now = Date.now, random = Math.random } = this.#options;
+    const { resources = resourcesFor(nodeName) } = this.#options;
     const timing: Timing = { ...DEFAULT_TIMING, ...this.#options.timing };
     const announcer = createAnnouncer(log, timing.sayAgainMs, now);
     log.info({ server: connection.server }, 'watching the API server');
-    const reflectors = resourcesFor(nodeName).map(
+    const reflectors = resources.map(
       (resource) =>
         new Reflector({
           connection,

@@ -16,6 +16,8 @@ import { FolderWatcher } from './watcher.ts';
 export interface FolderOptions {
   readonly dir: string;
   readonly nodeName: string;
+  /** In place of those that are a proxy's business. */
+  readonly resources?: readonly Resource[] | undefined;
   readonly log: Log;
   /** From the last change of a file to its reading: time for a writer to finish. */
   readonly debounceMs?: number;
@@ -87,7 +89,7 @@ class FolderSource implements Source {
 
   constructor(options: FolderOptions) {
     this.#options = options;
-    this.#resources = resourcesFor(options.nodeName);
+    this.#resources = options.resources ?? resourcesFor(options.nodeName);
     const { dir, debounceMs = DEBOUNCE_MS, now = Date.now } = options;
     this.#reader = new FolderReader(dir, this.#resources, debounceMs, now);
   }
