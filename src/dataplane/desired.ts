@@ -78,6 +78,15 @@ class Claims<O extends KernelObject> {
   }
 }
 
+/** An object of which different owners want different things. */
+export interface Dispute {
+  readonly id: string;
+  /** Whether the owner that was asked about has its way. */
+  readonly isGranted: boolean;
+  /** All that want it, one that has it first. */
+  readonly owners: readonly string[];
+}
+
 export class Desired<O extends KernelObject> {
   readonly #fragments = new Map<string, Fragment<O>>();
   readonly #claims = new Map<string, Claims<O>>();
@@ -103,13 +112,14 @@ export class Desired<O extends KernelObject> {
 
   /** For an owner that did not get all it wants: the first object it lost, and to whom. */
   lost(owner: string): { readonly id: string; readonly to: string } | undefined {
-    for (const id of this.#contested) {
-      const claims = this.#claims.get(id);
-      const own = claims?.get(owner);
-      if (claims === undefined || own === undefined || own.content === claims.granted?.content) continue;
-      return { id, to: claims.owners()[0] ?? '' };
-    }
+    for (const { id, isGranted, owners } of this.#disputesOf(owner))
+      if (!isGranted) return { id, to: owners()[0] ?? '' };
     return undefined;
+  }
+
+  /** Objects that this owner and others want differently. Costs what is contested at all. */
+  disputes(owner: string): readonly Dispute[] {
+    return [...this.#disputesOf(owner)].map(({ id, isGranted, owners }) => ({ id, isGranted, owners: owners() }));
   }
 
   /** Owners that share a contested object with this one: their status may change when its wishes do. */
@@ -129,6 +139,15 @@ export class Desired<O extends KernelObject> {
     if (fragment === undefined) this.#fragments.delete(owner);
     else this.#fragments.set(owner, fragment);
     return [...before].flatMap(([id, previous]) => change(previous, this.#claims.get(id)?.granted));
+  }
+
+  *#disputesOf(owner: string): Iterable<Omit<Dispute, 'owners'> & { readonly owners: () => readonly string[] }> {
+    for (const id of this.#contested) {
+      const claims = this.#claims.get(id);
+      const own = claims?.get(owner);
+      if (claims === undefined || own === undefined) continue;
+      yield { id, isGranted: own.content === claims.granted?.content, owners: () => claims.owners() };
+    }
   }
 
   #claim(owner: string, since: number, object: O): void {

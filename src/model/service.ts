@@ -51,8 +51,12 @@ export interface ServicePort {
 export interface Service {
   readonly namespace: string;
   readonly name: string;
+  /** Why it is not proxied; undefined when it is. */
+  readonly notProxied: string | undefined;
   readonly ports: Readonly<Record<IPFamily, readonly ServicePort[]>>;
 }
+
+export const HEADLESS = 'it is headless (clusterIP: None): clients find its endpoints by DNS and call them directly';
 
 const DEFAULT_AFFINITY_SECONDS = 10_800;
 const SCHEDULER_ANNOTATION = 'pointsman.dev/ipvs-scheduler';
@@ -64,6 +68,10 @@ export const formatServicePortName = (name: ServicePortName): string =>
 /** The name under which a service port owns kernel objects: `ns/name:port/TCP`. */
 export const ownerOf = (name: ServicePortName): string => `${formatServicePortName(name)}/${name.protocol}`;
 
+/** Whether an owner is a port of this Service, `ns/name`. */
+export const isPortOf = (owner: string, service: string): boolean =>
+  owner.startsWith(service) && /^(:.*)?\/(TCP|UDP|SCTP)$/.test(owner.slice(service.length));
+
 export const isExternallyAccessible = (port: ServicePort): boolean =>
   port.nodePort !== 0 || port.loadBalancerVIPs.length > 0 || port.externalIPs.length > 0;
 
@@ -73,18 +81,22 @@ export const readService = (raw: unknown): Service => {
   const spec = (raw as { readonly spec?: Record<string, unknown> }).spec ?? {};
   const clusterIPs = readClusterIPs(spec);
   const ports: Record<IPFamily, ServicePort[]> = { IPv4: [], IPv6: [] };
-  if (isProxied(spec)) {
+  const notProxied = whyNotProxied(spec);
+  if (notProxied === undefined) {
     for (const family of IP_FAMILIES) {
       const clusterIP = clusterIPs.find((ip) => familyOf(ip) === family);
       if (clusterIP !== undefined) ports[family] = readPorts(raw, spec, meta, family, clusterIP);
     }
   }
-  return { namespace: meta.namespace, name: meta.name, ports };
+  return { namespace: meta.namespace, name: meta.name, notProxied, ports };
 };
 
 /** Headless Services and ExternalNames are not proxied (kube-proxy's ShouldSkipService). */
-const isProxied = (spec: Record<string, unknown>): boolean =>
-  spec.type !== 'ExternalName' && spec.clusterIP !== 'None' && (spec.clusterIP ?? '') !== '';
+const whyNotProxied = ({ type, clusterIP }: Record<string, unknown>): string | undefined => {
+  if (type === 'ExternalName') return 'it is an ExternalName: an alias in DNS, without an address';
+  if (clusterIP === 'None') return HEADLESS;
+  return (clusterIP ?? '') === '' ? 'it has no ClusterIP yet' : undefined;
+};
 
 const readClusterIPs = (spec: Record<string, unknown>): readonly string[] => {
   const listed = readArray(spec.clusterIPs, 'spec.clusterIPs');

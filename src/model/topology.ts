@@ -32,26 +32,81 @@ export interface Place {
   readonly zone: string;
 }
 
-const isUsableTerminating = (endpoint: Endpoint): boolean => endpoint.serving && endpoint.terminating;
+/** What endpoints must be to be chosen. Whoever is left out fails one of these. */
+export interface Condition {
+  readonly is: 'local' | 'ready' | 'draining' | 'hinted-node' | 'hinted-zone';
+  readonly admits: (endpoint: Endpoint) => boolean;
+}
 
-/** Ready endpoints that hints admit. A hint is used only if every ready endpoint has one and one of them names us. */
-const byTopology = (ready: readonly Endpoint[], place: Place): readonly Endpoint[] => {
-  const hinted = (hints: (endpoint: Endpoint) => readonly string[], us: string): readonly Endpoint[] | undefined => {
-    if (us === '' || !ready.every((endpoint) => hints(endpoint).length > 0)) return undefined;
-    const ours = ready.filter((endpoint) => hints(endpoint).includes(us));
-    return ours.length > 0 ? ours : undefined;
-  };
-  return hinted((e) => e.nodeHints, place.nodeName) ?? hinted((e) => e.zoneHints, place.zone) ?? ready;
+/** Why hints count for nothing: the node has no such label, some ready endpoint has no hint, or none names us. */
+export type HintsIgnored = 'unlabelled' | 'incomplete' | 'elsewhere';
+
+/** Endpoints for one kind of traffic, and what they were chosen by, in this order. */
+export interface Choice {
+  readonly chosen: readonly Endpoint[];
+  readonly conditions: readonly Condition[];
+  /** Undefined where hints of that kind are followed, or not looked at. */
+  readonly ignored: { readonly node: HintsIgnored | undefined; readonly zone: HintsIgnored | undefined };
+}
+
+const LOCAL: Condition = { is: 'local', admits: ({ isLocal }) => isLocal };
+const READY: Condition = { is: 'ready', admits: ({ ready }) => ready };
+const DRAINING: Condition = { is: 'draining', admits: ({ serving, terminating }) => serving && terminating };
+
+const NOT_IGNORED: Choice['ignored'] = { node: undefined, zone: undefined };
+
+/** Of those who meet the conditions the ready ones; if there are none, those that still serve while they terminate (KEP-1669). */
+const available = (all: readonly Endpoint[], conditions: readonly Condition[]): Choice => {
+  const ready = all.filter(READY.admits);
+  const by = ready.length > 0 ? READY : DRAINING;
+  const chosen = ready.length > 0 ? ready : all.filter(DRAINING.admits);
+  return { chosen, conditions: [...conditions, by], ignored: NOT_IGNORED };
 };
 
-/** Ready ones if there are any, else those that still serve while they terminate (KEP-1669). */
-const withFallback = (
-  all: readonly Endpoint[],
-  admit: (ready: readonly Endpoint[]) => readonly Endpoint[],
-): readonly Endpoint[] => {
-  const ready = admit(all.filter((endpoint) => endpoint.ready));
-  return ready.length > 0 ? ready : all.filter(isUsableTerminating);
+/** A hint is used only if every ready endpoint has one and one of them names us. */
+const follow = (
+  ready: readonly Endpoint[],
+  us: string,
+  { admits, hints }: Hints,
+): readonly Endpoint[] | HintsIgnored => {
+  if (us === '') return 'unlabelled';
+  if (!ready.every((endpoint) => hints(endpoint).length > 0)) return 'incomplete';
+  const ours = ready.filter(admits);
+  return ours.length > 0 ? ours : 'elsewhere';
 };
+
+interface Hints extends Condition {
+  readonly hints: (endpoint: Endpoint) => readonly string[];
+}
+
+const hintsOf = (is: Condition['is'], us: string, hints: Hints['hints']): Hints => ({
+  is,
+  hints,
+  admits: (endpoint) => hints(endpoint).includes(us),
+});
+
+/** For traffic under policy Cluster: hints of nodes count before those of zones, and for ready endpoints alone. */
+export const chooseFromCluster = (all: readonly Endpoint[], { nodeName, zone }: Place): Choice => {
+  const choice = available(all, []);
+  if (!choice.conditions.includes(READY)) return choice;
+  const { chosen: ready, conditions } = choice;
+  const byNode = hintsOf('hinted-node', nodeName, ({ nodeHints }) => nodeHints);
+  const forNode = follow(ready, nodeName, byNode);
+  if (typeof forNode !== 'string') {
+    return { chosen: forNode, conditions: [...conditions, byNode], ignored: NOT_IGNORED };
+  }
+  const byZone = hintsOf('hinted-zone', zone, ({ zoneHints }) => zoneHints);
+  const forZone = follow(ready, zone, byZone);
+  if (typeof forZone === 'string') return { ...choice, ignored: { node: forNode, zone: forZone } };
+  return { chosen: forZone, conditions: [...conditions, byZone], ignored: { node: forNode, zone: undefined } };
+};
+
+/** For traffic under policy Local. */
+export const chooseLocal = (all: readonly Endpoint[]): Choice => available(all.filter(LOCAL.admits), [LOCAL]);
+
+/** The first condition that an endpoint does not meet; undefined for one that is chosen. */
+export const failedBy = ({ conditions }: Choice, endpoint: Endpoint): Condition['is'] | undefined =>
+  conditions.find(({ admits }) => !admits(endpoint))?.is;
 
 const union = (a: readonly Endpoint[], b: readonly Endpoint[]): readonly Endpoint[] => {
   const keys = new Set([...a, ...b].map((endpoint) => joinHostPort(endpoint.ip, endpoint.port)));
@@ -69,11 +124,10 @@ export const resolve = (
   const external = isExternallyAccessible(port);
   const usesCluster = !port.internalPolicyLocal || external;
   const usesLocal = port.internalPolicyLocal || (port.externalPolicyLocal && external);
-  const cluster = usesCluster ? withFallback(endpoints, (ready) => byTopology(ready, place)) : [];
-  const localOnes = endpoints.filter((endpoint) => endpoint.isLocal);
-  const local = usesLocal ? withFallback(localOnes, (ready) => ready) : [];
+  const cluster = usesCluster ? chooseFromCluster(endpoints, place).chosen : [];
+  const local = usesLocal ? chooseLocal(endpoints).chosen : [];
   const hasAny = usesLocal
-    ? endpoints.some((endpoint) => endpoint.ready || isUsableTerminating(endpoint))
+    ? endpoints.some((endpoint) => endpoint.ready || DRAINING.admits(endpoint))
     : cluster.length > 0;
   const reachable = local.length === 0 ? cluster : union(cluster, local);
   const serving = endpoints.filter((endpoint) => endpoint.serving);

@@ -5,6 +5,7 @@
  * kube-proxy's. Knows nothing of how objects are fetched.
  */
 import type { ObjectKind } from '../model/kubernetes.ts';
+import { HEADLESS } from '../model/service.ts';
 import { dig, digText, isRecord } from './raw.ts';
 
 export interface Resource {
@@ -28,9 +29,7 @@ const HEADLESS_LABEL = 'service.kubernetes.io/headless';
 
 /** Why a Service is not a proxy's business, as far as the selectors know; undefined = it is. */
 export const whyNotSelected = (service: unknown): string | undefined => {
-  if (dig(service, 'spec', 'clusterIP') === 'None') {
-    return 'it is headless (clusterIP: None): clients find its endpoints by DNS and call them directly';
-  }
+  if (dig(service, 'spec', 'clusterIP') === 'None') return HEADLESS;
   if (!hasLabel(service, PROXY_NAME_LABEL)) return undefined;
   return `its label ${PROXY_NAME_LABEL} leaves it to another proxy: ${digText(service, 'metadata', 'labels', PROXY_NAME_LABEL)}`;
 };

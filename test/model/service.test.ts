@@ -3,6 +3,7 @@ import type { IPFamily } from '../../src/model/address.ts';
 import {
   formatServicePortName,
   isExternallyAccessible,
+  isPortOf,
   ownerOf,
   readService,
   type ServicePort,
@@ -18,17 +19,37 @@ const BALANCER = { type: 'LoadBalancer', externalTrafficPolicy: 'Local', healthC
 describe('a Service that is not proxied', () => {
   it.each([
     // L3
-    ['headless', { clusterIP: 'None', clusterIPs: ['None'] }],
-    ['headless without ports', { clusterIP: 'None', ports: [] }],
-    ['headless with an SCTP port', { clusterIP: 'None', ports: [{ port: 1, protocol: 'SCTP' }] }],
-    ['ExternalName with a ClusterIP', { type: 'ExternalName', clusterIP: '10.96.0.1' }],
-    ['ExternalName', { type: 'ExternalName', clusterIP: undefined, externalName: 'example.org', ports: undefined }],
-    ['without a ClusterIP yet', { clusterIP: '' }],
-    ['whose ClusterIP is null', { clusterIP: null }],
-    ['without a spec', undefined],
-  ])('%s', (_, spec) => {
+    ['headless', { clusterIP: 'None', clusterIPs: ['None'] }, 'it is headless (clusterIP: None)'],
+    ['headless without ports', { clusterIP: 'None', ports: [] }, 'it is headless'],
+    ['headless with an SCTP port', { clusterIP: 'None', ports: [{ port: 1, protocol: 'SCTP' }] }, 'it is headless'],
+    ['ExternalName with a ClusterIP', { type: 'ExternalName', clusterIP: '10.96.0.1' }, 'it is an ExternalName'],
+    [
+      'ExternalName',
+      { type: 'ExternalName', clusterIP: undefined, externalName: 'example.org', ports: undefined },
+      'it is an ExternalName',
+    ],
+    ['without a ClusterIP yet', { clusterIP: '' }, 'it has no ClusterIP yet'],
+    ['whose ClusterIP is null', { clusterIP: null }, 'it has no ClusterIP yet'],
+    ['without a spec', undefined, 'it has no ClusterIP yet'],
+  ])('%s', (_, spec, why) => {
     const object = spec === undefined ? { metadata: { namespace: 'ns', name: 'web' } } : serviceObject('ns/web', spec);
-    expect(readService(object)).toEqual({ namespace: 'ns', name: 'web', ports: { IPv4: [], IPv6: [] } });
+    const { notProxied, ...service } = readService(object);
+    expect(service).toEqual({ namespace: 'ns', name: 'web', ports: { IPv4: [], IPv6: [] } });
+    expect(notProxied).toContain(why);
+  });
+});
+
+describe('an owner', () => {
+  it.each([
+    ['ns/web/TCP', true],
+    ['ns/web:http/UDP', true],
+    ['ns/web:/SCTP', true],
+    ['ns/web-2/TCP', false],
+    ['ns/we/TCP', false],
+    ['other/ns/web/TCP', false],
+    ['base', false],
+  ])('%s is a port of ns/web: %s', (owner, expected) => {
+    expect(isPortOf(owner, 'ns/web')).toBe(expected);
   });
 });
 
