@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { Command, Option } from 'commander';
 import type { DiffOptions } from './commands/diff.ts';
 import type { DumpOptions } from './commands/dump.ts';
+import type { ExplainOptions } from './commands/explain.ts';
 import { checkRights } from './commands/rights.ts';
 import { setUp } from './commands/setup.ts';
 import { VERSION } from './commands/version.ts';
@@ -74,6 +75,21 @@ const diffCommand = async (command: Command): Promise<void> => {
   process.exitCode = isSame ? 0 : 1;
 };
 
+/** Ends with 1 where the Service is not served. */
+const explainCommand = async (command: Command): Promise<void> => {
+  const { node, output, ipFamily } = command.opts<{
+    node?: string;
+    output: ExplainOptions['output'];
+    ipFamily?: keyof typeof FAMILIES;
+  }>();
+  const { explain } = await import('./commands/explain.ts');
+  const setup = await setUp(command, { nodeName: node, quiet: true });
+  const family = ipFamily === undefined ? undefined : FAMILIES[ipFamily];
+  const [service = ''] = command.args;
+  const isServed = await explain(setup, { service, output, family, signal: untilStopped() });
+  process.exitCode = isServed ? 0 : 1;
+};
+
 const cleanupCommand = async (command: Command): Promise<void> => {
   const { cleanup } = await import('./commands/cleanup.ts');
   const setup = await setUp(command, { quiet: true });
@@ -112,6 +128,13 @@ const program = new Command('pointsman')
     )
       .addOption(new Option('--ip-family <family>', 'whose rules (default: both)').choices(Object.keys(FAMILIES)))
       .addOption(new Option('-o, --output <format>', 'form').choices(['rules', 'json']).default('rules')),
+  )
+  .addCommand(
+    withFlags('explain', 'tell how one Service is served on this node, and why not otherwise', explainCommand)
+      .argument('<service>', 'namespace/name, or namespace/name:port')
+      .option('--node <name>', 'the node on which (default: this host)')
+      .addOption(new Option('--ip-family <family>', 'over which (default: both)').choices(Object.keys(FAMILIES)))
+      .addOption(new Option('-o, --output <format>', 'form').choices(['text', 'json']).default('text')),
   )
   .addCommand(
     withFlags('cleanup', 'remove all rules of pointsman and kube-proxy, or those of one --proxy-mode', cleanupCommand),
