@@ -21,14 +21,14 @@ type Formatter = Pick<Backend<KernelObject, unknown>, 'format'>;
 
 /** By owner, and within one by id; what nobody wants comes last. */
 export const differencesOf = (
-  { format }: Formatter,
+  backend: Formatter,
   state: KernelState<KernelObject>,
   found: ReadonlyMap<string, KernelObject>,
 ): readonly Difference[] => {
   const differences = diff(found, state.want).map((change): Difference => {
     const { op, object } = change;
     const owner = op === 'remove' ? undefined : headingOf(state, object.id);
-    return { owner, op, kind: object.kind, id: object.id, ...textsOf(change, format) };
+    return { owner, op, kind: object.kind, id: object.id, ...textsOf(change, backend) };
   });
   const sorted = (some: readonly Difference[]): readonly Difference[] =>
     [...some].sort((a, b) => compareOwners(a.owner ?? '', b.owner ?? '') || compareText(a.id, b.id));
@@ -36,11 +36,11 @@ export const differencesOf = (
   return [...sorted(differences.filter(isWanted)), ...sorted(differences.filter((one) => !isWanted(one)))];
 };
 
-const textsOf = (change: Change<KernelObject>, format: Formatter['format']): Pick<Difference, 'found' | 'wanted'> => {
+const textsOf = (change: Change<KernelObject>, backend: Formatter): Pick<Difference, 'found' | 'wanted'> => {
   const { op, object } = change;
-  if (op === 'add') return { found: undefined, wanted: format(object) };
-  if (op === 'remove') return { found: format(object), wanted: undefined };
-  const [found, wanted] = [format(change.previous), format(object)];
+  if (op === 'add') return { found: undefined, wanted: backend.format(object) };
+  if (op === 'remove') return { found: backend.format(object), wanted: undefined };
+  const [found, wanted] = [backend.format(change.previous), backend.format(object)];
   // the tool's language may have no word for what differs
   return found === wanted ? { found: change.previous.content, wanted: object.content } : { found, wanted };
 };

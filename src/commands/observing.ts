@@ -103,6 +103,7 @@ export class Observing {
         waitingFor: this.#tracker?.waitingFor(),
         families: [...this.records.values()].map((record) => record.status()),
       }),
+      rules: (service) => [...this.records.values()].map((record) => record.rules(service)),
     });
   }
 

@@ -7,6 +7,7 @@ import type { NodeContext } from '../model/node.ts';
 import { ownerOf } from '../model/service.ts';
 import type { ServiceEndpoints } from '../model/topology.ts';
 import type { Backend, Fragment, KernelObject } from './contract.ts';
+import { type Programmed, programmedOf } from './programmed.ts';
 import { Quarantine } from './quarantine.ts';
 import { driftBetween, KernelState } from './state.ts';
 import { addCounts, type Drift, NO_CHANGES, type OwnerStatus, type SyncReport } from './status.ts';
@@ -124,6 +125,17 @@ export class Reconciler<O extends KernelObject, B> {
     }
     const message = this.#lostBy(owner);
     return { owner, state: message === undefined ? 'Done' : 'Shadowed', since, attempts: 0, message };
+  }
+
+  /** What is programmed for these owners. Costs what there is at all: for people who ask. */
+  programmed(isAsked: (owner: string) => boolean): readonly Programmed[] {
+    const asked = this.statuses().filter(({ owner }) => isAsked(owner));
+    const wantedBy = (owner: string) => this.#quarantine.get(owner)?.wanted ?? this.#state.desired.fragment(owner);
+    return programmedOf(
+      this.#state,
+      this.#backend,
+      asked.map((status) => ({ status, wanted: wantedBy(status.owner) })),
+    );
   }
 
   /** Brings what changed into the kernel. Throws KernelError when nothing can be written just now. */

@@ -101,10 +101,31 @@ export class KernelState<O extends KernelObject> {
     return [...new Set(ids.flatMap((source) => this.desired.claimants(source)))];
   }
 
+  /** Whether one kernel object may hold parts of several owners' wishes. */
+  get isMixed(): boolean {
+    return this.#arranger?.mixes === true;
+  }
+
+  /** Of these wishes, into which kernel objects each was arranged; without those that went through as they are. */
+  partsOf(wishes: ReadonlySet<string>): ReadonlyMap<string, readonly string[]> {
+    this.#arrange();
+    const parts = new Map<string, string[]>();
+    if (this.#arranger === undefined) return parts;
+    for (const id of this.#want.keys()) {
+      for (const source of this.#arranger.sources(id)) {
+        if (!wishes.has(source)) continue;
+        const known = parts.get(source);
+        if (known === undefined) parts.set(source, [id]);
+        else known.push(id);
+      }
+    }
+    return parts;
+  }
+
   /** Whose object it is, where it is one owner's. */
   ownerOf(id: string): string | undefined {
     const [claimant] = this.desired.claimants(id);
-    return claimant ?? (this.#arranger?.mixes === true ? undefined : this.ownersOf(id)[0]);
+    return claimant ?? (this.isMixed ? undefined : this.ownersOf(id)[0]);
   }
 
   #arrange(): void {

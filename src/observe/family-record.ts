@@ -3,10 +3,13 @@
  * status page. So the engine and what follows it need not know who looks on.
  */
 import type { Failure } from '../dataplane/loop.ts';
+import type { Programmed } from '../dataplane/programmed.ts';
 import type { ChangeCounts, Drift, OwnerStatus, SyncReport } from '../dataplane/status.ts';
 import type { IPFamily } from '../model/address.ts';
+import { isPortOf } from '../model/service.ts';
 import type { HealthState } from './health.ts';
 import type { Metrics } from './metrics.ts';
+import type { FamilyRules } from './rules-page.ts';
 import type { FamilyStatus, LastSync } from './status-page.ts';
 import type { WriteListener } from './writes.ts';
 
@@ -15,6 +18,7 @@ export interface Engine {
   readonly lastError: string | undefined;
   statuses(): readonly OwnerStatus[];
   status(owner: string): OwnerStatus;
+  programmed(isAsked: (owner: string) => boolean): readonly Programmed[];
 }
 
 export interface FamilyRecordOptions {
@@ -110,5 +114,11 @@ export class FamilyRecord implements WriteListener {
       drift: this.#drift,
       owners: this.#engine?.statuses() ?? [],
     };
+  }
+
+  /** What is programmed for the ports of a Service, `ns/name`. Costs what there is at all. */
+  rules(service: string): FamilyRules {
+    const owners = this.#engine?.programmed((owner) => isPortOf(owner, service)) ?? [];
+    return { family: this.#options.family, owners };
   }
 }

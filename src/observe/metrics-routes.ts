@@ -1,5 +1,6 @@
-/** What the metrics server answers: kube-proxy's pages that tools rely on, and /status. */
+/** What the metrics server answers: kube-proxy's pages that tools rely on, /status and /rules. */
 import type { Metrics } from './metrics.ts';
+import { type FamilyRules, rulesAnswer } from './rules-page.ts';
 import { json, type Route, type Routes, text } from './server.ts';
 import { type Status, statusAnswer } from './status-page.ts';
 
@@ -9,11 +10,13 @@ export interface MetricsRoutesOptions {
   /** The configuration in force, as the file that would give it. */
   readonly configuration: Readonly<Record<string, unknown>>;
   readonly status: () => Status;
+  /** What is programmed for a Service, `ns/name`. */
+  readonly rules: (service: string) => readonly FamilyRules[];
 }
 
 const CONFIG_GROUP = 'kubeproxy.config.k8s.io';
 
-export const metricsRoutes = ({ metrics, mode, configuration, status }: MetricsRoutesOptions): Routes =>
+export const metricsRoutes = ({ metrics, mode, configuration, status, rules }: MetricsRoutesOptions): Routes =>
   new Map<string, Route>([
     [
       '/metrics',
@@ -23,4 +26,5 @@ export const metricsRoutes = ({ metrics, mode, configuration, status }: MetricsR
     ['/proxyMode', () => text(200, mode)],
     ['/configz', () => json(200, { [CONFIG_GROUP]: configuration })],
     ['/status', (question) => statusAnswer(status(), question)],
+    ['/rules', (question) => rulesAnswer(rules, question)],
   ]);

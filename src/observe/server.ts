@@ -16,6 +16,10 @@ export interface Question {
   readonly query: URLSearchParams;
   /** The header Accept; empty when there is none. */
   readonly accept: string;
+  /** The header Host; empty when there is none. */
+  readonly host: string;
+  /** The address that asks. */
+  readonly peer: string;
 }
 
 export type Route = (question: Question) => Answer | Promise<Answer>;
@@ -157,7 +161,8 @@ const answer = async (routes: Routes, request: IncomingMessage): Promise<Answer>
     const refusal = text(405, 'method not allowed\n');
     return { ...refusal, headers: { ...refusal.headers, Allow: 'GET, HEAD' } };
   }
-  return route({ query: new URLSearchParams(search), accept: request.headers.accept ?? '' });
+  const { accept = '', host = '' } = request.headers;
+  return route({ query: new URLSearchParams(search), accept, host, peer: request.socket.remoteAddress ?? '' });
 };
 
 const send = (response: ServerResponse, { status, headers, body }: Answer): void => {
@@ -179,3 +184,9 @@ export const json = (status: number, value: unknown): Answer => ({
   headers: { 'Content-Type': 'application/json', ...NO_SNIFF },
   body: JSON.stringify(value),
 });
+
+/** A page for people is asked for, and not one for machines. */
+export const wantsText = ({ query, accept }: Pick<Question, 'query' | 'accept'>): boolean => {
+  const format = query.get('format');
+  return format === 'text' || (format !== 'json' && accept.includes('text/plain') && !accept.includes('json'));
+};

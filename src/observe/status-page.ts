@@ -2,7 +2,7 @@
 import type { ChangeCounts, OwnerState, OwnerStatus } from '../dataplane/status.ts';
 import type { IPFamily } from '../model/address.ts';
 import type { Answer } from './health-listener.ts';
-import { json, type Question, text } from './server.ts';
+import { json, type Question, text, wantsText } from './server.ts';
 
 export interface LastSync {
   /** Milliseconds since 1970. */
@@ -33,11 +33,10 @@ export interface Status {
 }
 
 /** With `?state=Quarantined` just those owners; as text with `?format=text` or where text is asked for and not JSON. */
-export const statusAnswer = (status: Status, { query, accept }: Question): Answer => {
+export const statusAnswer = (status: Status, { query, accept }: Pick<Question, 'query' | 'accept'>): Answer => {
   const state = query.get('state');
   const shown = state === null ? status : onlyIn(status, state);
-  const wantsText = query.get('format') === 'text' || (accept.includes('text/plain') && !accept.includes('json'));
-  return wantsText && query.get('format') !== 'json' ? text(200, asText(shown)) : json(200, asJson(shown));
+  return wantsText({ query, accept }) ? text(200, asText(shown)) : json(200, asJson(shown));
 };
 
 const onlyIn = (status: Status, state: string): Status => ({
@@ -45,7 +44,7 @@ const onlyIn = (status: Status, state: string): Status => ({
   families: status.families.map((one) => ({ ...one, owners: one.owners.filter((owner) => owner.state === state) })),
 });
 
-const time = (at: number): string | undefined => (at === 0 ? undefined : new Date(at).toISOString());
+export const time = (at: number): string | undefined => (at === 0 ? undefined : new Date(at).toISOString());
 
 const asJson = ({ families, ...about }: Status): unknown => ({
   ...about,

@@ -134,6 +134,30 @@ describe('the metrics server', () => {
     expect((await metrics('/status?format=text')).body).toContain('drift repaired: 1 missing, 0 changed, 0 foreign');
   });
 
+  it('shows what is programmed for one Service, to who asks from this node', async () => {
+    const { metrics } = await synced();
+    const { status, body } = await metrics('/rules?service=ns/web');
+    expect(status).toBe(200);
+    expect(JSON.parse(body)).toMatchObject({
+      service: 'ns/web',
+      families: {
+        IPv4: [
+          {
+            owner: 'ns/web:p/TCP',
+            state: 'Done',
+            objects: [
+              { id: 'vip 10.96.0.10', isApplied: true, wanted: 'vip 10.96.0.10: to web' },
+              { id: 'endpoint web 10.200.0.7', isApplied: true },
+            ],
+          },
+        ],
+      },
+    });
+    expect((await metrics('/rules?service=ns/web&format=text')).body).toMatch(/^IPv4 ns\/web:p\/TCP: Done, since 2/);
+    expect((await metrics('/rules?service=ns/other')).status).toBe(404);
+    expect((await metrics('/rules')).status).toBe(400);
+  });
+
   it("has kube-proxy's other pages", async () => {
     const { metrics } = await start();
     expect(await metrics('/healthz')).toMatchObject({ status: 200, body: 'ok' });

@@ -1,0 +1,79 @@
+/**
+ * The page /rules: what this proxy has programmed for one Service, as it believes the kernel to be. JSON for machines, text
+ * for people.
+ *
+ * It tells much of a cluster, so only who is on this node already may ask: the peer is loopback, and so is the name by which it
+ * calls, as a page in somebody's browser can make any name mean 127.0.0.1 (DNS rebinding).
+ */
+import type { Programmed, ProgrammedObject } from '../dataplane/programmed.ts';
+import { type IPFamily, isLoopback, parseIP } from '../model/address.ts';
+import type { Answer } from './health-listener.ts';
+import { json, type Question, text, wantsText } from './server.ts';
+import { time } from './status-page.ts';
+
+export interface FamilyRules {
+  readonly family: IPFamily;
+  /** One for each port of the Service. */
+  readonly owners: readonly Programmed[];
+}
+
+const SERVICE = /^[^/:\s]+\/[^/:\s]+$/;
+const HOSTS: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]']);
+
+const FORBIDDEN =
+  'only for callers on this node itself, at localhost: `kubectl port-forward` to this pod makes you one, if the cluster lets you\n';
+
+export const rulesAnswer = (rules: (service: string) => readonly FamilyRules[], question: Question): Answer => {
+  if (!isFromHere(question)) return text(403, FORBIDDEN);
+  const service = question.query.get('service') ?? '';
+  if (!SERVICE.test(service)) return text(400, 'service: expected ?service=namespace/name\n');
+  const families = rules(service).filter(({ owners }) => owners.length > 0);
+  if (families.length === 0) {
+    return text(404, `nothing is programmed for a Service ${service}; pointsman explain ${service} says why\n`);
+  }
+  return wantsText(question) ? text(200, asText(families)) : json(200, asJson(service, families));
+};
+
+const isFromHere = ({ peer, host }: Question): boolean => {
+  const address = parseIP(peer); // IPv4-mapped where one socket is for both families
+  return address !== undefined && isLoopback(address) && HOSTS.has(host.replace(/:\d+$/, '').toLowerCase());
+};
+
+const asJson = (service: string, families: readonly FamilyRules[]): unknown => ({
+  service,
+  families: Object.fromEntries(
+    families.map(({ family, owners }) => [
+      family,
+      owners.map(({ status, objects }) => ({ ...status, since: time(status.since), objects })),
+    ]),
+  ),
+});
+
+const asText = (families: readonly FamilyRules[]): string =>
+  `${families
+    .flatMap(({ family, owners }) => owners.map((owner) => ownerLines(family, owner).join('\n')))
+    .join('\n\n')}\n`;
+
+const ownerLines = (family: IPFamily, { status, objects }: Programmed): readonly string[] => {
+  const { owner, state, since, message } = status;
+  const told = [state, ...(since === 0 ? [] : [`since ${time(since)}`]), ...(message === undefined ? [] : [message])];
+  return [`${family} ${owner}: ${told.join(', ')}`, ...objects.flatMap(objectLines)];
+};
+
+const objectLines = ({ id, wanted, applied, isApplied }: ProgrammedObject): readonly string[] => {
+  const places = applied.flatMap((part) => (part.id === id ? [] : [part.id]));
+  const where = places.length === 0 ? '' : `, as ${places.join(', ')}`;
+  if (isApplied) return [`  ${id}: in the kernel${where}`, ...indented(wanted)];
+  return [
+    `  ${id}: NOT in the kernel as wanted`,
+    ...(wanted === undefined ? ['    not wanted any more'] : ['    wanted:', ...indented(wanted, 6)]),
+    ...(applied.length === 0 ? ['    in the kernel: nothing'] : ['    in the kernel:']),
+    ...applied.flatMap((part) => indented(part.text ?? part.id, 6)),
+  ];
+};
+
+const indented = (lines: string | undefined, by = 4): readonly string[] =>
+  (lines ?? '')
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => `${' '.repeat(by)}${line}`);
