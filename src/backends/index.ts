@@ -22,6 +22,8 @@ export interface Opened {
   readonly unusable: ReadonlyMap<IPFamily, string>;
   /** For the log: what writes the rules. */
   readonly description: string;
+  /** Gives back what was opened. The kernel keeps what it has. */
+  close(): void;
 }
 
 interface Mode {
@@ -36,7 +38,7 @@ const MODES: Readonly<Record<string, Mode>> = {
     open: async ({ iptablesTool, warn }) => {
       const { iptablesBackends } = await import('./iptables/index.ts');
       const tools = await findTools(iptablesTool);
-      return { backends: iptablesBackends(tools, warn), description: describeTools(tools) };
+      return { backends: iptablesBackends(tools, warn), description: describeTools(tools), close: nothing };
     },
   },
   ipvs: {
@@ -49,17 +51,20 @@ const MODES: Readonly<Record<string, Mode>> = {
       const tools = await findTools(iptablesTool);
       const kernel = await openKernel(tools, settings, readOnly);
       const backends = new Map(IP_FAMILIES.map((family) => [family, ipvsBackend({ family, settings, kernel })]));
-      return { backends, description: `netlink, ${describeTools(tools)}` };
+      return { backends, description: `netlink, ${describeTools(tools)}`, close: () => kernel.handles.close() };
     },
   },
   nftables: {
     offline: async (family) => (await import('./nftables/index.ts')).nftablesBackend({ family }),
     open: async ({ readOnly }) => {
       const { nftablesBackends } = await import('./nftables/index.ts');
-      return { backends: nftablesBackends(readOnly), description: 'nf_tables netlink' };
+      return { ...nftablesBackends(readOnly), description: 'nf_tables netlink' };
     },
   },
 };
+
+/** Programs leave nothing open. */
+const nothing = (): void => undefined;
 
 const describeTools = ({ IPv4, variant }: IptablesTools): string => `${IPv4} (${variant ?? 'unknown variant'})`;
 
@@ -77,7 +82,7 @@ export const offlineBackend = (mode: string, family: IPFamily, options: OpenOpti
  * The backends of the families that this host can do. Throws, with what the tools said, when it can do none.
  */
 export const openBackends = async (mode: string, options: OpenOptions, signal: AbortSignal): Promise<Opened> => {
-  const { backends, description } = await modeOf(mode).open(options);
+  const { backends, description, close } = await modeOf(mode).open(options);
   const usable = new Map<IPFamily, AnyBackend>();
   const unusable = new Map<IPFamily, string>();
   for (const [family, backend] of backends) {
@@ -85,8 +90,11 @@ export const openBackends = async (mode: string, options: OpenOptions, signal: A
     if (reason === undefined) usable.set(family, options.readOnly === true ? withoutWriting(backend) : backend);
     else unusable.set(family, reason);
   }
-  if (usable.size === 0) throw new Error([...unusable].map(([family, reason]) => `${family}: ${reason}`).join('; '));
-  return { backends: usable, unusable, description };
+  if (usable.size === 0) {
+    close();
+    throw new Error([...unusable].map(([family, reason]) => `${family}: ${reason}`).join('; '));
+  }
+  return { backends: usable, unusable, description, close };
 };
 
 /** The last line of defence: what only looks never asks for this. */

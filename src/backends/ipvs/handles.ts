@@ -18,6 +18,7 @@ export interface Ends {
 export interface Handles extends Ends {
   /** The newest revision of a set's type that the kernel has. */
   revisionOf(set: SetDefinition): number;
+  close(): void;
 }
 
 const MODULE = 'ip_vs';
@@ -39,7 +40,10 @@ export const handlesOver = (ends: Ends): Handles => {
     revisions.set(`${type} ${family}`, revision);
     return revision;
   };
-  return { ...ends, revisionOf };
+  const close = (): void => {
+    for (const end of [ends.ipvs, ends.sets, ends.links]) end.close();
+  };
+  return { ...ends, revisionOf, close };
 };
 
 const openIpvs = async (readOnly: boolean): Promise<Ipvs> => {

@@ -48,6 +48,12 @@ export class Driver {
     this.#watch = ends.openWatch(family);
   }
 
+  /** Gives back what was opened for this family alone. */
+  close(): void {
+    this.#reader.close();
+    this.#watch.close();
+  }
+
   /** Whether somebody else wrote to the table since it was last read, or since the last call. Throws NetlinkError. */
   hasChanged(): boolean {
     const isChanged = this.#watch.hasChanged() || this.#isUnsure;

@@ -27,15 +27,28 @@ export interface NftablesOptions {
   readonly readOnly?: boolean;
 }
 
+type NftablesBackend = Backend<NftObject, Payload>;
+
 /** The backends of both families, over the kernel of this network namespace. Throws NetlinkError. */
-export const nftablesBackends = (readOnly = false): ReadonlyMap<IPFamily, Backend<NftObject, Payload>> => {
+export const nftablesBackends = (
+  readOnly = false,
+): { readonly backends: ReadonlyMap<IPFamily, NftablesBackend>; close(): void } => {
   const ends = openEnds();
-  return new Map(IP_FAMILIES.map((family) => [family, nftablesBackend({ family, ends, readOnly })]));
+  const online = new Map(IP_FAMILIES.map((family) => [family, new Online({ family, ends, readOnly })]));
+  return {
+    backends: new Map([...online].map(([family, one]) => [family, backendOver(family, one)])),
+    close: () => {
+      for (const one of online.values()) one.close();
+      ends.writer.close();
+    },
+  };
 };
 
-export const nftablesBackend = ({ family, ends, readOnly = false }: NftablesOptions): Backend<NftObject, Payload> => {
+export const nftablesBackend = (options: NftablesOptions): NftablesBackend =>
+  backendOver(options.family, new Online(options));
+
+const backendOver = (family: IPFamily, online: Online): NftablesBackend => {
   const nft = nftFamily(family);
-  const online = opener(family, ends, readOnly);
   return {
     mode: 'nftables',
     groupSize: GROUP_SIZE,
@@ -45,24 +58,35 @@ export const nftablesBackend = ({ family, ends, readOnly = false }: NftablesOpti
     format: (object) => formatObject(object, nft),
     print: (sections) => print(sections, nft),
     printJson: (sections) => printJson(sections, nft),
-    check: () => void online(),
-    read: async () => online().read(),
-    apply: async ({ payload }) => online().apply(payload.changes),
-    watch: (onChange) => watch(online(), onChange),
+    check: () => void online.driver(),
+    read: async () => online.driver().read(),
+    apply: async ({ payload }) => online.driver().apply(payload.changes),
+    watch: (onChange) => watch(online.driver(), onChange),
   };
 };
 
 /** The kernel is asked once, when it is first needed, and nothing else is opened before it said that it can. */
-const opener = (family: IPFamily, ends: Ends | undefined, readOnly: boolean): (() => Driver) => {
-  let driver: Driver | undefined;
-  return () => {
+class Online {
+  readonly #options: NftablesOptions;
+  #driver: Driver | undefined;
+
+  constructor(options: NftablesOptions) {
+    this.#options = options;
+  }
+
+  driver(): Driver {
+    const { family, ends, readOnly = false } = this.#options;
     if (ends === undefined) throw new Error('this backend was made for a dump, and has no kernel');
-    if (driver !== undefined) return driver;
+    if (this.#driver !== undefined) return this.#driver;
     if (!readOnly) probe(ends.writer, family);
-    driver = new Driver(nftFamily(family), ends, { readOnly });
-    return driver;
-  };
-};
+    this.#driver = new Driver(nftFamily(family), ends, { readOnly });
+    return this.#driver;
+  }
+
+  close(): void {
+    this.#driver?.close();
+  }
+}
 
 const watch = (driver: Driver, onChange: () => void): { stop(): void } => {
   const look = (): void => {
