@@ -65,6 +65,12 @@ export interface Arranger<O> {
   sources(id: string): readonly string[];
 }
 
+export interface Measure {
+  /** Such as a table. */
+  readonly of: string;
+  readonly count: number;
+}
+
 export interface Backend<O extends KernelObject, B> {
   readonly mode: string;
   /** About how many objects a first sync on an empty kernel puts into service at a time. */
@@ -79,6 +85,8 @@ export interface Backend<O extends KernelObject, B> {
   plan(changes: readonly Change<O>[]): readonly Batch<B>[];
   /** The object in the tool's own language. Pure. */
   format(object: O): string;
+  /** How much of what metrics count an object is: so many rules of a table. Undefined for what they do not count. Pure. */
+  measure?(object: O): Measure | undefined;
   /** Everything, tool by tool, with each section's title as a comment where the tool knows comments. Pure. */
   print(sections: readonly Section<O>[]): readonly Part[];
   /** The same in the tool's own JSON, where it has one. Pure. */

@@ -84,7 +84,7 @@ export class Reconciler<O extends KernelObject, B> {
     this.#backend = backend;
     this.#options = options;
     this.#now = options.now ?? Date.now;
-    this.#state = new KernelState(backend.arranger?.());
+    this.#state = new KernelState(backend.arranger?.(), backend.measure?.bind(backend));
     this.#writer = new Writer(backend, this.#state, options.signal);
     this.#quarantine = new Quarantine(this.#state, this.#writer, {
       now: this.#now,
@@ -102,6 +102,11 @@ export class Reconciler<O extends KernelObject, B> {
   /** Milliseconds until something has to be tried again; undefined when nothing has. */
   get nextRetryMs(): number | undefined {
     return this.#quarantine.nextRetryMs();
+  }
+
+  /** What metrics count of what the kernel has, such as rules by table. */
+  get counts(): ReadonlyMap<string, number> {
+    return this.#state.counts;
   }
 
   /** Wanted kernel objects, by id. */

@@ -7,6 +7,7 @@
 import type { Arranger, Change, Fragment, KernelObject } from './contract.ts';
 import { Desired, diff } from './desired.ts';
 import type { Drift } from './status.ts';
+import { type MeasureOf, Tally } from './tally.ts';
 
 /** How what was found differs from what was left; ids to be passed over are not looked at. */
 export const driftBetween = <O extends KernelObject>(
@@ -30,12 +31,14 @@ export class KernelState<O extends KernelObject> {
   readonly #arranger: Arranger<O> | undefined;
   readonly #want = new Map<string, O>();
   readonly #dirty = new Set<string>();
+  readonly #tally: Tally<O>;
   #have = new Map<string, O>();
   /** Granted wishes that are not arranged yet: many at once cost less than one by one. */
   #wished: Change<O>[] = [];
 
-  constructor(arranger: Arranger<O> | undefined) {
+  constructor(arranger: Arranger<O> | undefined, measure?: MeasureOf<O>) {
     this.#arranger = arranger;
+    this.#tally = new Tally(measure);
   }
 
   get want(): ReadonlyMap<string, O> {
@@ -45,6 +48,11 @@ export class KernelState<O extends KernelObject> {
 
   get have(): ReadonlyMap<string, O> {
     return this.#have;
+  }
+
+  /** What metrics count of what the kernel has. */
+  get counts(): ReadonlyMap<string, number> {
+    return this.#tally.counts;
   }
 
   /** Takes an owner's wishes; undefined = it wants nothing any more. */
@@ -61,9 +69,7 @@ export class KernelState<O extends KernelObject> {
   /** These objects are in the kernel now as they are wanted. */
   applied(ids: Iterable<string>): void {
     for (const id of ids) {
-      const object = this.#want.get(id);
-      if (object === undefined) this.#have.delete(id);
-      else this.#have.set(id, object);
+      this.#put(id, this.#want.get(id));
       this.#dirty.delete(id);
     }
   }
@@ -81,6 +87,7 @@ export class KernelState<O extends KernelObject> {
     this.#arrange();
     const drift = driftBetween(this.#have, found, (id) => unknown.has(id));
     this.#have = new Map(found);
+    this.#tally.recount(found.values());
     for (const id of this.#have.keys()) this.#dirty.add(id);
     for (const id of this.#want.keys()) this.#dirty.add(id);
     return drift;
@@ -88,8 +95,7 @@ export class KernelState<O extends KernelObject> {
 
   /** One object was found to be otherwise than believed; undefined = it is not there. */
   correct(id: string, found: O | undefined): void {
-    if (found === undefined) this.#have.delete(id);
-    else this.#have.set(id, found);
+    this.#put(id, found);
     this.#dirty.add(id);
   }
 
@@ -126,6 +132,12 @@ export class KernelState<O extends KernelObject> {
   ownerOf(id: string): string | undefined {
     const [claimant] = this.desired.claimants(id);
     return claimant ?? (this.isMixed ? undefined : this.ownersOf(id)[0]);
+  }
+
+  #put(id: string, object: O | undefined): void {
+    this.#tally.change(this.#have.get(id), object);
+    if (object === undefined) this.#have.delete(id);
+    else this.#have.set(id, object);
   }
 
   #arrange(): void {

@@ -2,6 +2,7 @@
  * What is known of one family's work: everything that happens to it is told here, and goes on to metrics, health and the
  * status page. So the engine and what follows it need not know who looks on.
  */
+import type { Measure } from '../dataplane/contract.ts';
 import type { Failure } from '../dataplane/loop.ts';
 import type { Programmed } from '../dataplane/programmed.ts';
 import type { ChangeCounts, Drift, OwnerStatus, SyncReport } from '../dataplane/status.ts';
@@ -16,6 +17,8 @@ import type { WriteListener } from './writes.ts';
 /** Whom to ask how owners stand. */
 export interface Engine {
   readonly lastError: string | undefined;
+  /** Rules in the kernel, by table. */
+  readonly counts: ReadonlyMap<string, number>;
   statuses(): readonly OwnerStatus[];
   status(owner: string): OwnerStatus;
   programmed(isAsked: (owner: string) => boolean): readonly Programmed[];
@@ -34,6 +37,8 @@ export class FamilyRecord implements WriteListener {
   readonly #drift = { missing: 0, changed: 0, foreign: 0 };
   /** Owners that were set aside, and perhaps are no more. */
   readonly #setAside = new Set<string>();
+  /** By table: rules written since the last sync or repair. */
+  readonly #rules = new Map<string, number>();
   #engine: Engine | undefined;
   #lastSync: LastSync | undefined;
 
@@ -66,6 +71,8 @@ export class FamilyRecord implements WriteListener {
     this.#lastSync = { at: now(), full, durationMs, changes };
     health.updated(family);
     metrics.synced(family, report);
+    metrics.rulesWritten(family, this.#rules);
+    this.#rules.clear();
   }
 
   failed(failure: Failure): void {
@@ -75,6 +82,7 @@ export class FamilyRecord implements WriteListener {
   }
 
   drifted(drift: Drift): void {
+    this.#rules.clear(); // what was written for it was no sync's
     for (const kind of ['missing', 'changed', 'foreign'] as const) this.#drift[kind] += drift[kind].length;
     this.#options.metrics.drifted(this.#options.family, drift);
   }
@@ -87,12 +95,18 @@ export class FamilyRecord implements WriteListener {
     this.#options.metrics.flowsCleaned(this.#options.family, seconds, deleted);
   }
 
-  written(counts: ChangeCounts): void {
+  written(counts: ChangeCounts, measured: readonly Measure[]): void {
+    for (const { of, count } of measured) this.#rules.set(of, (this.#rules.get(of) ?? 0) + count);
     this.#options.metrics.written(this.#options.family, counts);
   }
 
   refused(onlyRemoves: boolean): void {
     this.#options.metrics.refused(this.#options.family, onlyRemoves);
+  }
+
+  /** Rules in the kernel, by table, where the mode has such. */
+  get rules(): ReadonlyMap<string, number> {
+    return this.#engine?.counts ?? new Map();
   }
 
   /** How many owners are set aside. Costs that many, not all there are. */

@@ -1,9 +1,8 @@
 /**
  * kube-proxy's series (1.36), by their exact names, types, labels and buckets: dashboards and alerts for it work unchanged.
  *
- * A series that kube-proxy has in other modes only is not there, as with kube-proxy. Two of mode iptables are in no
- * mode: `sync_proxy_rules_iptables_total` and `…_last` count single rules, while the engine counts whole chains and
- * never looks into them; the two packet counters need nfacct rules, which nobody writes here.
+ * A series that kube-proxy has in other modes only is not there, as with kube-proxy. Two are in no mode: the packet
+ * counters of mode iptables need nfacct rules, which nobody writes here.
  */
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 
@@ -70,6 +69,15 @@ const changeSeries = ({ counter, gauge }: Maker) => ({
   ),
 });
 
+const ruleSeries = ({ gauge, only }: Maker) => ({
+  rulesTotal: only(['iptables'], () =>
+    gauge('sync_proxy_rules_iptables_total', 'Rules in the kernel that are ours', ['table', 'ip_family']),
+  ),
+  rulesLast: only(['iptables'], () =>
+    gauge('sync_proxy_rules_iptables_last', 'Rules that the last sync wrote', ['table', 'ip_family']),
+  ),
+});
+
 const failureSeries = ({ counter, only }: Maker) => ({
   restoreFailures: only(['iptables', 'ipvs'], () =>
     counter(
@@ -106,7 +114,8 @@ const otherSeries = ({ counter, histogram }: Maker) => ({
 
 export const kubeProxySeries = (registry: Registry, mode: Mode) => {
   const make = maker(registry, mode);
-  return { ...syncSeries(make), ...changeSeries(make), ...failureSeries(make), ...otherSeries(make) };
+  const about = { ...ruleSeries(make), ...failureSeries(make), ...otherSeries(make) };
+  return { ...syncSeries(make), ...changeSeries(make), ...about };
 };
 
 export type KubeProxySeries = ReturnType<typeof kubeProxySeries>;

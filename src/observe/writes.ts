@@ -1,10 +1,10 @@
 /** Listens in on a backend's writes, the engine's and the audits' alike. */
-import type { Backend, Batch, Change, KernelObject } from '../dataplane/contract.ts';
+import type { Backend, Batch, Change, KernelObject, Measure } from '../dataplane/contract.ts';
 import { type ChangeCounts, countChanges } from '../dataplane/status.ts';
 
 export interface WriteListener {
-  /** A batch is in the kernel, with what it changed. */
-  written(counts: ChangeCounts): void;
+  /** A batch is in the kernel, with what it changed, and how much it wrote of what metrics count. */
+  written(counts: ChangeCounts, measured: readonly Measure[]): void;
   /** A batch was refused, or could not be written. */
   refused(onlyRemoves: boolean): void;
 }
@@ -33,7 +33,8 @@ export const tellWrites = <O extends KernelObject, B>(
       listener.refused(changes.length > 0 && changes.every(({ op }) => op === 'remove'));
       throw error;
     }
-    listener.written(countChanges(changes));
+    const measured = changes.flatMap(({ op, object }) => (op === 'remove' ? [] : (backend.measure?.(object) ?? [])));
+    listener.written(countChanges(changes), measured);
   };
   return new Proxy(backend, {
     get: (target, key) => {

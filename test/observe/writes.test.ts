@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { KernelError } from '../../src/dataplane/contract.ts';
+import { KernelError, type Measure } from '../../src/dataplane/contract.ts';
 import { Reconciler } from '../../src/dataplane/reconciler.ts';
 import { tellWrites } from '../../src/observe/writes.ts';
 import { FakeKernel, input, service } from '../dataplane/fake-backend.ts';
@@ -26,6 +26,24 @@ describe('listening in on writes', () => {
     expect(hear()).toEqual(['+1 ~0 -0', '+0 ~0 -1']);
     await reconciler.sync(input([service('a', '10.0.0.1', ['1.1.1.2'])]));
     expect(hear()).toEqual([]);
+  });
+
+  it('hears how much of what is counted was written, removals left out', async () => {
+    const kernel = Object.assign(new FakeKernel(), {
+      measure: ({ id }: { readonly id: string }) =>
+        id.startsWith('endpoint') ? { of: 'nat', count: Number(id.at(-1)) } : undefined,
+    });
+    const told: Measure[] = [];
+    const backend = tellWrites(kernel, {
+      written: (_, measured) => void told.push(...measured),
+      refused: () => undefined,
+    });
+    const reconciler = new Reconciler(backend, { signal: new AbortController().signal });
+    await reconciler.sync(input([service('a', '10.0.0.1', ['1.1.1.2', '1.1.1.3'])]));
+    expect(told.splice(0)).toEqual([2, 3].map((count) => ({ of: 'nat', count })));
+    await reconciler.sync(input([service('a', '10.0.0.1', ['1.1.1.3', '1.1.1.4'])]));
+    expect(told).toEqual([{ of: 'nat', count: 4 }]);
+    expect(reconciler.counts).toEqual(new Map([['nat', 7]]));
   });
 
   it("hears an audit's repairs", async () => {

@@ -5,7 +5,7 @@
  * loopback a guard that we share with the kubelet and a kernel setting. What Services want are chains and frontends; the
  * dispatch tree turns frontends into chains.
  */
-import type { Backend, Section } from '../../dataplane/contract.ts';
+import type { Backend, Measure, Section } from '../../dataplane/contract.ts';
 import type { IptablesTools } from '../../kernel/iptables.ts';
 import { PROC_SYS, type Sysctls } from '../../kernel/sysctl.ts';
 import { IP_FAMILIES, type IPFamily } from '../../model/address.ts';
@@ -81,6 +81,7 @@ export const iptablesBackend = ({
     arranger: () => new Dispatch(family === 'IPv4' ? 32 : 128),
     plan: (changes) => plan(changes, MAX_RULES[variant]),
     format,
+    measure,
     print: (sections) => [{ tool: 'iptables', text: printSettings(sections) + printRules(sections, jumpRank) }],
     read: async () => {
       const listing = new Listing(family);
@@ -94,6 +95,12 @@ export const iptablesBackend = ({
       await inTurn(() => writeRules(tool, payload));
     },
   };
+};
+
+/** kube-proxy counts rules, jumps among them. */
+const measure = (object: Wish): Measure | undefined => {
+  if (object.kind === 'chain') return { of: object.table, count: object.rules.length };
+  return object.kind === 'jump' ? { of: object.table, count: 1 } : undefined;
 };
 
 /** The tool has no word for them. */

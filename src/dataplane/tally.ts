@@ -1,0 +1,37 @@
+/** What metrics count of the objects in the kernel, kept up to date as they come and go: a change costs what it changes. */
+import type { KernelObject, Measure } from './contract.ts';
+
+export type MeasureOf<O> = (object: O) => Measure | undefined;
+
+export class Tally<O extends KernelObject> {
+  readonly #measure: MeasureOf<O> | undefined;
+  readonly #counts = new Map<string, number>();
+
+  constructor(measure: MeasureOf<O> | undefined) {
+    this.#measure = measure;
+  }
+
+  /** By what is counted. What there is none of any more is 0. */
+  get counts(): ReadonlyMap<string, number> {
+    return this.#counts;
+  }
+
+  /** One is there instead of the other; undefined = none. */
+  change(previous: O | undefined, next: O | undefined): void {
+    if (this.#measure === undefined) return;
+    this.#add(previous, -1);
+    this.#add(next, 1);
+  }
+
+  /** These are all there are. Costs what there is. */
+  recount(objects: Iterable<O>): void {
+    for (const of of this.#counts.keys()) this.#counts.set(of, 0);
+    for (const object of objects) this.#add(object, 1);
+  }
+
+  #add(object: O | undefined, times: 1 | -1): void {
+    const measure = object === undefined ? undefined : this.#measure?.(object);
+    if (measure === undefined) return;
+    this.#counts.set(measure.of, (this.#counts.get(measure.of) ?? 0) + times * measure.count);
+  }
+}
