@@ -24,7 +24,7 @@ const TABLE: Table = {
       files: 'commands/**',
       may: [
         ...['config/**', 'sources/**', 'backends/index.ts', 'conntrack/**', 'observe/**', 'lab/**'],
-        ...['kernel/conntrack-settings.ts', 'kernel/modules.ts', 'kernel/capabilities.ts'],
+        ...['kernel/conntrack-settings.ts', 'kernel/modules.ts', 'kernel/capabilities.ts', 'kernel/oom-score.ts'],
         ...ENGINE,
       ],
     },

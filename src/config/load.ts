@@ -13,6 +13,7 @@ import type { FieldPath } from './fields.ts';
 import { type ReadFile, readConfigFile } from './file.ts';
 import { settingsOfFlags } from './flag-settings.ts';
 import type { FlagValues } from './flags.ts';
+import { type FlagInForce, flagsInForce } from './flags-in-force.ts';
 import { ConfigError } from './problem.ts';
 import { type Reading, type Settings, settingAt } from './settings.ts';
 
@@ -26,6 +27,8 @@ export interface Loaded {
   readonly config: Config;
   /** For the log: settings that count for nothing. */
   readonly warnings: readonly string[];
+  /** Every flag with the value that counts, whoever gave it. */
+  readonly flags: readonly FlagInForce[];
 }
 
 const NOTHING: Reading = { settings: new Map(), problems: [] };
@@ -53,5 +56,7 @@ export const loadConfig = async ({ flags, readFile = fromDisk }: LoadInput): Pro
   const unread = new Set<FieldPath>(read.flatMap((problem) => problem.path ?? []));
   const problems = [...read, ...crossProblems(settings, unread)];
   if (problems.length > 0) throw new ConfigError(problems.map((problem) => problem.text));
-  return { config: completeConfig(settings), warnings: [...line.warnings, ...warningsFor(settings)] };
+  const warnings = [...line.warnings, ...warningsFor(settings)];
+  const config = completeConfig(settings);
+  return { config, warnings, flags: flagsInForce(settings, config) };
 };

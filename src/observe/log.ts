@@ -1,5 +1,5 @@
 /** The program's log: one line an event on stderr, as text for people or JSON for machines. Levels as in klog. */
-import pino, { type Logger } from 'pino';
+import pino, { type Level, type Logger } from 'pino';
 import pretty from 'pino-pretty';
 
 export interface LogOptions {
@@ -8,23 +8,40 @@ export interface LogOptions {
   readonly verbosity: number;
   /** Only what went wrong: for commands whose output is the point. */
   readonly quiet?: boolean;
+  /** Errors to stderr, the rest to stdout. */
+  readonly split?: boolean;
 }
 
 const DEBUG_FROM = 2;
 const TRACE_FROM = 5;
+const STDOUT = 1;
 const STDERR = 2;
 
-export const createLog = ({ format, verbosity, quiet = false }: LogOptions): Logger => {
-  const level = verbosity >= TRACE_FROM ? 'trace' : verbosity >= DEBUG_FROM ? 'debug' : quiet ? 'warn' : 'info';
+/** What of klog's levels is shown. */
+export const levelOf = (verbosity: number): Level =>
+  verbosity >= TRACE_FROM ? 'trace' : verbosity >= DEBUG_FROM ? 'debug' : 'info';
+
+export const createLog = ({ format, verbosity, quiet = false, split = false }: LogOptions): Logger => {
+  const shown = levelOf(verbosity);
+  const level = quiet && shown === 'info' ? 'warn' : shown;
   const base = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime };
-  // synchronous: the last line before an exit is the one that matters
-  if (format === 'json') return pino(base, pino.destination({ fd: STDERR, sync: true }));
-  const stream = pretty({
-    destination: STDERR,
+  const to = format === 'json' ? jsonTo : textTo;
+  if (!split) return pino(base, to(STDERR));
+  const streams = [
+    { level: 'trace', stream: to(STDOUT) },
+    { level: 'error', stream: to(STDERR) },
+  ] as const;
+  return pino(base, pino.multistream([...streams], { dedupe: true }));
+};
+
+// synchronous: the last line before an exit is the one that matters
+const jsonTo = (fd: number) => pino.destination({ fd, sync: true });
+
+const textTo = (fd: number) =>
+  pretty({
+    destination: fd,
     sync: true,
     singleLine: true,
-    colorize: process.stderr.isTTY === true,
+    colorize: (fd === STDERR ? process.stderr : process.stdout).isTTY === true,
     translateTime: 'UTC:yyyy-mm-dd HH:MM:ss.l',
   });
-  return pino(base, stream);
-};

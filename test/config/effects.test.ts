@@ -11,10 +11,7 @@ describe('settings without effect', () => {
   });
 
   it.each([
-    '--profiling',
     '--show-hidden-metrics-for-version=1.35',
-    '--feature-gates=A=true',
-    '--oom-score-adj=0',
     '--kube-api-content-type=application/json',
     '--kube-api-qps=7',
     '--kube-api-burst=7',
@@ -22,9 +19,7 @@ describe('settings without effect', () => {
     '--version=v1.2.3',
     '--vmodule=a=1',
     '--log-flush-frequency=1s',
-    '--log-text-split-stream',
     '--log-text-info-buffer-size=1Ki',
-    '--log-json-split-stream',
     '--log-json-info-buffer-size=1Ki',
     '--machine-id-file=/m',
     '--boot-id-file=/b',
@@ -40,7 +35,7 @@ describe('settings without effect', () => {
     ['portRange: 1-2', ['portRange']],
     ['resourceContainer: /kube-proxy\nudpIdleTimeout: 250ms', ['resourceContainer', 'udpIdleTimeout']],
     ['clientConnection: {acceptContentTypes: application/json}', ['clientConnection.acceptContentTypes']],
-    ['logging: {options: {json: {splitStream: true}}}', ['logging.options.json.splitStream']],
+    ['logging: {options: {json: {infoBufferSize: 1Ki}}}', ['logging.options.json.infoBufferSize']],
   ])('%s is named', async (body, expected) => {
     expect(names((await loadFile(`${body}\n`)).warnings)).toEqual(expected);
   });
@@ -59,6 +54,25 @@ describe('settings without effect', () => {
     const of = async (...argv: readonly string[]) => (await loadLine(['--startup-taint=a.b/c', ...argv])).warnings;
     expect(await of()).toEqual([]);
     expect(await of('--source=files:/d')).toEqual(['--startup-taint has no effect: objects come from files']);
+  });
+
+  it('feature gates are named one by one, but for those that do something', async () => {
+    const { warnings } = await loadLine(['--feature-gates=ComponentFlagz=false,A=true,ComponentStatusz=true,B=false']);
+    expect(warnings).toEqual(
+      ['A', 'B'].map(
+        (gate) => `--feature-gates: ${gate} has no effect: there is no such feature to turn on or off here`,
+      ),
+    );
+  });
+
+  it('a split stream of the other format is named', async () => {
+    expect((await loadLine(['--log-text-split-stream'])).warnings).toEqual([]);
+    const reason = (format: string) => `has no effect: the logging format is ${format}`;
+    expect((await loadLine(['--log-json-split-stream'])).warnings).toEqual([
+      `--log-json-split-stream ${reason('text')}`,
+    ]);
+    const body = 'logging: {format: json, options: {text: {splitStream: true}, json: {splitStream: true}}}\n';
+    expect((await loadFile(body)).warnings).toEqual([`logging.options.text.splitStream ${reason('json')}`]);
   });
 
   it('a setting given at its default is not named', async () => {
@@ -94,7 +108,8 @@ describe('settings with effect are not named', () => {
       ...['--conntrack-tcp-timeout-established=0', '--conntrack-tcp-timeout-close-wait=0'],
       ...['--conntrack-udp-timeout=1s', '--conntrack-udp-timeout-stream=1s'],
       ...['--healthz-bind-address=1.1.1.1:1', '--healthz-port=0', '--metrics-bind-address=1.1.1.1:1'],
-      ...['--metrics-port=0', '--bind-address-hard-fail'],
+      ...['--metrics-port=0', '--bind-address-hard-fail', '--profiling', '--oom-score-adj=0'],
+      ...['--feature-gates=ComponentFlagz=false', '--log-json-split-stream'],
       ...['--source=files:/d', '--iptables-tool=nft', '--dry-run'],
     ]);
     expect(warnings).toEqual([]);
