@@ -12,6 +12,8 @@ export interface HealthRoutesOptions {
   /** The Node object is known, and the node is not about to go. */
   readonly isNodeEligible: () => boolean;
   readonly onProbe: (probe: 'healthz' | 'livez', status: number) => void;
+  /** How each check behind a probe turned out. */
+  readonly onCheck: (probe: 'healthz' | 'livez', check: string, isWell: boolean) => void;
   /** Milliseconds since 1970. */
   readonly now: () => number;
 }
@@ -28,12 +30,14 @@ export const healthRoutes = (options: HealthRoutesOptions): Routes =>
   ]);
 
 const healthAnswer = (probe: 'healthz' | 'livez', options: HealthRoutesOptions): Answer => {
-  const { health, isNodeEligible, onProbe, now } = options;
+  const { health, isNodeEligible, onProbe, onCheck, now } = options;
   const { healthy, updatedAt, families } = health.look();
   const nodeEligible = probe === 'healthz' ? isNodeEligible() : undefined;
   const status = healthy && nodeEligible !== false ? 200 : 503;
   const at = now();
   onProbe(probe, status);
+  for (const [family, one] of families) onCheck(probe, `sync-${family.toLowerCase()}`, one.healthy);
+  if (nodeEligible !== undefined) onCheck(probe, 'node-eligible', nodeEligible);
   return json(status, {
     lastUpdated: time(status === 200 ? at : updatedAt),
     currentTime: time(at),

@@ -1,11 +1,20 @@
-/** What the metrics server answers: kube-proxy's pages that tools rely on, /status and /rules. */
+/** What the metrics server answers: kube-proxy's pages, /status and /rules. */
 import type { Metrics } from './metrics.ts';
 import { type FamilyRules, rulesAnswer } from './rules-page.ts';
-import { json, type Route, type Routes, text } from './server.ts';
+import { json, type Question, type Route, type Routes, text } from './server.ts';
+import type { Slis } from './slis.ts';
 import { type Status, statusAnswer } from './status-page.ts';
+
+/** Something that has series to show. */
+interface Exposing {
+  exposition(): Promise<string>;
+}
 
 export interface MetricsRoutesOptions {
   readonly metrics: Pick<Metrics, 'contentType' | 'exposition'>;
+  /** What is exposed besides, of no configuration. */
+  readonly life: Exposing;
+  readonly slis: Slis;
   readonly mode: string;
   /** The configuration in force, as the file that would give it. */
   readonly configuration: Readonly<Record<string, unknown>>;
@@ -16,15 +25,52 @@ export interface MetricsRoutesOptions {
 
 const CONFIG_GROUP = 'kubeproxy.config.k8s.io';
 
-export const metricsRoutes = ({ metrics, mode, configuration, status, rules }: MetricsRoutesOptions): Routes =>
-  new Map<string, Route>([
+export const metricsRoutes = (options: MetricsRoutesOptions): Routes => {
+  const { metrics, life, slis, mode, configuration, status, rules } = options;
+  const shown = async (...sources: readonly Exposing[]) => {
+    const texts = await Promise.all(sources.map((source) => source.exposition()));
+    return { status: 200, headers: { 'Content-Type': metrics.contentType }, body: texts.join('') };
+  };
+  return new Map<string, Route>([
+    ['/metrics', () => shown(metrics, life)],
+    ['/metrics/slis', () => shown(slis)],
     [
-      '/metrics',
-      async () => ({ status: 200, headers: { 'Content-Type': metrics.contentType }, body: await metrics.exposition() }),
+      'DELETE /metrics/slis',
+      () => {
+        slis.reset();
+        return text(200, 'SLI metrics reset\n');
+      },
     ],
-    ['/healthz', () => text(200, 'ok')],
+    ['/healthz', (question) => healthzAnswer(question, slis)],
+    ['/healthz/ping', () => pingAnswer(slis)],
     ['/proxyMode', () => text(200, mode)],
     ['/configz', () => json(200, { [CONFIG_GROUP]: configuration })],
     ['/status', (question) => statusAnswer(status(), question)],
     ['/rules', (question) => rulesAnswer(rules, question)],
   ]);
+};
+
+/** The one check of this page, as in kube-proxy: that somebody answers. How the work goes is the health server's page. */
+const PING = 'ping';
+
+const pingAnswer = (slis: Slis) => {
+  slis.checked('healthz', PING, true);
+  return text(200, 'ok');
+};
+
+const healthzAnswer = ({ query }: Question, slis: Slis) => {
+  const excluded = new Set(query.getAll('exclude'));
+  const isPinged = !excluded.delete(PING);
+  if (isPinged) slis.checked('healthz', PING, true);
+  if (!query.has('verbose')) return text(200, 'ok');
+  const unknown = [...excluded].map((name) => JSON.stringify(name)).join(', ');
+  return text(
+    200,
+    [
+      isPinged ? '[+]ping ok' : '[+]ping excluded: ok',
+      ...(unknown === '' ? [] : [`warn: there is no check to exclude that is named ${unknown}`]),
+      'healthz check passed',
+      '',
+    ].join('\n'),
+  );
+};

@@ -4,7 +4,7 @@
  * In the text format alone, as kube-proxy: prom-client has one format a registry, and in the other one kube-proxy's
  * gauges with `_total` in their names would be wrong.
  */
-import { collectDefaultMetrics, Registry } from 'prom-client';
+import { Registry } from 'prom-client';
 import type { Failure } from '../dataplane/loop.ts';
 import type { ChangeCounts, Drift, SyncReport } from '../dataplane/status.ts';
 import type { IPFamily } from '../model/address.ts';
@@ -26,6 +26,8 @@ export interface WatchStats {
 /** How things stand; asked at each scrape. */
 export interface Gauged {
   readonly quarantined: ReadonlyMap<IPFamily, number>;
+  /** By table: rules in the kernel. Nothing where the mode has none. */
+  readonly rules: ReadonlyMap<IPFamily, ReadonlyMap<string, number>>;
   /** By kind; undefined where the source does not watch. */
   readonly watches: Readonly<Record<string, WatchStats>> | undefined;
   /** The kinds of the objects that cannot be read. */
@@ -48,6 +50,8 @@ const DRIFT_KINDS = ['missing', 'changed', 'foreign'] as const;
 const OPS = { added: 'add', replaced: 'replace', removed: 'remove' } as const;
 const COUNTS = ['added', 'replaced', 'removed'] as const;
 const CODES = [200, 503] as const;
+/** Those that kube-proxy tells of. */
+const TABLES = ['filter', 'nat'] as const;
 
 export class Metrics {
   readonly contentType: string;
@@ -66,7 +70,6 @@ export class Metrics {
     this.#theirs = kubeProxySeries(this.#registry, options.mode);
     this.#ours = ownSeries(this.#registry);
     this.#rest = restSeries(this.#registry);
-    collectDefaultMetrics({ register: this.#registry });
     const unit = options.mode === 'ipvs' ? 'service' : 'port';
     this.#noLocal = new Map(options.families.map((family) => [family, new NoLocalEndpoints(unit)]));
     this.#ours.build.set({ version: options.version, mode: options.mode }, 1);
@@ -76,8 +79,7 @@ export class Metrics {
 
   async exposition(): Promise<string> {
     this.#gauge();
-    // prom-client's spelling of what is no number, such as the mean lag of a moment without a sample, is not the format's
-    return (await this.#registry.metrics()).replace(/ Nan$/gm, ' NaN');
+    return this.#registry.metrics();
   }
 
   /** A sync was asked for. */
@@ -113,6 +115,11 @@ export class Metrics {
     }
     this.#noLocal.get(family)?.update(report.services, report.gone);
     this.#showNoLocal(family);
+  }
+
+  /** By table: how many rules the last sync wrote. */
+  rulesWritten(family: IPFamily, rules: ReadonlyMap<string, number>): void {
+    for (const table of TABLES) this.#theirs.rulesLast?.set({ ip_family: family, table }, rules.get(table) ?? 0);
   }
 
   failed(family: IPFamily, failure: Failure): void {
@@ -181,6 +188,8 @@ export class Metrics {
     for (const result of ['written', 'refused']) this.#ours.transactions.inc({ ...labels, result }, 0);
     for (const op of Object.values(OPS)) this.#ours.objects.inc({ ...labels, op }, 0);
     this.#ours.quarantined.set(labels, 0);
+    this.rulesWritten(family, new Map());
+    this.#showRules(family, new Map());
     this.#showNoLocal(family);
   }
 
@@ -191,9 +200,14 @@ export class Metrics {
     }
   }
 
+  #showRules(family: IPFamily, rules: ReadonlyMap<string, number>): void {
+    for (const table of TABLES) this.#theirs.rulesTotal?.set({ ip_family: family, table }, rules.get(table) ?? 0);
+  }
+
   #gauge(): void {
-    const { quarantined, watches, malformed, skipped, events = {} } = this.#options.gauged();
+    const { quarantined, rules, watches, malformed, skipped, events = {} } = this.#options.gauged();
     const ours = this.#ours;
+    for (const [family, byTable] of rules) this.#showRules(family, byTable);
     for (const [family, count] of quarantined) ours.quarantined.set({ ip_family: family }, count);
     ours.malformed.reset();
     for (const kind of OBJECT_KINDS) ours.malformed.set({ kind }, 0);

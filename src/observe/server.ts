@@ -1,11 +1,12 @@
 /**
- * A small HTTP server: routes by exact path, GET and HEAD, text out. The metrics and the health server are two of it.
+ * A small HTTP server: routes by exact path, mostly GET and HEAD, text out. The metrics and the health server are two of it.
  *
  * Whoever reaches it may talk to it, so what a client can hold is bounded in time, in size and in number. Where it cannot
  * listen it says so once and tries again, as the one before us may only be about to go.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { pipeline, type Readable } from 'node:stream';
 import type { BaseLogger } from 'pino';
 import { type Clock, systemClock } from '../dataplane/pacer.ts';
 import { joinHostPort } from '../model/address.ts';
@@ -20,11 +21,20 @@ export interface Question {
   readonly host: string;
   /** The address that asks. */
   readonly peer: string;
+  /** What was sent along; empty but for routes with a method of their own. */
+  readonly body: string;
 }
 
-export type Route = (question: Question) => Answer | Promise<Answer>;
+/** Too large to be held in memory whole. */
+export interface StreamedAnswer extends Omit<Answer, 'body'> {
+  readonly body: Readable;
+}
 
-/** By path. */
+type Said = Answer | StreamedAnswer;
+
+export type Route = (question: Question) => Said | Promise<Said>;
+
+/** By path, for GET and HEAD; by `PUT /path` for another method. */
 export type Routes = ReadonlyMap<string, Route>;
 
 export interface ServerOptions {
@@ -45,6 +55,7 @@ export interface ServerOptions {
 
 const RETRY_MS = 5_000;
 const MAX_HEADER_BYTES = 8_192;
+const MAX_BODY_BYTES = 1_024;
 const REQUEST_MS = 5_000;
 /** Longer than scrapers and probes usually wait between two requests. */
 const IDLE_MS = 90_000;
@@ -152,20 +163,49 @@ const listener = ({ name, routes, log, connections = CONNECTIONS, requestMs = RE
   return server;
 };
 
-const answer = async (routes: Routes, request: IncomingMessage): Promise<Answer> => {
+const answer = async (routes: Routes, request: IncomingMessage): Promise<Said> => {
   // not by URL: a path such as `//` is none to it
   const [path = '', search = ''] = (request.url ?? '').split('?', 2);
-  const route = routes.get(path);
-  if (route === undefined) return text(404, `404 page not found; there is: ${[...routes.keys()].join(' ')}\n`);
-  if (request.method !== 'GET' && request.method !== 'HEAD') {
-    const refusal = text(405, 'method not allowed\n');
-    return { ...refusal, headers: { ...refusal.headers, Allow: 'GET, HEAD' } };
-  }
+  const { method = '' } = request;
+  const isRead = method === 'GET' || method === 'HEAD';
+  const route = path.startsWith('/') ? routes.get(isRead ? path : `${method} ${path}`) : undefined;
+  if (route === undefined) return refuse(routes, path);
+  const body = isRead ? '' : await bodyOf(request);
+  if (body === undefined) return text(413, `more than ${MAX_BODY_BYTES} bytes\n`);
   const { accept = '', host = '' } = request.headers;
-  return route({ query: new URLSearchParams(search), accept, host, peer: request.socket.remoteAddress ?? '' });
+  return route({ query: new URLSearchParams(search), accept, host, peer: request.socket.remoteAddress ?? '', body });
 };
 
-const send = (response: ServerResponse, { status, headers, body }: Answer): void => {
+const refuse = (routes: Routes, path: string): Answer => {
+  const others = [...routes.keys()].flatMap((key) => (key.endsWith(` ${path}`) ? (key.split(' ')[0] ?? []) : []));
+  const allowed = [...(routes.has(path) ? ['GET', 'HEAD'] : []), ...others];
+  if (allowed.length > 0) {
+    const refusal = text(405, 'method not allowed\n');
+    return { ...refusal, headers: { ...refusal.headers, Allow: allowed.join(', ') } };
+  }
+  const paths = [...routes.keys()].filter((key) => key.startsWith('/'));
+  return text(404, `404 page not found; there is: ${paths.join(' ')}\n`);
+};
+
+/** Undefined when it is too long. */
+const bodyOf = async (request: IncomingMessage): Promise<string | undefined> => {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > MAX_BODY_BYTES) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
+};
+
+const send = (response: ServerResponse, { status, headers, body }: Said): void => {
+  if (typeof body !== 'string') {
+    response.writeHead(status, headers);
+    // whoever asked may be gone: then the rest is nobody's loss
+    pipeline(body, response, () => undefined);
+    return;
+  }
   // with a length also HEAD is told how much it does not get
   response.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(body) });
   response.end(body);

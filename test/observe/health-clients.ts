@@ -14,10 +14,11 @@ export interface Asking {
   readonly path?: string;
   readonly method?: string;
   readonly agent?: Agent;
+  readonly body?: string;
 }
 
 /** One request; on a connection of its own unless there is an agent. */
-export const ask = (port: number, { host = '127.0.0.1', path = '/', method = 'GET', agent }: Asking = {}) =>
+export const ask = (port: number, { host = '127.0.0.1', path = '/', method = 'GET', agent, body }: Asking = {}) =>
   new Promise<Reply>((resolve, reject) => {
     const options = { host, port, path, method, agent: agent ?? new Agent({ keepAlive: false }) };
     const sent = request(options, (response) => {
@@ -29,7 +30,7 @@ export const ask = (port: number, { host = '127.0.0.1', path = '/', method = 'GE
       response.on('error', reject);
     });
     sent.on('error', reject);
-    sent.end();
+    sent.end(body);
   });
 
 /** `status weight`, or the error's code. */

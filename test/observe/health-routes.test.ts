@@ -12,11 +12,13 @@ const LATER = '2026-01-01T00:01:00.000Z';
 const start = async () => {
   const state = { now: Date.parse(BEGIN), isEligible: true };
   const probes: string[] = [];
+  const checks: string[] = [];
   const health = new HealthState(PERIOD_MS, () => state.now);
   const routes = healthRoutes({
     health,
     isNodeEligible: () => state.isEligible,
     onProbe: (probe, status) => probes.push(`${probe} ${status}`),
+    onCheck: (probe, check, isWell) => checks.push(`${probe} ${check} ${isWell}`),
     now: () => state.now,
   });
   const log = { debug: () => undefined, info: () => undefined, error: () => undefined };
@@ -24,7 +26,7 @@ const start = async () => {
   await server.start();
   onTestFinished(() => server.stop());
   const probe = (path: string) => ask(Number(server.address?.split(':').at(-1)), { path });
-  return { state, health, probes, probe };
+  return { state, health, probes, checks, probe };
 };
 
 describe('the health server', () => {
@@ -40,6 +42,18 @@ describe('the health server', () => {
     const times = `"lastUpdated":"${LATER}","currentTime":"${LATER}"`;
     expect(body).toBe(`{${times},"nodeEligible":true,"healthy":true,${both}}`);
     expect((await probe('/livez')).body).toBe(`{${times},"healthy":true,${both}}`);
+  });
+
+  it('tells how each check behind a probe turned out', async () => {
+    const { state, health, probe, checks } = await start();
+    health.updated('IPv4');
+    health.queued('IPv4');
+    state.now = Date.parse(LATER);
+    state.isEligible = false;
+    await probe('/healthz');
+    expect(checks.splice(0)).toEqual(['healthz sync-ipv4 false', 'healthz node-eligible false']);
+    await probe('/livez');
+    expect(checks).toEqual(['livez sync-ipv4 false']);
   });
 
   it('says 503 with the family that is not well, and when it last was', async () => {

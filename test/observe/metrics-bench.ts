@@ -18,7 +18,14 @@ export const metricsOf = (
   gauged: Partial<Gauged> = {},
   families: readonly IPFamily[] = IP_FAMILIES,
 ): MetricsBench => {
-  const pulled: Gauged = { quarantined: new Map(), watches: undefined, malformed: [], skipped: 0, ...gauged };
+  const pulled: Gauged = {
+    quarantined: new Map(),
+    rules: new Map(),
+    watches: undefined,
+    malformed: [],
+    skipped: 0,
+    ...gauged,
+  };
   const metrics = new Metrics({ mode, version: '1.2.3', families, gauged: () => pulled, now: () => NOW });
   const value = async (series: string): Promise<number | undefined> => {
     const samples = [...parseExposition(await metrics.exposition()).values()].flatMap((family) => family.samples);

@@ -143,6 +143,39 @@ describe('writes', () => {
   });
 });
 
+describe('rules of iptables', () => {
+  const of = (what: string, family: string, table: string): string =>
+    `${sync}_iptables_${what}{ip_family="${family}",table="${table}"}`;
+
+  it('are shown by table: those there are, and those that the last sync wrote', async () => {
+    const rules = new Map([
+      [
+        'IPv4',
+        new Map([
+          ['nat', 40],
+          ['mangle', 3],
+        ]),
+      ],
+    ] as const);
+    const { metrics, value } = metricsOf('iptables', { rules });
+    expect(await value(of('total', 'IPv4', 'nat'))).toBe(40);
+    expect(await value(of('total', 'IPv4', 'filter'))).toBe(0);
+    expect(await value(of('total', 'IPv6', 'nat'))).toBe(0);
+    expect(await value(of('total', 'IPv4', 'mangle'))).toBeUndefined();
+    metrics.rulesWritten('IPv4', new Map([['nat', 7]]));
+    expect(await value(of('last', 'IPv4', 'nat'))).toBe(7);
+    expect(await value(of('last', 'IPv4', 'filter'))).toBe(0);
+    metrics.rulesWritten('IPv4', new Map([['filter', 1]]));
+    expect(await value(of('last', 'IPv4', 'nat'))).toBe(0);
+  });
+
+  it('are not shown in other modes', async () => {
+    const { metrics, value } = metricsOf('nftables', { rules: new Map([['IPv4', new Map([['nat', 1]])]]) });
+    metrics.rulesWritten('IPv4', new Map([['nat', 7]]));
+    expect(await value(of('total', 'IPv4', 'nat'))).toBeUndefined();
+  });
+});
+
 describe('the rest', () => {
   it('drift is counted by what was wrong', async () => {
     const { metrics, value } = metricsOf('nftables');

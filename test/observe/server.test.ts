@@ -1,4 +1,5 @@
 /** The HTTP server on real sockets. */
+import { Readable } from 'node:stream';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { type Route, RouteServer, type Routes, type ServerOptions, text } from '../../src/observe/server.ts';
 import { ask, dial, HandClock, occupy, portOf, vacate } from './health-clients.ts';
@@ -12,6 +13,9 @@ interface Line {
 const ROUTES: Routes = new Map<string, Route>([
   ['/plain', () => text(200, 'ok')],
   ['/echo', ({ query, accept }) => text(200, `${query.get('q')} ${accept}`)],
+  ['PUT /echo', ({ body }) => text(200, `put ${body}`)],
+  ['DELETE /gone', () => text(200, 'deleted')],
+  ['/large', () => ({ status: 200, headers: {}, body: Readable.from(['one ', 'two']) })],
   ['/broken', () => Promise.reject(new Error('a bug'))],
   [
     '/thrown',
@@ -64,6 +68,23 @@ describe('the server', () => {
     const { port } = await started();
     const { status, headers, body } = await ask(port(), { path: '/plain', method: 'HEAD' });
     expect([status, headers['content-length'], body]).toEqual([200, '2', '']);
+  });
+
+  it('answers another method where a route has it, with what was sent along', async () => {
+    const { port } = await started();
+    expect((await ask(port(), { path: '/echo?q=1', method: 'PUT', body: 'x' })).body).toBe('put x');
+    expect(await ask(port(), { path: '/echo', method: 'PUT', body: 'x'.repeat(1_025) })).toMatchObject({ status: 413 });
+    expect((await ask(port(), { path: '/gone', method: 'DELETE' })).body).toBe('deleted');
+    const refused = await ask(port(), { path: '/gone' });
+    expect([refused.status, refused.headers.allow]).toEqual([405, 'DELETE']);
+    const other = await ask(port(), { path: '/echo', method: 'POST' });
+    expect([other.status, other.headers.allow]).toEqual([405, 'GET, HEAD, PUT']);
+  });
+
+  it('passes on what is too large to be held', async () => {
+    const { port } = await started();
+    expect(await ask(port(), { path: '/large' })).toMatchObject({ status: 200, body: 'one two' });
+    expect((await ask(port(), { path: '/large', method: 'HEAD' })).body).toBe('');
   });
 
   it.each(['POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH'])('refuses %s', async (method) => {

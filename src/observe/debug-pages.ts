@@ -1,0 +1,53 @@
+/** Pages for people: the flags in force, and what is running since when. Their form may change. */
+import { type Route, text } from './server.ts';
+
+const NOTICE = 'For people: the form of this page may change, so no program should read it.';
+
+/** Flags as they would be given for what is in force. */
+export const flagzRoute =
+  (flags: readonly { readonly name: string; readonly value: string }[]): Route =>
+  () =>
+    text(200, ['pointsman flagz', NOTICE, '', ...flags.map(({ name, value }) => `${name}=${value}`), ''].join('\n'));
+
+export interface Running {
+  readonly version: string;
+  readonly mode: string;
+  /** Milliseconds since 1970. */
+  readonly startedAt: number;
+  /** Milliseconds since 1970. */
+  readonly configuredAt: number;
+  /** Of all pages. */
+  readonly paths: () => readonly string[];
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+export const statuszRoute =
+  ({ version, mode, startedAt, configuredAt, paths, now }: Running): Route =>
+  () =>
+    text(
+      200,
+      [
+        'pointsman statusz',
+        NOTICE,
+        '',
+        `Started: ${new Date(startedAt).toISOString()}`,
+        `Up: ${upTime(now() - startedAt)}`,
+        `Configuration in force since: ${new Date(configuredAt).toISOString()}`,
+        `Version: ${version}`,
+        `Node.js: ${process.version} ${process.platform}/${process.arch}`,
+        `Proxy mode: ${mode}`,
+        `Paths: ${[...new Set(paths().map(firstSegment))].sort().join(' ')}`,
+        '',
+      ].join('\n'),
+    );
+
+const firstSegment = (path: string): string => `/${path.split('/')[1] ?? ''}`;
+
+const SECONDS_IN_HOUR = 3_600;
+
+const upTime = (ms: number): string => {
+  const seconds = Math.max(0, Math.floor(ms / 1_000));
+  const minutes = Math.floor((seconds % SECONDS_IN_HOUR) / 60);
+  return `${Math.floor(seconds / SECONDS_IN_HOUR)} h ${minutes} min ${seconds % 60} s`;
+};
