@@ -5,7 +5,7 @@ import type { DiffOptions } from './commands/diff.ts';
 import type { DumpOptions } from './commands/dump.ts';
 import type { ExplainOptions } from './commands/explain.ts';
 import { checkRights } from './commands/rights.ts';
-import { setUp } from './commands/setup.ts';
+import { checkSource, setUp } from './commands/setup.ts';
 import { VERSION } from './commands/version.ts';
 import { normalizeArgv } from './config/argv.ts';
 import { PROXY_MODES } from './config/config.ts';
@@ -47,8 +47,23 @@ const runCommand = async (command: Command): Promise<void> => {
     await init(setup, untilStopped());
   } else {
     await checkRights(setup);
+    const { runWithReloads } = await import('./commands/reload.ts');
     const { run } = await import('./commands/run.ts');
-    await run(setup, untilStopped());
+    const { Life } = await import('./observe/life.ts');
+    const life = new Life();
+    await runWithReloads(
+      {
+        first: setup,
+        load: () => setUp(command),
+        check: async (next) => {
+          await checkRights(next);
+          await checkSource(next);
+        },
+        run: (next, signal) => run(next, life, signal),
+        life,
+      },
+      untilStopped(),
+    );
   }
 };
 

@@ -6,9 +6,10 @@
  * servers are left: connections run through them, so to take them away is for the operator to say.
  */
 import { networkInterfaces } from 'node:os';
-import { openBackends } from '../backends/index.ts';
+import { type Opened, openBackends } from '../backends/index.ts';
 import type { ProxyMode } from '../config/config.ts';
 import { removeAll } from '../dataplane/cleanup.ts';
+import type { IPFamily } from '../model/address.ts';
 import { backendOptions } from './backend-options.ts';
 import type { NodeEvents } from './events.ts';
 import type { Setup } from './setup.ts';
@@ -26,15 +27,16 @@ export const removeLeftovers = async (setup: Setup, events: NodeEvents, signal: 
   const { config, log } = setup;
   for (const mode of OTHERS[config.mode]) {
     try {
-      const { backends } = await openBackends(mode, backendOptions(config), signal);
-      for (const [ipFamily, backend] of backends) {
-        const { removed, left } = await removeAll(backend, signal);
-        if (removed.length + left.length > 0) {
-          log.info({ ipFamily, mode, removed: removed.length, left: left.length }, 'rules of another mode removed');
-          events.modeChanged(mode, ipFamily, removed.length);
+      const opened = await openBackends(mode, backendOptions(config), signal);
+      try {
+        for (const { ipFamily, removed } of await removeFrom(opened, mode, log, signal)) {
+          events.modeChanged(mode, ipFamily, removed);
         }
+      } finally {
+        opened.close();
       }
     } catch (error) {
+      if (signal.aborted) return;
       // mostly a host that cannot do the mode, and has nothing of it; without the right to look there may be something
       const reason = error instanceof Error ? error.message : String(error);
       log.info({ mode, reason }, 'no rules of another mode can be looked for');
@@ -43,6 +45,28 @@ export const removeLeftovers = async (setup: Setup, events: NodeEvents, signal: 
   if (config.mode !== 'ipvs' && networkInterfaces()[SERVICE_LINK] !== undefined) {
     log.warn(`mode ipvs left ${SERVICE_LINK}: "pointsman cleanup --proxy-mode=ipvs" takes its virtual servers away`);
   }
+};
+
+interface Removed {
+  readonly ipFamily: IPFamily;
+  readonly removed: number;
+}
+
+/** What it took away, by family; nothing where there was nothing. */
+const removeFrom = async (
+  { backends }: Opened,
+  mode: ProxyMode,
+  log: Setup['log'],
+  signal: AbortSignal,
+): Promise<readonly Removed[]> => {
+  const all: Removed[] = [];
+  for (const [ipFamily, backend] of backends) {
+    const { removed, left } = await removeAll(backend, signal);
+    if (removed.length + left.length === 0) continue;
+    log.info({ ipFamily, mode, removed: removed.length, left: left.length }, 'rules of another mode removed');
+    all.push({ ipFamily, removed: removed.length });
+  }
+  return all;
 };
 
 /** Calls `done` once all of these have said so. */

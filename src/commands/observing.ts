@@ -3,13 +3,17 @@ import { toV1alpha1 } from '../config/write.ts';
 import type { IPFamily } from '../model/address.ts';
 import type { ObjectSink } from '../model/kubernetes.ts';
 import type { Tracker } from '../model/tracker.ts';
+import { flagzRoute, statuszRoute } from '../observe/debug-pages.ts';
 import { FamilyRecord } from '../observe/family-record.ts';
 import { HealthState } from '../observe/health.ts';
 import { healthRoutes } from '../observe/health-routes.ts';
+import type { Life } from '../observe/life.ts';
 import { type Gauged, Metrics } from '../observe/metrics.ts';
 import { metricsRoutes } from '../observe/metrics-routes.ts';
-import { RouteServer, type Routes } from '../observe/server.ts';
+import { profilingRoutes } from '../observe/profiling.ts';
+import { type Route, RouteServer, type Routes } from '../observe/server.ts';
 import { ListeningSink } from '../observe/sink.ts';
+import { Slis } from '../observe/slis.ts';
 import type { RequestListener } from '../sources/apiserver/request-watch.ts';
 import type { Source } from '../sources/source.ts';
 import { NodeEvents, type ServerName } from './events.ts';
@@ -21,17 +25,20 @@ export class Observing {
   /** One for each family at work. */
   readonly records: ReadonlyMap<IPFamily, FamilyRecord>;
   readonly #setup: Setup;
+  readonly #life: Life;
   readonly #source: Source;
   readonly #events: NodeEvents;
   readonly #metrics: Metrics;
+  readonly #slis = new Slis();
   readonly #servers: readonly RouteServer[];
   #tracker: Tracker | undefined;
   #sink: ListeningSink | undefined;
 
-  constructor(setup: Setup, families: readonly IPFamily[], source: Source, events = new NodeEvents(setup)) {
+  constructor(setup: Setup, life: Life, families: readonly IPFamily[], source: Source, events = new NodeEvents(setup)) {
     const { config } = setup;
     const { mode, metricsBindAddress, healthzBindAddress } = config;
     this.#setup = setup;
+    this.#life = life;
     this.#source = source;
     this.#events = events;
     this.health = new HealthState(config[mode].syncPeriodMs, Date.now);
@@ -90,10 +97,12 @@ export class Observing {
   }
 
   #metricsRoutes(): Routes {
-    const { config, nodeName: node } = this.#setup;
+    const { config, nodeName: node, flags, log } = this.#setup;
     const { mode } = config;
-    return metricsRoutes({
+    const pages = metricsRoutes({
       metrics: this.#metrics,
+      life: this.#life,
+      slis: this.#slis,
       mode,
       configuration: toV1alpha1(config),
       status: () => ({
@@ -105,6 +114,19 @@ export class Observing {
       }),
       rules: (service) => [...this.records.values()].map((record) => record.rules(service)),
     });
+    const profiling: Routes = config.enableProfiling ? profilingRoutes(log) : new Map();
+    const { ComponentFlagz = true, ComponentStatusz = true } = config.featureGates;
+    const flagz: readonly [string, Route][] = ComponentFlagz ? [['/flagz', flagzRoute(flags)]] : [];
+    const routes: Map<string, Route> = new Map([...pages, ...profiling, ...flagz]);
+    if (ComponentStatusz) {
+      const { startedAt } = this.#life;
+      const paths = (): readonly string[] => [...routes.keys()].flatMap((key) => key.split(' ').at(-1) ?? []);
+      routes.set(
+        '/statusz',
+        statuszRoute({ version: VERSION, mode, startedAt, configuredAt: Date.now(), paths, now: Date.now }),
+      );
+    }
+    return routes;
   }
 
   #healthRoutes(): Routes {
@@ -112,6 +134,7 @@ export class Observing {
       health: this.health,
       isNodeEligible: () => this.#sink?.isNodeEligible ?? false,
       onProbe: (probe, status) => this.#metrics.probed(probe, status),
+      onCheck: (probe, check, isWell) => this.#slis.checked(probe, check, isWell),
       now: Date.now,
     });
   }
@@ -119,6 +142,7 @@ export class Observing {
   #gauge(): Gauged {
     return {
       quarantined: new Map([...this.records].map(([family, record]) => [family, record.countQuarantined()])),
+      rules: new Map([...this.records].map(([family, record]) => [family, record.rules])),
       watches: this.#source.stats,
       events: this.#events.counts,
       malformed: this.#tracker?.problems.map(({ kind }) => kind) ?? [],

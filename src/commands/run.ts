@@ -2,6 +2,7 @@
 import { type Opened, openBackends } from '../backends/index.ts';
 import { nodeOptions } from '../config/node-options.ts';
 import { Tracker } from '../model/tracker.ts';
+import type { Life } from '../observe/life.ts';
 import { Progress } from '../observe/progress.ts';
 import { backendOptions } from './backend-options.ts';
 import { setConntrack } from './conntrack.ts';
@@ -10,6 +11,7 @@ import { type FamilyAtWork, startFamily } from './family.ts';
 import { interfaceAddresses } from './interfaces.ts';
 import { onceAll, removeLeftovers } from './leftovers.ts';
 import { Observing } from './observing.ts';
+import { setOomScore } from './oom-score.ts';
 import { type ClusterAccess, openCluster, type Setup } from './setup.ts';
 import { type StartupTaint, startupTaint } from './startup-taint.ts';
 import { VERSION } from './version.ts';
@@ -18,18 +20,31 @@ import { VERSION } from './version.ts';
 const SAY_WAITING_MS = 30_000;
 const FIRST_SAY_WAITING_MS = 5_000;
 
-/** Runs until `signal` aborts; then the write under way is finished and the rules stay. */
-export const run = async (setup: Setup, signal: AbortSignal): Promise<void> => {
+/**
+ * Runs until `signal` aborts; then the write under way is finished, all that was opened is closed, and the rules stay: so a
+ * process may run again, with another configuration. Throws when this host cannot do what the configuration asks for.
+ */
+export const run = async (setup: Setup, life: Life, signal: AbortSignal): Promise<void> => {
   const { config, warnings, nodeName, log } = setup;
   for (const warning of warnings) log.warn(warning);
+  await setOomScore(config.oomScoreAdj, log);
   await setConntrack(setup);
   const options = { ...backendOptions(config), warn: (message: string) => log.warn(message) };
   const opened = await openBackends(config.mode, options, signal);
+  try {
+    for (const [family, reason] of opened.unusable) log.warn({ ipFamily: family, reason }, 'family left alone');
+    log.info({ version: VERSION, mode: config.mode, node: nodeName, tool: opened.description }, 'pointsman starts');
+    await serve(setup, life, opened, signal);
+  } finally {
+    opened.close();
+  }
+  log.info({ reason: String(signal.reason) }, 'pointsman stops, rules stay');
+};
+
+const serve = async (setup: Setup, life: Life, opened: Opened, signal: AbortSignal): Promise<void> => {
   const access = await openCluster(setup);
-  for (const [family, reason] of opened.unusable) log.warn({ ipFamily: family, reason }, 'family left alone');
-  log.info({ version: VERSION, mode: config.mode, node: nodeName, tool: opened.description }, 'pointsman starts');
   const events = await openEvents(setup, access.connection);
-  const observing = new Observing(setup, [...opened.backends.keys()], access.source, events);
+  const observing = new Observing(setup, life, [...opened.backends.keys()], access.source, events);
   access.connection?.listen(observing.requests);
   try {
     await observing.start();
@@ -38,8 +53,8 @@ export const run = async (setup: Setup, signal: AbortSignal): Promise<void> => {
   } finally {
     await observing.stop();
     await events.stop();
+    access.connection?.close();
   }
-  log.info({ reason: String(signal.reason) }, 'pointsman stops, rules stay');
 };
 
 interface Parts {
@@ -54,7 +69,7 @@ const work = async (parts: Parts, signal: AbortSignal): Promise<void> => {
   const { setup, access, observing, events } = parts;
   const { config, log } = setup;
   const taint = startupTaint(setup, access.connection, events, signal);
-  const { tracker, families, progress } = assemble(parts, taint, signal);
+  const { tracker, families, progress, leftovers } = assemble(parts, taint, signal);
   const waiting = sayWhatIsAwaited(tracker, log);
   const looking = setInterval(() => tracker.refreshNode(), config[config.mode].syncPeriodMs);
   await access.source.run(taint.listenIn(observing.listenIn(tracker)), signal);
@@ -62,12 +77,15 @@ const work = async (parts: Parts, signal: AbortSignal): Promise<void> => {
   waiting.stop();
   progress.stop();
   await Promise.all(families.map((family) => family.stop()));
+  await leftovers();
 };
 
 interface Assembly {
   readonly tracker: Tracker;
   readonly families: readonly FamilyAtWork[];
   readonly progress: Progress;
+  /** Resolves when what was begun of taking leftovers away has ended: what comes next may be what they are of. */
+  readonly leftovers: () => Promise<void>;
 }
 
 const assemble = (parts: Parts, taint: StartupTaint, signal: AbortSignal): Assembly => {
@@ -86,9 +104,10 @@ const assemble = (parts: Parts, taint: StartupTaint, signal: AbortSignal): Assem
   });
   const progress = new Progress([...backends.keys()], log);
   const { health, records } = observing;
+  let removing = Promise.resolve();
   const onFirstSync = onceAll(backends.keys(), () => {
     taint.ready();
-    void removeLeftovers(setup, events, signal);
+    removing = removeLeftovers(setup, events, signal);
   });
   for (const [family, backend] of backends) {
     const record = records.get(family);
@@ -96,7 +115,7 @@ const assemble = (parts: Parts, taint: StartupTaint, signal: AbortSignal): Assem
     const own = { family, backend, tracker, progress, record, health, interfaceAddresses, events, onFirstSync };
     families.push(startFamily(setup, own, signal));
   }
-  return { tracker, families, progress };
+  return { tracker, families, progress, leftovers: () => removing };
 };
 
 const sayWhatIsAwaited = (tracker: Tracker, log: Setup['log']): { stop(): void } => {

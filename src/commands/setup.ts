@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import type { Logger } from 'pino';
 import type { Config } from '../config/config.ts';
 import { readFlags } from '../config/flags.ts';
+import type { FlagInForce } from '../config/flags-in-force.ts';
 import { loadConfig } from '../config/load.ts';
 import { createLog } from '../observe/log.ts';
 import type { Connection } from '../sources/apiserver/connection.ts';
@@ -14,6 +15,8 @@ import { VERSION } from './version.ts';
 export interface Setup {
   readonly config: Config;
   readonly warnings: readonly string[];
+  /** Every flag with the value that counts, whoever gave it. */
+  readonly flags: readonly FlagInForce[];
   readonly nodeName: string;
   readonly log: Logger;
 }
@@ -26,10 +29,15 @@ export interface SetupOptions {
 
 /** Reads flags and configuration file. Throws ConfigError before anything is touched. */
 export const setUp = async (command: Command, options: SetupOptions = {}): Promise<Setup> => {
-  const { config, warnings } = await loadConfig({ flags: readFlags(command) });
+  const { config, warnings, flags } = await loadConfig({ flags: readFlags(command) });
   const name = options.nodeName ?? (config.hostnameOverride === '' ? hostname() : config.hostnameOverride);
-  const log = createLog({ ...config.logging, quiet: options.quiet ?? false });
-  return { config, warnings, nodeName: name.trim().toLowerCase(), log };
+  return { config, warnings, flags, nodeName: name.trim().toLowerCase(), log: logFor(config, options.quiet ?? false) };
+};
+
+/** Where stdout is for what was asked for, nothing of the log may go there. */
+const logFor = ({ logging, pointsman }: Config, quiet: boolean): Logger => {
+  const split = logging.options[logging.format].splitStream && !quiet && !pointsman.dryRun;
+  return createLog({ format: logging.format, verbosity: logging.verbosity, quiet, split });
 };
 
 /** Where objects come from, and whom to tell. */
@@ -57,4 +65,9 @@ export const openCluster = async (
   const { kubeconfig } = config.clientConnection;
   const connection = await openConnection({ kubeconfig, master: config.master ?? '', version: VERSION, log });
   return { source: new ApiServerSource({ connection, nodeName, resources, log }), connection };
+};
+
+/** Throws when a folder, kubeconfig or credential cannot be used. Opens nothing that stays open. */
+export const checkSource = async (setup: Setup): Promise<void> => {
+  await openCluster(setup); // nothing is connected before it runs
 };

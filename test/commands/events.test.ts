@@ -8,6 +8,7 @@ import type { Setup } from '../../src/commands/setup.ts';
 import type { Config } from '../../src/config/config.ts';
 import { OBJECT_KINDS, type ObjectSink } from '../../src/model/kubernetes.ts';
 import { Tracker } from '../../src/model/tracker.ts';
+import { Life } from '../../src/observe/life.ts';
 import { Progress } from '../../src/observe/progress.ts';
 import type { EventText } from '../../src/sources/apiserver/event.ts';
 import { loadLine } from '../config/loading.ts';
@@ -21,9 +22,12 @@ beforeEach(async () => {
   config = { ...loaded, metricsBindAddress: '', healthzBindAddress: '' };
 });
 
+const life = new Life();
+
 const setupWith = (changed: Partial<Config> = {}): Setup => ({
   config: { ...config, ...changed },
   warnings: [],
+  flags: [],
   nodeName: 'node1',
   log: pino({ level: 'silent' }),
 });
@@ -44,7 +48,7 @@ const telling = (setup: Setup) => {
 const start = async () => {
   const setup = setupWith();
   const { told, events } = telling(setup);
-  const observing = new Observing(setup, ['IPv4'], { run: async () => undefined }, events);
+  const observing = new Observing(setup, life, ['IPv4'], { run: async () => undefined }, events);
   const kernel = new FakeKernel();
   const stop = new AbortController();
   const atWork: FamilyAtWork[] = [];
@@ -140,7 +144,7 @@ describe('a server that cannot listen', () => {
     const address = `127.0.0.1:${portOf(other)}`;
     const setup = setupWith({ [setting]: address, bindAddressHardFail });
     const { told, events } = telling(setup);
-    const observing = new Observing(setup, [], { run: async () => undefined }, events);
+    const observing = new Observing(setup, life, [], { run: async () => undefined }, events);
     await observing.start().catch(() => undefined);
     await observing.stop();
     expect(told).toEqual([
@@ -170,7 +174,7 @@ describe('the counts', () => {
   it('are shown among the metrics', async () => {
     const setup = setupWith({ metricsBindAddress: '127.0.0.1:0' });
     const { events } = telling(setup);
-    const observing = new Observing(setup, [], { run: async () => undefined }, events);
+    const observing = new Observing(setup, life, [], { run: async () => undefined }, events);
     await observing.start();
     onTestFinished(() => observing.stop());
     observing.requests.answered({ method: 'GET', host: 'api:6443', code: '200' });

@@ -9,6 +9,7 @@ import type { Config } from '../../src/config/config.ts';
 import { KernelError } from '../../src/dataplane/contract.ts';
 import { OBJECT_KINDS, type ObjectKind, type ObjectSink } from '../../src/model/kubernetes.ts';
 import { Tracker } from '../../src/model/tracker.ts';
+import { Life } from '../../src/observe/life.ts';
 import { Progress } from '../../src/observe/progress.ts';
 import type { Source } from '../../src/sources/source.ts';
 import { loadLine } from '../config/loading.ts';
@@ -34,9 +35,12 @@ beforeEach(async () => {
   config = (await loadLine(['--proxy-mode=nftables'])).config;
 });
 
+const life = new Life();
+
 const setupWith = (changed: Partial<Config>): Setup => ({
   config: { ...config, ...changed },
   warnings: [],
+  flags: [{ name: 'v', value: '3' }],
   nodeName: 'node1',
   log: pino({ level: 'silent' }),
 });
@@ -52,7 +56,7 @@ interface Bench {
 
 const start = async (): Promise<Bench> => {
   const setup = setupWith({ metricsBindAddress: '127.0.0.1:0', healthzBindAddress: '127.0.0.1:0' });
-  const observing = new Observing(setup, FAMILIES, SOURCE);
+  const observing = new Observing(setup, life, FAMILIES, SOURCE);
   await observing.start();
   const kernel = new FakeKernel();
   const stop = new AbortController();
@@ -179,6 +183,20 @@ describe('the metrics server', () => {
     });
   });
 
+  it('has pages for people, and profiles only where they are asked for', async () => {
+    const { metrics, health } = await start();
+    expect((await metrics('/flagz')).body).toContain('\nv=3\n');
+    expect((await metrics('/statusz')).body).toContain('Proxy mode: nftables\nPaths: /configz /flagz /healthz ');
+    expect((await metrics('/debug/pprof')).status).toBe(404);
+    await health('/livez');
+    expect((await metrics('/metrics/slis')).body).toContain('kubernetes_healthcheck{name="sync-ipv4",type="livez"} 1');
+    config = { ...config, enableProfiling: true, featureGates: { ComponentFlagz: false, ComponentStatusz: false } };
+    const other = await start();
+    expect((await other.metrics('/debug/pprof')).status).toBe(200);
+    expect((await other.metrics('/flagz')).status).toBe(404);
+    expect((await other.metrics('/statusz')).status).toBe(404);
+  });
+
   it('says what is waited for, and later how all owners stand', async () => {
     const { sink, metrics } = await start();
     const page = async () => JSON.parse((await metrics('/status')).body);
@@ -222,7 +240,12 @@ describe('the health server', () => {
 
 describe('an address', () => {
   it('that is empty is no server', async () => {
-    const observing = new Observing(setupWith({ metricsBindAddress: '', healthzBindAddress: '' }), FAMILIES, SOURCE);
+    const observing = new Observing(
+      setupWith({ metricsBindAddress: '', healthzBindAddress: '' }),
+      life,
+      FAMILIES,
+      SOURCE,
+    );
     await observing.start();
     expect(observing.addresses).toEqual([]);
     await observing.stop();
@@ -233,10 +256,10 @@ describe('an address', () => {
     onTestFinished(() => vacate(other));
     const healthzBindAddress = `127.0.0.1:${portOf(other)}`;
     const addresses = { metricsBindAddress: '127.0.0.1:0', healthzBindAddress };
-    const observing = new Observing(setupWith({ ...addresses, bindAddressHardFail: true }), FAMILIES, SOURCE);
+    const observing = new Observing(setupWith({ ...addresses, bindAddressHardFail: true }), life, FAMILIES, SOURCE);
     await expect(observing.start()).rejects.toThrow(`the health server cannot listen on ${healthzBindAddress}`);
     expect(observing.addresses).toEqual([]);
-    const patient = new Observing(setupWith(addresses), FAMILIES, SOURCE);
+    const patient = new Observing(setupWith(addresses), life, FAMILIES, SOURCE);
     await patient.start();
     expect(patient.addresses).toHaveLength(1);
     await patient.stop();

@@ -37,7 +37,7 @@ afterEach(async () => {
 
 const begin = async (...flags: readonly string[]) => {
   const { config } = await loadLine(flags);
-  const setup: Setup = { config, warnings: [], nodeName: NODE, log: pino({ level: 'silent' }) };
+  const setup: Setup = { config, warnings: [], flags: [], nodeName: NODE, log: pino({ level: 'silent' }) };
   const recorder = {
     record: ({ reason }: { readonly reason: string }) => void told.push(reason),
     counts: { written: 0, limited: 0, lost: 0 },
