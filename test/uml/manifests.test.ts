@@ -46,7 +46,9 @@ it('the proxy serves with the capabilities that it lists, although it can set no
   await untilAnswered(bench.lab, 'pod3', SERVICE, ANSWER_MS);
   running.kill('SIGTERM');
   const { stderr, exitCode } = await running;
-  expect(`${stderr}`).not.toMatch(/failed|missing|EACCES|EPERM/);
+  // no kubelet gave it the score that it asks for
+  const said = `${stderr}`.replace(/^.*the OOM score stays as it is.*\n.*error: .*$/m, '');
+  expect(said).not.toMatch(/failed|missing|EACCES|EPERM/);
   expect(`${stderr}`).toContain('rules stay');
   expect(exitCode).toBe(0);
 });
