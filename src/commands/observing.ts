@@ -142,7 +142,7 @@ export class Observing {
   #gauge(): Gauged {
     return {
       quarantined: new Map([...this.records].map(([family, record]) => [family, record.countQuarantined()])),
-      rules: new Map([...this.records].map(([family, record]) => [family, record.rules])),
+      rules: new Map([...this.records].map(([family, record]) => [family, record.ruleCounts])),
       watches: this.#source.stats,
       events: this.#events.counts,
       malformed: this.#tracker?.problems.map(({ kind }) => kind) ?? [],

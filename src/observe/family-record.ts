@@ -105,7 +105,7 @@ export class FamilyRecord implements WriteListener {
   }
 
   /** Rules in the kernel, by table, where the mode has such. */
-  get rules(): ReadonlyMap<string, number> {
+  get ruleCounts(): ReadonlyMap<string, number> {
     return this.#engine?.counts ?? new Map();
   }
 

@@ -34,7 +34,7 @@ const objectsAfter = ({ steps }: Page, count: number): Snapshot => {
 const setupFor = async (flags: Page['flags'], mode: string): Promise<Setup> => {
   const all = { 'cluster-cidr': CLUSTER_CIDRS, 'proxy-mode': mode, ...flags };
   const { config } = await loadLine(Object.entries(all).map(([name, value]) => `--${name}=${value}`));
-  return { config, warnings: [], nodeName: 'node1', log: pino({ level: 'silent' }) };
+  return { config, warnings: [], flags: [], nodeName: 'node1', log: pino({ level: 'silent' }) };
 };
 
 const explained = async (name: string, service: string, steps: number, mode = 'iptables'): Promise<Explained> => {

@@ -23,6 +23,7 @@ const pages = async () => {
     metrics: exposing('a 1\n'),
     life: exposing('b 2\n'),
     slis,
+    rules: () => [],
     mode: 'ipvs',
     configuration: {},
     status: () => ({ version: '1', mode: 'ipvs', node: 'n', waitingFor: undefined, families: [] }),

@@ -28,7 +28,13 @@ const FAMILIES: readonly FamilyRules[] = [
 ];
 
 const page = (search: string, asking: Partial<Question> = {}) => {
-  const question = { query: new URLSearchParams(search), accept: '', host: 'localhost:10249', peer: '127.0.0.1' };
+  const question = {
+    query: new URLSearchParams(search),
+    accept: '',
+    host: 'localhost:10249',
+    peer: '127.0.0.1',
+    body: '',
+  };
   const rules = (service: string) => (service === 'ns/web' ? FAMILIES : [{ family: 'IPv4' as const, owners: [] }]);
   return rulesAnswer(rules, { ...question, ...asking });
 };

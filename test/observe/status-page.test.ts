@@ -32,7 +32,7 @@ const STATUS: Status = {
 };
 
 const page = (search = '', accept = '', status = STATUS) =>
-  statusAnswer(status, { query: new URLSearchParams(search), accept, body: '' });
+  statusAnswer(status, { query: new URLSearchParams(search), accept });
 
 describe('the status page', () => {
   it('tells how each owner stands, as JSON', () => {
