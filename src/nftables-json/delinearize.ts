@@ -24,9 +24,11 @@ import {
   BITWISE,
   CMP,
   CT_BITS,
+  CT_DIRECTION,
   DATA,
   DYNSET,
   DYNSET_OP,
+  EXPRESSION,
   FAMILY_NUMBER,
   type FoundExpression,
   IMMEDIATE,
@@ -42,8 +44,17 @@ import {
   REJECT,
   readRegister,
 } from './kernel-expression.ts';
-import { EXPRESSION } from './messages.ts';
-import { BITS, type Held, isInterface, LOADS, loadedBy, metaOf, nameOf, REGISTER_BYTES } from './register-contents.ts';
+import {
+  BITS,
+  type Held,
+  isDirection,
+  isInterface,
+  LOADS,
+  loadedBy,
+  metaOf,
+  nameOf,
+  REGISTER_BYTES,
+} from './register-contents.ts';
 import type { Expression, Payload, Statement } from './schema.ts';
 import { typesOf } from './types.ts';
 
@@ -203,6 +214,7 @@ const addressOf = (field: Payload, content: Buffer): string => {
 const constant = (left: Expression, content: Buffer): Expression => {
   if (typeof left === 'object') {
     if ('fib' in left) return nameOf(ADDRESS_TYPES, host(content)) ?? host(content);
+    if (isDirection(left)) return nameOf(CT_DIRECTION, content[0] ?? 0) ?? content[0] ?? 0;
     if (isInterface(left)) {
       const isWhole = content.length === INTERFACE_NAME_BYTES;
       return isWhole ? content.toString('latin1').replace(/\0.*$/s, '') : `${content.toString('latin1')}*`;

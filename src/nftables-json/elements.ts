@@ -7,6 +7,7 @@
 import { align, decode, decodeNest, encode, getBe32, getBe64, getText, sizeOf } from '../netlink/attributes.ts';
 import { writeU16 } from '../netlink/bytes.ts';
 import { isVerdict } from './construct.ts';
+import { decodeCounter, encodeCounter } from './counters.ts';
 import { DATA_TYPES, lengthOf, pad4 } from './datatypes.ts';
 import { DATA, VERDICT, verdictName } from './kernel-expression.ts';
 import { prefixMask, verdictData } from './linearize.ts';
@@ -15,7 +16,16 @@ import { dataFieldsOf, fieldsOf } from './types.ts';
 import { commentOf, elementUserdata } from './userdata.ts';
 
 const LIST_ELEMENT = 1;
-const ELEMENT = { KEY: 1, DATA: 2, FLAGS: 3, TIMEOUT: 4, EXPIRATION: 5, USERDATA: 6, KEY_END: 10 } as const;
+const ELEMENT = {
+  KEY: 1,
+  DATA: 2,
+  FLAGS: 3,
+  TIMEOUT: 4,
+  EXPIRATION: 5,
+  USERDATA: 6,
+  EXPRESSION: 7,
+  KEY_END: 10,
+} as const;
 const CATCH_ALL = 2;
 const HEADER = 4;
 const NESTED = 0x8000;
@@ -103,6 +113,9 @@ const partsOfElement = (format: ElementFormat, element: Element, isDeletion: boo
     bytes.writeBigUInt64BE(BigInt(key.elem.timeout * MILLISECONDS));
     parts.push([ELEMENT.TIMEOUT, bytes, false]);
   }
+  if (isElementKey(key) && key.elem.counter !== undefined) {
+    parts.push([ELEMENT.EXPRESSION, encodeCounter(key.elem.counter), false]);
+  }
   return parts;
 };
 
@@ -127,7 +140,8 @@ const writeHeader = (target: Buffer, at: number, length: number, type: number): 
   writeU16(target, type, at + 2);
 };
 
-const isNest = (type: number): boolean => type === ELEMENT.KEY || type === ELEMENT.KEY_END || type === ELEMENT.DATA;
+const NESTS: readonly number[] = [ELEMENT.KEY, ELEMENT.KEY_END, ELEMENT.DATA, ELEMENT.EXPRESSION];
+const isNest = (type: number): boolean => NESTS.includes(type);
 
 const writePart = (target: Buffer, at: number, part: Part): number => {
   const [type, value, isWrapped] = part;
@@ -192,9 +206,11 @@ export const decodeElement = (format: ElementFormat, content: Buffer): Element |
   const comment = userdata === undefined ? undefined : commentOf(userdata);
   const timeout = Number(getBe64(attributes, ELEMENT.TIMEOUT)) / MILLISECONDS;
   const expires = Number(getBe64(attributes, ELEMENT.EXPIRATION)) / MILLISECONDS;
+  const counter = decodeCounter(attributes, ELEMENT.EXPRESSION);
   const more = {
     ...(timeout > 0 ? { timeout } : {}),
     ...(expires > 0 ? { expires } : {}),
+    ...(counter === undefined ? {} : { counter }),
     ...(comment === undefined ? {} : { comment }),
   };
   const key: Expression = Object.keys(more).length === 0 ? val : { elem: { val, ...more } };

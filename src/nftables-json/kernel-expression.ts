@@ -17,6 +17,8 @@ export interface FoundExpression {
   readonly attributes: Attributes;
 }
 
+/** What every expression is wrapped in. */
+export const EXPRESSION = { NAME: 1, DATA: 2 } as const;
 export const PAYLOAD = { DREG: 1, BASE: 2, OFFSET: 3, LENGTH: 4 } as const;
 export const META = { DREG: 1, KEY: 2, SREG: 3 } as const;
 export const CT = { DREG: 1, KEY: 2, DIRECTION: 3 } as const;
@@ -46,6 +48,7 @@ export const DYNSET_OP = { add: 0, update: 1 } as const;
 export const META_KEY = { mark: 3, iifname: 6, l4proto: 16 } as const;
 export const CT_KEY = {
   state: 0,
+  direction: 1,
   status: 2,
   mark: 3,
   'proto-dst': 12,

@@ -51,6 +51,7 @@ import type {
   Concat,
   Dnat,
   Expression,
+  Literal,
   MapUpdate,
   Match,
   Payload,
@@ -236,6 +237,7 @@ const constant = (left: Expression, right: Expression): Buffer => {
     if ('fib' in left) return host32(ADDRESS_TYPES[right] ?? Number(right));
     if ('meta' in left && left.meta.key === 'iifname') return interfaceName(String(right));
     if ('&' in left || '|' in left || '^' in left) return host32(Number(right));
+    if ('ct' in left && left.ct.key === 'direction') return directionByte(right);
   }
   const types = typesOf(left);
   const [type] = types;
@@ -243,6 +245,11 @@ const constant = (left: Expression, right: Expression): Buffer => {
   const bytes = Buffer.alloc(DATA_TYPES[type].bytes);
   DATA_TYPES[type].write(bytes, 0, right);
   return bytes;
+};
+
+const directionByte = (right: Literal): Buffer => {
+  const number = right === 'original' || right === 'reply' ? CT_DIRECTION[right] : Number(right);
+  return Buffer.of(number);
 };
 
 /** A name that ends in `*` is compared as far as it goes. */

@@ -3,6 +3,7 @@ import { decode, decodeList, decodeNest, getBe32, getBe64, getText, text } from 
 import type { Connection } from '../netlink/connection.ts';
 import { ERRNO, NetlinkError } from '../netlink/error.ts';
 import type { Message } from '../netlink/message.ts';
+import { decodeCounter } from './counters.ts';
 import { typesOfNumber } from './datatypes.ts';
 import { delinearize } from './delinearize.ts';
 import { decodeElement, elementFormat } from './elements.ts';
@@ -114,6 +115,7 @@ const readSet = (set: ReturnType<typeof attributesOf>, family: Family, table: st
       ...(flags.length === 0 ? {} : { flags }),
       ...(size === 0 ? {} : { size }),
       ...(timeout === 0 ? {} : { timeout }),
+      ...(decodeCounter(set, SET.EXPRESSION) === undefined ? {} : { stmt: [{ counter: null }] }),
     },
   };
 };

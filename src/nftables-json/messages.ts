@@ -3,9 +3,10 @@
  */
 import { type Attribute, be32, be64, bytes, encode, MAX_ATTRIBUTE, nest, sizeOf, text } from '../netlink/attributes.ts';
 import { FLAG, type Request } from '../netlink/message.ts';
+import { counterAttribute } from './counters.ts';
 import { DATA_TYPES, lengthOf, typeNumber } from './datatypes.ts';
 import { elementFormat, encodeElements } from './elements.ts';
-import { FAMILY_NUMBER } from './kernel-expression.ts';
+import { EXPRESSION, FAMILY_NUMBER } from './kernel-expression.ts';
 import { linearize } from './linearize.ts';
 import type {
   Chain,
@@ -50,7 +51,6 @@ export const CHAIN = { TABLE: 1, NAME: 3, HOOK: 4, POLICY: 5, TYPE: 7 } as const
 export const HOOK = { NUMBER: 1, PRIORITY: 2 } as const;
 export const RULE = { TABLE: 1, CHAIN: 2, EXPRESSIONS: 4 } as const;
 export const LIST_ELEMENT = 1;
-export const EXPRESSION = { NAME: 1, DATA: 2 } as const;
 export const SET = {
   TABLE: 1,
   NAME: 2,
@@ -63,6 +63,7 @@ export const SET = {
   ID: 10,
   TIMEOUT: 11,
   USERDATA: 13,
+  EXPRESSION: 17,
 } as const;
 export const DESCRIPTION = { SIZE: 1, CONCAT: 2, FIELD_LENGTH: 1 } as const;
 export const ELEMENTS = { TABLE: 1, SET: 2, LIST: 3 } as const;
@@ -172,6 +173,7 @@ const addSet = (set: SetDeclaration, id: number): Request => {
     be32(SET.ID, id),
     ...timeout,
     bytes(SET.USERDATA, setUserdata(set, dataTypeofOf(set))),
+    ...(set.stmt === undefined ? [] : [counterAttribute(SET.EXPRESSION)]),
     ...(description.length === 0 ? [] : [nest(SET.DESCRIPTION, description)]),
   ]);
 };

@@ -75,14 +75,16 @@ export const loadedBy = ({ name, attributes }: FoundExpression): Held | undefine
 export const isInterface = (expression: Expression): boolean =>
   typeof expression === 'object' && 'meta' in expression && expression.meta.key === 'iifname';
 
-const held = (expression: Expression): Held => ({
-  expression,
-  bytes: isInterface(expression)
-    ? INTERFACE_NAME_BYTES
-    : isLiteral(expression)
-      ? REGISTER_BYTES
-      : lengthOf(typesOf(expression)),
-});
+export const isDirection = (expression: Expression): boolean =>
+  typeof expression === 'object' && 'ct' in expression && expression.ct.key === 'direction';
+
+const held = (expression: Expression): Held => ({ expression, bytes: bytesOf(expression) });
+
+const bytesOf = (expression: Expression): number => {
+  if (isInterface(expression)) return INTERFACE_NAME_BYTES;
+  if (isDirection(expression)) return 1;
+  return isLiteral(expression) ? REGISTER_BYTES : lengthOf(typesOf(expression));
+};
 
 export const metaOf = (attributes: Attributes): Expression => {
   const key = nameOf(META_KEY, getBe32(attributes, META.KEY));

@@ -28,10 +28,13 @@ export interface Meta {
   readonly meta: { readonly key: 'mark' | 'l4proto' | 'iifname' };
 }
 
-/** `ip daddr` and `ip6 daddr` are the address before translation, `proto-dst` the port; they need a direction. */
+/**
+ * `ip daddr` and `ip6 daddr` are the address before translation, `proto-dst` the port; they need a direction. `direction` is
+ * the packet's own.
+ */
 export interface Conntrack {
   readonly ct: {
-    readonly key: 'state' | 'status' | 'mark' | 'ip saddr' | 'ip daddr' | 'ip6 saddr' | 'ip6 daddr' | 'proto-dst';
+    readonly key: 'state' | 'status' | 'direction' | 'mark' | 'proto-dst' | `${'ip' | 'ip6'} ${'saddr' | 'daddr'}`;
     readonly dir?: 'original' | 'reply';
   };
 }
@@ -59,12 +62,19 @@ export interface MapLookup {
   readonly map: { readonly key: Expression; readonly data: SetReference };
 }
 
+/** What an element has counted so far; bytes with the headers of layer 3. */
+export interface Counter {
+  readonly packets: number;
+  readonly bytes: number;
+}
+
 /** A key with what else belongs to its element; times in seconds. */
 export interface ElementKey {
   readonly elem: {
     readonly val: Expression;
     readonly timeout?: number;
     readonly expires?: number;
+    readonly counter?: Counter;
     readonly comment?: string;
   };
 }
@@ -167,6 +177,11 @@ export type KeyType = TypeName | readonly TypeName[] | { readonly typeof: Expres
 
 export type SetFlag = 'interval' | 'timeout' | 'dynamic';
 
+/** What each element of a set does when a packet is found in it. */
+export interface ElementStatement {
+  readonly counter: null;
+}
+
 /** A set, or with `map` a map. `timeout` in seconds, `size` in elements. */
 export interface SetDeclaration {
   readonly family: Family;
@@ -177,6 +192,7 @@ export interface SetDeclaration {
   readonly flags?: readonly SetFlag[];
   readonly size?: number;
   readonly timeout?: number;
+  readonly stmt?: readonly [ElementStatement];
 }
 
 /** Of a set its key, of a map its key and what it leads to. */

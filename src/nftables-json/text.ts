@@ -54,7 +54,7 @@ export const formatHook = ({ type, hook, prio, policy }: Chain): string =>
 
 /** What a set holds: `type ipv4_addr . inet_service : verdict ; flags interval ;`. */
 export const formatShape = (set: SetDeclaration): string => {
-  const { type, map, flags = [], size, timeout } = set;
+  const { type, map, flags = [], size, timeout, stmt } = set;
   const data = dataTypeofOf(set);
   const target = map === undefined ? '' : ` : ${data === undefined ? formatType(map) : formatExpression(data)}`;
   return [
@@ -62,6 +62,7 @@ export const formatShape = (set: SetDeclaration): string => {
     ...(flags.length === 0 ? [] : [`flags ${[...flags].sort().join(',')} ;`]),
     ...(size === undefined ? [] : [`size ${size} ;`]),
     ...(timeout === undefined ? [] : [`timeout ${formatSeconds(timeout)} ;`]),
+    ...(stmt === undefined ? [] : ['counter ;']),
   ].join(' ');
 };
 
@@ -145,9 +146,10 @@ const formatBits = (operation: BitOperation): string => {
   return `${formatExpression(left)} ${operator} 0x${right.toString(16)}`;
 };
 
-const formatElementKey = ({ val, timeout, expires, comment }: ElementKey['elem']): string =>
+const formatElementKey = ({ val, timeout, expires, counter, comment }: ElementKey['elem']): string =>
   [
     formatExpression(val),
+    ...(counter === undefined ? [] : [`counter packets ${counter.packets} bytes ${counter.bytes}`]),
     ...(timeout === undefined ? [] : [`timeout ${formatSeconds(timeout)}`]),
     ...(expires === undefined ? [] : [`expires ${formatSeconds(expires)}`]),
     ...(comment === undefined ? [] : [`comment "${comment}"`]),

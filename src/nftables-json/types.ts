@@ -10,7 +10,7 @@ export const typesOf = (expression: Expression): readonly TypeName[] => {
     if ('meta' in expression && expression.meta.key !== 'iifname') {
       return [expression.meta.key === 'mark' ? 'mark' : 'inet_proto'];
     }
-    if ('ct' in expression) return [conntrackType(expression.ct.key)];
+    if ('ct' in expression && expression.ct.key !== 'direction') return [conntrackType(expression.ct.key)];
   }
   throw new TypeError(`no type: ${JSON.stringify(expression)}`);
 };

@@ -23,7 +23,15 @@ import {
   reject,
   vmap,
 } from '../../src/nftables-json/construct.ts';
-import type { Chain, Command, Element, KeyType, SetDeclaration, Statement } from '../../src/nftables-json/schema.ts';
+import type {
+  Chain,
+  Command,
+  Element,
+  Expression,
+  KeyType,
+  SetDeclaration,
+  Statement,
+} from '../../src/nftables-json/schema.ts';
 
 export type AddressFamily = 'ip' | 'ip6';
 export const FAMILIES: readonly AddressFamily[] = ['ip', 'ip6'];
@@ -60,6 +68,14 @@ const fields = (family: AddressFamily) => {
   const protocol = meta('l4proto');
   const port = payload('th', 'dport');
   return { source, destination, protocol, port, service: [destination, protocol, port] } as const;
+};
+
+/** As it is listed: with what it counted so far. */
+const counted = (key: Expression): Expression => {
+  const counter = { packets: 3, bytes: 180 };
+  return typeof key === 'object' && 'elem' in key
+    ? { elem: { ...key.elem, counter } }
+    : { elem: { val: key, counter } };
 };
 
 /** The sets of the table, and what is in them. */
@@ -111,6 +127,10 @@ export const setsOf = (family: AddressFamily): readonly (readonly [SetDeclaratio
     ],
     [set('typed', { typeof: concat(destination, port) }), [concat(vip, 80)]],
     [
+      set('traffic', key, { stmt: [{ counter: null }] }),
+      [concat(vip, 'tcp', 80), element(concat(vip, 'udp', 53), 'ns/name:dns')].map(counted),
+    ],
+    [
       set('affinity', [type, type, ...key.slice(1)], { map: endpoint, flags: ['dynamic', 'timeout'], size: 65_536 }),
       [],
     ],
@@ -143,6 +163,8 @@ const setRules = (family: AddressFamily): readonly (readonly Statement[])[] => {
     [inSet(meta('mark'), 'marks'), inSet(concat(destination, port), 'typed')],
     [notInSet(concat(...service, source), 'ranges'), drop],
     [inSet(concat(source, ...service), 'hairpin'), { accept: null }],
+    [match(ct('direction'), '==', 'original'), inSet(concat(...service), 'traffic')],
+    [match(ct('direction'), '==', 'reply'), inSet(concat(...service), 'traffic'), { return: null }],
     [vmap(concat(...service), 'services')],
   ];
 };

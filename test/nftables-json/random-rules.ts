@@ -152,6 +152,7 @@ const matches = (family: AddressFamily): Arbitrary<Part> => {
     fc.tuple(fc.constantFrom(meta('mark'), ct('mark')), operator, u32).map((of) => match(...of)),
     fc.tuple(bitsOf(meta('mark'), '|'), operator, u32).map((of) => match(...of)),
     fc.constantFrom('invalid', 'established', 'related', 'new', 'untracked').map((to) => match(ct('state'), 'in', to)),
+    fc.constantFrom('original', 'reply').map((to) => match(ct('direction'), '==', to)),
     fc.constantFrom('seen-reply', 'assured', 'confirmed', 'snat', 'dnat').map((to) => match(ct('status'), 'in', to)),
     fc
       .tuple(fc.constantFrom(fibType('saddr'), fibType('daddr')), operator, fc.constantFrom('local', 'unicast'))

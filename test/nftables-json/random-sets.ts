@@ -50,7 +50,7 @@ const anyRange = (family: AddressFamily): Arbitrary<Expression> => fc.oneof(addr
 const identity = (isInterval: boolean, [key]: readonly [Expression, ...unknown[]]): string =>
   JSON.stringify(isInterval && typeof key === 'object' && 'concat' in key ? key.concat[0] : key);
 
-type Shape = Pick<SetDeclaration, 'type' | 'map' | 'flags'> & { readonly types: readonly TypeName[] };
+type Shape = Pick<SetDeclaration, 'type' | 'map' | 'flags' | 'stmt'> & { readonly types: readonly TypeName[] };
 
 const shapes = (family: AddressFamily): Arbitrary<Shape> =>
   fc
@@ -63,8 +63,9 @@ const shapes = (family: AddressFamily): Arbitrary<Shape> =>
       ),
       isInterval: fc.boolean(),
       isTimed: fc.boolean(),
+      isCounting: fc.boolean(),
     })
-    .map(({ types, data, isInterval, isTimed }) => {
+    .map(({ types, data, isInterval, isTimed, isCounting }) => {
       // a mark is in the machine's byte order: no ranges beside one
       const isRanged = isInterval && types.length > 1 && !types.slice(1).includes('mark');
       const key = isRanged ? (['inet_service', ...types.slice(1)] as const) : types;
@@ -74,8 +75,11 @@ const shapes = (family: AddressFamily): Arbitrary<Shape> =>
         type: oneOrMore(key),
         ...(data === undefined ? {} : { map: data }),
         ...(flags.length === 0 ? {} : { flags }),
+        ...(isCounting ? { stmt: [{ counter: null }] } : {}),
       };
     });
+
+const counter = fc.record({ packets: fc.nat(), bytes: fc.maxSafeNat() });
 
 const dataOf = (family: AddressFamily, map: SetDeclaration['map']): Arbitrary<Expression | Verdict | undefined> => {
   if (map === undefined) return fc.constant(undefined);
@@ -83,7 +87,7 @@ const dataOf = (family: AddressFamily, map: SetDeclaration['map']): Arbitrary<Ex
   return anyOf(family, typeof map === 'string' ? [map] : (map as readonly TypeName[]));
 };
 
-const elementsOf = (family: AddressFamily, { types, map, flags = [] }: Shape): Arbitrary<readonly Element[]> => {
+const elementsOf = (family: AddressFamily, { types, map, flags = [], stmt }: Shape): Arbitrary<readonly Element[]> => {
   const isRanged = flags.includes('interval');
   const timeout = flags.includes('timeout') ? fc.option(fc.integer({ min: 60, max: 86_400 })) : fc.constant(null);
   const element = fc.tuple(
@@ -91,10 +95,15 @@ const elementsOf = (family: AddressFamily, { types, map, flags = [] }: Shape): A
     fc.option(comment),
     timeout,
     dataOf(family, map),
+    stmt === undefined ? fc.constant(null) : counter,
   );
   return fc.uniqueArray(element, { selector: (one) => identity(isRanged, one), maxLength: 12 }).map((list) =>
-    list.map(([val, text, seconds, data]): Element => {
-      const more = { ...(seconds === null ? {} : { timeout: seconds }), ...(text === null ? {} : { comment: text }) };
+    list.map(([val, text, seconds, data, counted]): Element => {
+      const more = {
+        ...(seconds === null ? {} : { timeout: seconds }),
+        ...(counted === null ? {} : { counter: counted }),
+        ...(text === null ? {} : { comment: text }),
+      };
       const key: Expression = Object.keys(more).length === 0 ? val : { elem: { val, ...more } };
       return data === undefined ? key : [key, data];
     }),

@@ -14,8 +14,9 @@ import {
   prefix,
 } from '../../src/nftables-json/construct.ts';
 import { delinearize } from '../../src/nftables-json/delinearize.ts';
+import { EXPRESSION } from '../../src/nftables-json/kernel-expression.ts';
 import { linearize } from '../../src/nftables-json/linearize.ts';
-import { EXPRESSION, LIST_ELEMENT } from '../../src/nftables-json/messages.ts';
+import { LIST_ELEMENT } from '../../src/nftables-json/messages.ts';
 import type { Numgen, Statement } from '../../src/nftables-json/schema.ts';
 import { FAMILIES, randomRule } from './random-rules.ts';
 

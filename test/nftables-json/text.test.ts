@@ -45,6 +45,7 @@ const STATEMENTS: readonly (readonly [string, ...Statement[]])[] = [
   ['meta mark & 0x4000 == 16384', match(bits(mark, '&', 0x4000), '==', 0x4000)],
   ['ct state invalid drop', match(ct('state'), 'in', 'invalid'), drop],
   ['ct status dnat', match(ct('status'), 'in', 'dnat')],
+  ['ct direction reply', match(ct('direction'), '==', 'reply')],
   ['ct mark != 1', match(ct('mark'), '!=', 1)],
   ['fib saddr type local', match(fibType('saddr'), '==', 'local')],
   ['fib daddr type != local', match(fibType('daddr'), '!=', 'local')],

@@ -4,12 +4,13 @@ import { ERRNO } from '../../../src/netlink/error.ts';
 import {
   DATA,
   DYNSET,
+  EXPRESSION,
   IMMEDIATE,
   LOOKUP,
   VERDICT,
   VERDICT_REGISTER,
 } from '../../../src/nftables-json/kernel-expression.ts';
-import { CHAIN, EXPRESSION, HOOK, HOOKS } from '../../../src/nftables-json/messages.ts';
+import { CHAIN, HOOK, HOOKS } from '../../../src/nftables-json/messages.ts';
 import type { Hook } from '../../../src/nftables-json/schema.ts';
 import type { ChainState, TableState } from './memory-tables.ts';
 
