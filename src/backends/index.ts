@@ -12,6 +12,8 @@ export interface OpenOptions {
   readonly ipvs: IpvsSettings;
   /** Only looks: nothing is written by opening, reading or checking, and `apply` throws. */
   readonly readOnly?: boolean;
+  /** Traffic of Services is counted, where that takes more than the kernel does anyway. */
+  readonly countsTraffic: boolean;
   /** Hears of what goes on without something that was asked for. */
   readonly warn?: (message: string) => void;
 }
@@ -55,10 +57,11 @@ const MODES: Readonly<Record<string, Mode>> = {
     },
   },
   nftables: {
-    offline: async (family) => (await import('./nftables/index.ts')).nftablesBackend({ family }),
-    open: async ({ readOnly }) => {
+    offline: async (family, { countsTraffic: counts }) =>
+      (await import('./nftables/index.ts')).nftablesBackend({ family, counts }),
+    open: async ({ readOnly, countsTraffic: counts }) => {
       const { nftablesBackends } = await import('./nftables/index.ts');
-      return { ...nftablesBackends(readOnly), description: 'nf_tables netlink' };
+      return { ...nftablesBackends({ readOnly, counts }), description: 'nf_tables netlink' };
     },
   },
 };

@@ -8,6 +8,7 @@ const DEFAULT_SCHEDULER = 'rr';
 
 export const backendOptions = ({ pointsman, ipvs }: Config): OpenOptions => ({
   iptablesTool: pointsman.iptablesTool,
+  countsTraffic: pointsman.serviceMetrics > 0,
   ipvs: {
     scheduler: ipvs.scheduler === '' ? DEFAULT_SCHEDULER : ipvs.scheduler,
     strictARP: ipvs.strictARP,

@@ -149,6 +149,7 @@ const runConfig = (get: Get): RunConfig => ({
   pointsman: {
     source: get('pointsman.source'),
     iptablesTool: get('pointsman.iptablesTool'),
+    serviceMetrics: get('pointsman.serviceMetrics'),
     dryRun: get('pointsman.dryRun'),
     startupTaint: orUndefined(get('pointsman.startupTaint')),
   },

@@ -135,6 +135,8 @@ export interface RunConfig {
   readonly pointsman: {
     readonly source: Source;
     readonly iptablesTool: IptablesTool;
+    /** The most service ports that have traffic metrics of their own; 0 = none. */
+    readonly serviceMetrics: number;
     readonly dryRun: boolean;
     /** Key of the taint that goes once rules are in place; undefined = none. */
     readonly startupTaint: string | undefined;

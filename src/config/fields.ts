@@ -39,6 +39,8 @@ const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const INT32_MAX = 2_147_483_647;
+/** More series than anybody stores. */
+const MAX_SERVICE_METRICS = 100_000;
 
 /** Upstream speaks protobuf by default; we keep the word so that an untouched setting is recognised as such. */
 const CONTENT_TYPE = 'application/vnd.kubernetes.protobuf';
@@ -130,6 +132,7 @@ export const LINE_FIELDS = {
   bootIdFile: field(text, ''),
   'pointsman.source': field<Source>(source, { kind: 'apiserver' }),
   'pointsman.iptablesTool': field<IptablesTool>(choice('auto', 'nft', 'legacy'), 'auto'),
+  'pointsman.serviceMetrics': field(integer(0, MAX_SERVICE_METRICS), 0),
   'pointsman.dryRun': field(boolean, false),
   'pointsman.startupTaint': field(taintKey, ''),
 } satisfies Readonly<Record<string, Field<unknown>>>;

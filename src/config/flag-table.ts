@@ -141,6 +141,7 @@ const OURS = group(
     ['source', 'pointsman.source', 'where objects come from: apiserver, or files:DIR for a folder of YAML'],
     ['iptables-tool', 'pointsman.iptablesTool', 'which iptables programs to use: auto, nft or legacy'],
     ['startup-taint', 'pointsman.startupTaint', 'key of a taint to take off this node once its rules are in place'],
+    ['service-metrics', 'pointsman.serviceMetrics', 'most service ports with traffic metrics of their own, 0 = none'],
     ['dry-run', 'pointsman.dryRun', 'say what would be written instead of writing it'],
   ],
   true,

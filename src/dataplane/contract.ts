@@ -71,6 +71,23 @@ export interface Measure {
   readonly count: number;
 }
 
+/** What went through one kernel object since it was made; what a mode cannot know is not there. Bytes as on layer 3. */
+export interface Counts {
+  readonly connections?: number;
+  /** From clients. */
+  readonly packetsIn?: number;
+  readonly bytesIn?: number;
+  /** To clients. */
+  readonly packetsOut?: number;
+  readonly bytesOut?: number;
+}
+
+/** By object id. `isWhole`: nothing that the kernel counts is missing. */
+export interface Traffic {
+  readonly counts: ReadonlyMap<string, Counts>;
+  readonly isWhole: boolean;
+}
+
 export interface Backend<O extends KernelObject, B> {
   readonly mode: string;
   /** About how many objects a first sync on an empty kernel puts into service at a time. */
@@ -97,6 +114,8 @@ export interface Backend<O extends KernelObject, B> {
   read(signal: AbortSignal): Promise<ReadonlyMap<string, O>>;
   /** Writes one batch, atomically where the kernel is. Idempotent. Throws KernelError. */
   apply(batch: Batch<B>, signal: AbortSignal): Promise<void>;
+  /** What the kernel has counted; some of an owner's objects count. Beside reads and writes. Throws KernelError. */
+  traffic?(signal: AbortSignal): Promise<Traffic>;
   /** Says when somebody else wrote to what is ours, where the kernel tells. */
   watch?(onChange: () => void): { stop(): void };
 }

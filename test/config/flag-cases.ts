@@ -66,6 +66,7 @@ export const EFFECTS: readonly (readonly [string, string, string, unknown])[] = 
   ['log-json-info-buffer-size', '512', 'logging.options.json.infoBufferSize', '512'],
   ['source', 'files:/srv/a:b', 'pointsman.source', { kind: 'files', dir: '/srv/a:b' }],
   ['iptables-tool', 'legacy', 'pointsman.iptablesTool', 'legacy'],
+  ['service-metrics', '500', 'pointsman.serviceMetrics', 500],
   ['dry-run', 'true', 'pointsman.dryRun', true],
   ['startup-taint', 'node.example.com/not-ready', 'pointsman.startupTaint', 'node.example.com/not-ready'],
 ];
@@ -141,6 +142,7 @@ export const REFUSED: Readonly<Record<string, readonly [texts: readonly string[]
   'log-json-info-buffer-size': [['-1'], QUANTITY],
   source: [['files', 'files:', 'etcd'], 'apiserver, or files:DIR'],
   'iptables-tool': [['nftables'], 'auto, nft or legacy'],
+  'service-metrics': [['-1', '100001', '1.5', 'all'], 'a whole number from 0 to 100000'],
   'dry-run': [['x'], BOOLEAN],
   'startup-taint': [
     ['a=b', 'a:NoSchedule', 'A.com/a', '/a', 'a/', 'a/b/c', '-a', `a/${'b'.repeat(64)}`, ' '],

@@ -22,6 +22,7 @@ import {
 } from '../../nftables-json/construct.ts';
 import type { Match, Prefix, Statement } from '../../nftables-json/schema.ts';
 import { setMark } from './classes.ts';
+import { counterObjects } from './counters.ts';
 import { BASE_CHAINS, type BaseChain } from './hooks.ts';
 import {
   CLUSTER_IPS,
@@ -53,7 +54,8 @@ export const POLICY_LOCAL: Readonly<Record<Space, string>> = {
 
 type Rules = Chain['rules'];
 
-export const base = (node: NodeContext): Fragment<NftObject> => {
+/** With `counts` also what counts traffic. */
+export const base = (node: NodeContext, counts = false): Fragment<NftObject> => {
   const family = nftFamily(node.family);
   const regular = (name: string, rules: Rules): Chain => chain({ family, table: TABLE, name }, rules);
   const hooked = (name: BaseChain, rules: Rules): Chain =>
@@ -83,6 +85,7 @@ export const base = (node: NodeContext): Fragment<NftObject> => {
       regular(POLICY_LOCAL.service, policyLocal('service', node, family)),
       regular(POLICY_LOCAL.nodePort, policyLocal('nodePort', node, family)),
       ...nodePortAddresses(node),
+      ...(counts ? counterObjects(node) : []),
     ],
   };
 };

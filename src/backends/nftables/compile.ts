@@ -14,6 +14,7 @@ import type { Concat, Expression, Element as NftElement, Verdict } from '../../n
 import { stickyObjects } from './affinity.ts';
 import { FIREWALL_CHAIN, networkOf, POLICY_LOCAL, refusal } from './base.ts';
 import { type Way, wayChains, wayName } from './classes.ts';
+import { counterMembers } from './counters.ts';
 import {
   CLUSTER_IPS,
   FIREWALL,
@@ -42,6 +43,7 @@ interface Subject {
   readonly node: NodeContext;
   readonly family: NftFamily;
   readonly comment: string;
+  readonly counts: boolean;
 }
 
 /** A frontend under construction, and the chains that it leads to. */
@@ -59,10 +61,11 @@ const merge = (...drafts: readonly Draft[]): Draft => ({
   ways: drafts.flatMap(({ ways }) => ways),
 });
 
-export const compile = (service: ServiceEndpoints, node: NodeContext): Fragment<NftObject> => {
+/** With `counts` each frontend's traffic is counted. */
+export const compile = (service: ServiceEndpoints, node: NodeContext, counts = false): Fragment<NftObject> => {
   const { port } = service;
   const family = nftFamily(node.family);
-  const subject: Subject = { service, node, family, comment: commentOf(port) };
+  const subject: Subject = { service, node, family, comment: commentOf(port), counts };
   const vips = port.loadBalancerVIPs.filter((ip) => ip !== port.clusterIP);
   // one frontend an address: an external IP that is also a VIP is guarded by the source ranges
   const externalIPs = port.externalIPs.filter((ip) => ip !== port.clusterIP && !vips.includes(ip));
@@ -112,7 +115,8 @@ const finish = (subject: Subject, space: Space, key: Concat, draft: Draft): read
   const isSticky = seconds > 0 && draft.lists.length > 0;
   const targets = new Set(draft.lists.flatMap(([, list]) => list));
   const guards = isSticky ? [...targets].map((target) => guard(space, key, seconds, target)) : [];
-  const whole: Frontend = frontend(family, key, [...draft.members, ...guards], new Map(draft.lists));
+  const counters = subject.counts ? counterMembers(space, key, subject.comment) : [];
+  const whole: Frontend = frontend(family, key, [...draft.members, ...guards, ...counters], new Map(draft.lists));
   return [whole, ...draft.ways.flatMap(wayChains), ...(isSticky ? stickyObjects(space, family, seconds) : [])];
 };
 

@@ -1,8 +1,10 @@
 /** This mode's end of the kernel: reads the table, writes transactions, and follows what each frontend holds. */
 import { setTimeout as pause } from 'node:timers/promises';
+import type { Traffic } from '../../dataplane/contract.ts';
 import { ERRNO, NetlinkError } from '../../netlink/error.ts';
 import { type Nftables, TransactionError } from '../../nftables-json/nftables.ts';
 import type { Command, Element, Expression } from '../../nftables-json/schema.ts';
+import { counterDeclarations } from './counters.ts';
 import { type Ends, kernelError, type Watch } from './ends.ts';
 import { type Departures, departed, staleKey, strayKey } from './forget.ts';
 import type { Held } from './members.ts';
@@ -10,6 +12,7 @@ import { AFFINITY, declarations, type NftFamily, readSticky, stickyDeclaration, 
 import { FRONTEND_PREFIX, type NftObject } from './objects.ts';
 import type { NftChange } from './plan.ts';
 import { type Found, readTable } from './read.ts';
+import { readTraffic } from './read-traffic.ts';
 import { commandsOf, type Issued, type Written } from './write.ts';
 
 /** Kernels before 6.2 let go of a chain some time after its last use. */
@@ -102,6 +105,18 @@ export class Driver {
         return found;
       }
       if (!found.isWhole) await pause(REST_MS);
+    }
+  }
+
+  /** What the kernel has counted, over a socket of its own: beside reads and writes. Throws KernelError. */
+  async traffic(): Promise<Traffic> {
+    const reader = this.#ends.openReader();
+    try {
+      return await readTraffic(reader, this.#family);
+    } catch (error) {
+      throw kernelError(error);
+    } finally {
+      reader.close();
     }
   }
 
@@ -223,7 +238,11 @@ const setsOf = (commands: readonly Command[], family: NftFamily) => {
     const body = 'add' in command ? command.add : 'delete' in command ? command.delete : command.flush;
     if ('element' in body && readSticky(body.element.name) !== undefined) sticky.add(body.element.name);
   }
-  return [...declarations(family), ...[...sticky].flatMap((name) => stickyByName(name, family))];
+  return [
+    ...declarations(family),
+    ...counterDeclarations(family),
+    ...[...sticky].flatMap((name) => stickyByName(name, family)),
+  ];
 };
 
 const stickyByName = (name: string, family: NftFamily) => {

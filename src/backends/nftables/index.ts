@@ -24,19 +24,22 @@ export interface NftablesOptions {
   /** Undefined where nothing is ever read or written (a dump). */
   readonly ends?: Ends;
   /** A look neither asks the kernel what it can do nor takes away what is left of affinity. */
-  readonly readOnly?: boolean;
+  readonly readOnly?: boolean | undefined;
+  /** Each frontend's traffic is counted. */
+  readonly counts?: boolean;
 }
 
 type NftablesBackend = Backend<NftObject, Payload>;
 
 /** The backends of both families, over the kernel of this network namespace. Throws NetlinkError. */
 export const nftablesBackends = (
-  readOnly = false,
+  options: Pick<NftablesOptions, 'readOnly' | 'counts'> = {},
 ): { readonly backends: ReadonlyMap<IPFamily, NftablesBackend>; close(): void } => {
   const ends = openEnds();
-  const online = new Map(IP_FAMILIES.map((family) => [family, new Online({ family, ends, readOnly })]));
+  const all = IP_FAMILIES.map((family): NftablesOptions => ({ family, ends, ...options }));
+  const online = new Map(all.map((one) => [one, new Online(one)]));
   return {
-    backends: new Map([...online].map(([family, one]) => [family, backendOver(family, one)])),
+    backends: new Map([...online].map(([one, kernel]) => [one.family, backendOver(one, kernel)])),
     close: () => {
       for (const one of online.values()) one.close();
       ends.writer.close();
@@ -44,16 +47,15 @@ export const nftablesBackends = (
   };
 };
 
-export const nftablesBackend = (options: NftablesOptions): NftablesBackend =>
-  backendOver(options.family, new Online(options));
+export const nftablesBackend = (options: NftablesOptions): NftablesBackend => backendOver(options, new Online(options));
 
-const backendOver = (family: IPFamily, online: Online): NftablesBackend => {
+const backendOver = ({ family, counts = false }: NftablesOptions, online: Online): NftablesBackend => {
   const nft = nftFamily(family);
   return {
     mode: 'nftables',
     groupSize: GROUP_SIZE,
-    base,
-    compile,
+    base: (node) => base(node, counts),
+    compile: (service, node) => compile(service, node, counts),
     plan,
     format: (object) => formatObject(object, nft),
     print: (sections) => print(sections, nft),
@@ -61,6 +63,7 @@ const backendOver = (family: IPFamily, online: Online): NftablesBackend => {
     check: () => void online.driver(),
     read: async () => online.driver().read(),
     apply: async ({ payload }) => online.driver().apply(payload.changes),
+    ...(counts ? { traffic: async () => online.driver().traffic() } : {}),
     watch: (onChange) => watch(online.driver(), onChange),
   };
 };
@@ -75,10 +78,10 @@ class Online {
   }
 
   driver(): Driver {
-    const { family, ends, readOnly = false } = this.#options;
+    const { family, ends, readOnly = false, counts = false } = this.#options;
     if (ends === undefined) throw new Error('this backend was made for a dump, and has no kernel');
     if (this.#driver !== undefined) return this.#driver;
-    if (!readOnly) probe(ends.writer, family);
+    if (!readOnly) probe(ends.writer, family, counts);
     this.#driver = new Driver(nftFamily(family), ends, { readOnly });
     return this.#driver;
   }

@@ -88,16 +88,17 @@ export const affinityKey = (family: NftFamily): Concat => concat(source(family),
 /** A packet on its way to an endpoint: who sent it, and where. */
 export const hairpinKey = (family: NftFamily): Concat => concat(source(family), destination(family), PROTOCOL, PORT);
 
-/** A packet behind DNAT: what it was sent to, as the keys above have it, and the endpoint that it goes to. */
 const originalPort = ct('proto-dst', 'original');
-const originalAddress = (family: NftFamily): Expression => ct(family === 'ip' ? 'ip daddr' : 'ip6 daddr', 'original');
+export const originalAddress = (family: NftFamily): Expression =>
+  ct(family === 'ip' ? 'ip daddr' : 'ip6 daddr', 'original');
 
-export const translatedKey = (space: Space, family: NftFamily): Concat => {
-  const endpoint = [destination(family), PORT];
-  return space === 'service'
-    ? concat(originalAddress(family), PROTOCOL, originalPort, ...endpoint)
-    : concat(PROTOCOL, originalPort, ...endpoint);
-};
+/** What a packet's connection was sent to, as the keys above have it. */
+export const originalKey = (space: Space, family: NftFamily): readonly Expression[] =>
+  space === 'service' ? [originalAddress(family), PROTOCOL, originalPort] : [PROTOCOL, originalPort];
+
+/** A packet behind DNAT: what it was sent to, and the endpoint that it goes to. */
+export const translatedKey = (space: Space, family: NftFamily): Concat =>
+  concat(...originalKey(space, family), destination(family), PORT);
 
 /** What was looked up in the affinity map, seen behind DNAT. */
 export const translatedAffinityKey = (family: NftFamily): Concat =>
@@ -107,7 +108,7 @@ export const endpointData = (family: NftFamily): Concat => concat(destination(fa
 
 const addressType = (family: NftFamily): TypeName => (family === 'ip' ? 'ipv4_addr' : 'ipv6_addr');
 
-const keyTypes = (space: Space, family: NftFamily): readonly TypeName[] =>
+export const keyTypes = (space: Space, family: NftFamily): readonly TypeName[] =>
   space === 'service' ? [addressType(family), 'inet_proto', 'inet_service'] : ['inet_proto', 'inet_service'];
 
 /** Clients that are remembered at a time; the oldest leave by their time-out only, so it is ample. */

@@ -30,8 +30,8 @@ const node = (family: IPFamily): NodeContext => ({
 });
 
 /** Throws Error, saying what the kernel cannot do. */
-export const probe = (nftables: Nftables, family: IPFamily): void => {
-  const changes = probeObjects(family).map((object) => ({ op: 'add', object }) as const);
+export const probe = (nftables: Nftables, family: IPFamily, counts = false): void => {
+  const changes = probeObjects(family, counts).map((object) => ({ op: 'add', object }) as const);
   const { commands } = commandsOf(changes, nftFamily(family), () => undefined);
   try {
     nftables.check(commands.map(({ command }) => command));
@@ -40,13 +40,13 @@ export const probe = (nftables: Nftables, family: IPFamily): void => {
   }
 };
 
-const probeObjects = (family: IPFamily): readonly NftObject[] => {
+const probeObjects = (family: IPFamily, counts: boolean): readonly NftObject[] => {
   const nft = nftFamily(family);
   const ways = SPACES.flatMap((space) =>
     wayChains({ family: nft, space, isLocal: false, mark: 1, isSticky: true, count: 2 }),
   );
   const objects = [
-    ...base(node(family)).objects,
+    ...base(node(family), counts).objects,
     ...SPACES.flatMap((space) => stickyObjects(space, nft, A_DAY)),
     ...ways,
   ];

@@ -1,7 +1,7 @@
 /** The kernel's table to objects, in listing form. */
 
 import { concat } from '../../nftables-json/construct.ts';
-import { bareKeyOf } from '../../nftables-json/elements.ts';
+import { bareKeyOf, keyOf } from '../../nftables-json/elements.ts';
 import type { TableListing } from '../../nftables-json/listing.ts';
 import type { Nftables } from '../../nftables-json/nftables.ts';
 import type {
@@ -13,6 +13,7 @@ import type {
   Statement,
 } from '../../nftables-json/schema.ts';
 import { formatElement, formatExpression, formatHook, formatShape } from '../../nftables-json/text.ts';
+import { counterDeclarations, readCounterSet } from './counters.ts';
 import { BASE_CHAINS, type BaseChain } from './hooks.ts';
 import type { Held } from './members.ts';
 import {
@@ -82,7 +83,8 @@ const byId = (objects: readonly NftObject[]): ReadonlyMap<string, NftObject> =>
   new Map(objects.map((object) => [object.id, object]));
 
 const hasOtherShape = ({ sets, chains: found }: TableListing, family: NftFamily): boolean => {
-  const ours = new Map(declarations(family).map((declaration) => [declaration.name, declaration]));
+  const known = [...declarations(family), ...counterDeclarations(family)];
+  const ours = new Map(known.map((declaration) => [declaration.name, declaration]));
   const wanted = (name: string): SetDeclaration | undefined => {
     const sticky = readSticky(name);
     return sticky === undefined ? ours.get(name) : stickyDeclaration(sticky.space, family, sticky.seconds);
@@ -121,15 +123,24 @@ interface Collection {
 /** What to do with the elements of a set; undefined = nothing: they come and go by themselves, or go with their set. */
 const taker = (name: string, collection: Collection): ((found: NftElement) => void) | undefined => {
   if (PLAIN_SETS.includes(name)) return (found) => collection.elements.push(element({ set: name, element: found }));
-  const shape = frontendSet(name);
+  const counters = readCounterSet(name);
+  const shape = counters === undefined ? frontendSet(name) : { space: counters.space, hasSlots: false };
   if (shape === undefined) return undefined;
   const fields = KEY_FIELDS[shape.space];
   return (found) => {
     const parts = keyParts(found);
     const collected = collectedAt(collection.frontends, parts.slice(0, fields));
-    if (!shape.hasSlots) collected.members.push({ set: name, element: found });
+    if (!shape.hasSlots) collected.members.push({ set: name, element: counters ? withoutCounter(found) : found });
     else if (!putSlot(collected, name, Number(parts[fields]), found)) collection.isWhole = false;
   };
+};
+
+/** What was counted is no part of what was wanted. */
+const withoutCounter = (found: NftElement): NftElement => {
+  const key = keyOf(found);
+  if (typeof key !== 'object' || !('elem' in key)) return found;
+  const { comment, val } = key.elem;
+  return comment === undefined ? val : { elem: { val, comment } };
 };
 
 const keyParts = (found: NftElement): readonly Expression[] => {

@@ -1,0 +1,47 @@
+/** What the kernel has counted of each frontend: a list of each set that counts, and nothing else of the table. */
+import type { Counts, Traffic } from '../../dataplane/contract.ts';
+import { bareKeyOf, keyOf } from '../../nftables-json/elements.ts';
+import type { Nftables } from '../../nftables-json/nftables.ts';
+import type { Counter, Element } from '../../nftables-json/schema.ts';
+import { formatExpression } from '../../nftables-json/text.ts';
+import { type Counted, counterDeclarations, readCounterSet } from './counters.ts';
+import type { NftFamily } from './names.ts';
+import { FRONTEND_PREFIX } from './objects.ts';
+
+/** Nobody else may use this reader meanwhile. Throws NetlinkError. */
+export const readTraffic = async (reader: Nftables, family: NftFamily): Promise<Traffic> => {
+  const counts = new Map<string, Counts>();
+  let isWhole = true;
+  for (const declaration of counterDeclarations(family)) {
+    const counted = readCounterSet(declaration.name)?.counted ?? 'in';
+    const seen = new Set<string>();
+    const isListed = await reader.visit(declaration, (element) => {
+      const id = FRONTEND_PREFIX + formatExpression(bareKeyOf(element));
+      // what turns up twice has pushed another out of the list
+      if (seen.has(id)) isWhole = false;
+      seen.add(id);
+      counts.set(id, { ...counts.get(id), ...countsOf(counted, counterOf(element)) });
+    });
+    isWhole &&= isListed;
+  }
+  return { counts, isWhole };
+};
+
+const counterOf = (element: Element): Counter | undefined => {
+  const key = keyOf(element);
+  return typeof key === 'object' && 'elem' in key ? key.elem.counter : undefined;
+};
+
+/** Nothing of an element that somebody put there without a counter. */
+const countsOf = (counted: Counted, counter: Counter | undefined): Counts => {
+  if (counter === undefined) return {};
+  const { packets, bytes } = counter;
+  switch (counted) {
+    case 'connections':
+      return { connections: packets }; // of each the first packet is seen
+    case 'in':
+      return { packetsIn: packets, bytesIn: bytes };
+    case 'out':
+      return { packetsOut: packets, bytesOut: bytes };
+  }
+};
