@@ -14,11 +14,19 @@ import { profilingRoutes } from '../observe/profiling.ts';
 import { type Route, RouteServer, type Routes } from '../observe/server.ts';
 import { ListeningSink } from '../observe/sink.ts';
 import { Slis } from '../observe/slis.ts';
+import { trafficExposition } from '../observe/traffic/exposition.ts';
+import { FamilyTraffic } from '../observe/traffic/family-traffic.ts';
 import type { RequestListener } from '../sources/apiserver/request-watch.ts';
 import type { Source } from '../sources/source.ts';
 import { NodeEvents, type ServerName } from './events.ts';
 import type { Setup } from './setup.ts';
 import { VERSION } from './version.ts';
+
+/** None where no Service has traffic metrics of its own. */
+const trafficOf = ({ config, log }: Setup, families: readonly IPFamily[]): ReadonlyMap<IPFamily, FamilyTraffic> => {
+  const { serviceMetrics: places } = config.pointsman;
+  return new Map(places === 0 ? [] : families.map((family) => [family, new FamilyTraffic({ family, places, log })]));
+};
 
 export class Observing {
   readonly health: HealthState;
@@ -42,10 +50,12 @@ export class Observing {
     this.#source = source;
     this.#events = events;
     this.health = new HealthState(config[mode].syncPeriodMs, Date.now);
-    this.#metrics = new Metrics({ mode, version: VERSION, families, gauged: () => this.#gauge() });
-    const [metrics, health] = [this.#metrics, this.health];
+    const traffic = trafficOf(setup, families);
+    const more = traffic.size === 0 ? {} : { more: () => trafficExposition(mode, [...traffic.values()]) };
+    this.#metrics = new Metrics({ mode, version: VERSION, families, gauged: () => this.#gauge(), ...more });
+    const common = { metrics: this.#metrics, health: this.health, now: Date.now };
     this.records = new Map(
-      families.map((family) => [family, new FamilyRecord({ family, metrics, health, now: Date.now })]),
+      families.map((family) => [family, new FamilyRecord({ family, traffic: traffic.get(family), ...common })]),
     );
     this.#servers = [
       ...this.#server('metrics', metricsBindAddress, this.#metricsRoutes()),

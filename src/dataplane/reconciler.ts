@@ -6,7 +6,7 @@
 import type { NodeContext } from '../model/node.ts';
 import { ownerOf } from '../model/service.ts';
 import type { ServiceEndpoints } from '../model/topology.ts';
-import type { Backend, Fragment, KernelObject } from './contract.ts';
+import type { Backend, Fragment, KernelObject, Traffic } from './contract.ts';
 import { type Programmed, programmedOf } from './programmed.ts';
 import { Quarantine } from './quarantine.ts';
 import { driftBetween, KernelState } from './state.ts';
@@ -112,6 +112,16 @@ export class Reconciler<O extends KernelObject, B> {
   /** Wanted kernel objects, by id. */
   get want(): ReadonlyMap<string, O> {
     return this.#state.want;
+  }
+
+  /** What the kernel has counted, by object; undefined where the backend counts nothing. Throws KernelError. */
+  async traffic(): Promise<Traffic | undefined> {
+    return this.#backend.traffic?.(this.#options.signal);
+  }
+
+  /** Whose a kernel object is, where it is one owner's. */
+  ownerOf(id: string): string | undefined {
+    return this.#state.ownerOf(id);
   }
 
   statuses(): readonly OwnerStatus[] {

@@ -23,6 +23,7 @@ import { openSocket, PROTOCOL, type Socket } from '../netlink/socket.ts';
 import {
   destinationAttribute,
   familyOfKey,
+  readCountedService,
   readDestination,
   readService,
   readTimeouts,
@@ -30,6 +31,7 @@ import {
   timeoutAttributes,
 } from './layout.ts';
 import type {
+  CountedService,
   Destination,
   DestinationKey,
   DestinationSettings,
@@ -154,6 +156,15 @@ export class Ipvs {
   /** All virtual servers of both address families. */
   services(): readonly Service[] {
     return this.#dump(COMMAND.GET_SERVICE, []).map(readService);
+  }
+
+  /**
+   * All virtual servers of both address families with what went through them, part by part, with rests in between: nothing else
+   * may be asked of this object until it is done. Throws NetlinkError.
+   */
+  async visitServices(take: (service: CountedService) => void): Promise<void> {
+    const request = genericRequest(this.#family, COMMAND.GET_SERVICE, [], FLAG.DUMP);
+    await this.#connection.visit(request, (message) => take(readCountedService(genericAttributes(message))));
   }
 
   /** The real servers of a virtual server; none when there is no such virtual server. */

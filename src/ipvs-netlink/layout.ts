@@ -18,6 +18,7 @@ import {
 } from '../netlink/attributes.ts';
 import { readU32, writeU32 } from '../netlink/bytes.ts';
 import type {
+  CountedService,
   Destination,
   DestinationKey,
   DestinationSettings,
@@ -48,6 +49,8 @@ const SERVICE = {
   FLAGS: 7,
   TIMEOUT: 8,
   NETMASK: 9,
+  STATS: 10,
+  STATS64: 12,
 } as const;
 
 const DESTINATION = {
@@ -143,6 +146,12 @@ export const readService = (message: Attributes): Service => {
   };
 };
 
+/** Also what the kernel has counted, which a request does not say. */
+export const readCountedService = (message: Attributes): CountedService => {
+  const attributes = decodeNest(message, COMMAND_ATTRIBUTE.SERVICE);
+  return { ...readService(message), traffic: readTraffic(attributes, SERVICE) };
+};
+
 const readKey = (attributes: Attributes): ServiceKey => {
   const af = getU16(attributes, SERVICE.AF);
   const fwmark = getU32(attributes, SERVICE.FWMARK);
@@ -184,12 +193,15 @@ export const readDestination = (message: Attributes, serviceFamily: 'IPv4' | 'IP
     activeConnections: getU32(attributes, DESTINATION.ACTIVE),
     inactiveConnections: getU32(attributes, DESTINATION.INACTIVE),
     persistentConnections: getU32(attributes, DESTINATION.PERSISTENT),
-    traffic: readTraffic(attributes),
+    traffic: readTraffic(attributes, DESTINATION),
   };
 };
 
-const readTraffic = (attributes: Attributes): Traffic => {
-  const stats = decodeNest(attributes, attributes.has(DESTINATION.STATS64) ? DESTINATION.STATS64 : DESTINATION.STATS);
+const readTraffic = (
+  attributes: Attributes,
+  { STATS: narrow, STATS64: wide }: { readonly STATS: number; readonly STATS64: number },
+): Traffic => {
+  const stats = decodeNest(attributes, attributes.has(wide) ? wide : narrow);
   const count = (type: number): bigint =>
     (stats.get(type)?.length ?? 0) >= 8 ? getU64(stats, type) : BigInt(getU32(stats, type));
   return {

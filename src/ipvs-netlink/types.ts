@@ -25,6 +25,11 @@ export interface Service {
   readonly settings: ServiceSettings;
 }
 
+/** A virtual server with what went through it since it was made. */
+export interface CountedService extends Service {
+  readonly traffic: Traffic;
+}
+
 /** masquerade = NAT, route = direct routing, tunnel = IP over IP. `local` is what the kernel makes of an own address. */
 export type Forwarding = 'masquerade' | 'local' | 'tunnel' | 'route' | 'bypass';
 

@@ -39,9 +39,23 @@ const SHORT =
 const INCOMPATIBLE = /^# Table `?(\S+?)'? is incompatible/;
 
 /** Lists all tables that exist. One that does not is not created by looking, as `-t` would do. Undefined = done. */
-export const save = async (tool: string, onLine: (line: string) => void): Promise<IptablesFailure | undefined> => {
+export const save = (tool: string, onLine: (line: string) => void): Promise<IptablesFailure | undefined> =>
+  list(tool, [], onLine);
+
+/** Lists one table, each rule with what it has counted: `[packets:bytes] -A …`. The table comes to be where it is not. */
+export const saveCounters = (
+  tool: string,
+  table: string,
+  onLine: (line: string) => void,
+): Promise<IptablesFailure | undefined> => list(tool, ['-c', '-t', table], onLine);
+
+const list = async (
+  tool: string,
+  args: readonly string[],
+  onLine: (line: string) => void,
+): Promise<IptablesFailure | undefined> => {
   let incompatible: string | undefined;
-  const failed = await attempt(`${tool}-save`, [], {
+  const failed = await attempt(`${tool}-save`, args, {
     timeoutMs: TIMEOUT_MS,
     onLine: (line) => {
       incompatible ??= INCOMPATIBLE.exec(line)?.[1];

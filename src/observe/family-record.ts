@@ -12,10 +12,11 @@ import type { HealthState } from './health.ts';
 import type { Metrics } from './metrics.ts';
 import type { FamilyRules } from './rules-page.ts';
 import type { FamilyStatus, LastSync } from './status-page.ts';
+import type { FamilyTraffic, TrafficSource } from './traffic/family-traffic.ts';
 import type { WriteListener } from './writes.ts';
 
-/** Whom to ask how owners stand. */
-export interface Engine {
+/** Whom to ask how owners stand, and what went through their objects. */
+export interface Engine extends TrafficSource {
   readonly lastError: string | undefined;
   /** Rules in the kernel, by table. */
   readonly counts: ReadonlyMap<string, number>;
@@ -28,6 +29,8 @@ export interface FamilyRecordOptions {
   readonly family: IPFamily;
   readonly metrics: Metrics;
   readonly health: HealthState;
+  /** Undefined where no Service has traffic metrics of its own. */
+  readonly traffic?: FamilyTraffic | undefined;
   /** Milliseconds since 1970. */
   readonly now: () => number;
 }
@@ -48,8 +51,9 @@ export class FamilyRecord implements WriteListener {
 
   /** The family begins its work. */
   begin(engine: Engine): void {
-    const { family, metrics, health } = this.#options;
+    const { family, metrics, health, traffic } = this.#options;
     this.#engine = engine;
+    traffic?.begin(engine);
     health.updated(family);
     metrics.queued(family);
   }
@@ -66,13 +70,14 @@ export class FamilyRecord implements WriteListener {
   }
 
   synced(report: SyncReport): void {
-    const { family, metrics, health, now } = this.#options;
+    const { family, metrics, health, traffic, now } = this.#options;
     const { full, durationMs, changes } = report;
     this.#lastSync = { at: now(), full, durationMs, changes };
     health.updated(family);
     metrics.synced(family, report);
     metrics.rulesWritten(family, this.#rules);
     this.#rules.clear();
+    traffic?.synced(report);
   }
 
   failed(failure: Failure): void {

@@ -42,6 +42,8 @@ export interface MetricsOptions {
   readonly version: string;
   readonly families: readonly IPFamily[];
   readonly gauged: () => Gauged;
+  /** More of the exposition, made elsewhere. Must not throw. */
+  readonly more?: () => Promise<string>;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
 }
@@ -79,7 +81,8 @@ export class Metrics {
 
   async exposition(): Promise<string> {
     this.#gauge();
-    return this.#registry.metrics();
+    const own = await this.#registry.metrics();
+    return own + ((await this.#options.more?.()) ?? '');
   }
 
   /** A sync was asked for. */

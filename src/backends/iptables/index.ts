@@ -9,7 +9,7 @@ import type { Backend, Measure, Section } from '../../dataplane/contract.ts';
 import type { IptablesTools } from '../../kernel/iptables.ts';
 import { PROC_SYS, type Sysctls } from '../../kernel/sysctl.ts';
 import { IP_FAMILIES, type IPFamily } from '../../model/address.ts';
-import { listRules, writeRules } from '../xtables/driver.ts';
+import { listCounters, listRules, writeRules } from '../xtables/driver.ts';
 import { formatRule } from '../xtables/objects.ts';
 import { printRules } from '../xtables/print.ts';
 import type { RestoreInput } from '../xtables/restore.ts';
@@ -17,6 +17,7 @@ import { formatSysctl } from '../xtables/sysctl.ts';
 import { atOnce, type InTurn, oneAtATime } from '../xtables/turns.ts';
 import { base, jumpRank } from './base.ts';
 import { compile } from './compile.ts';
+import { ConnectionCounts } from './connections.ts';
 import { Dispatch } from './dispatch.ts';
 import { Listing } from './listing.ts';
 import type { Held, Wish } from './objects.ts';
@@ -88,6 +89,11 @@ export const iptablesBackend = ({
       await inTurn(() => listRules(tool, (line) => listing.push(line)));
       const set = (await settings?.read()) ?? [];
       return new Map<string, Held>([...listing.objects, ...set.map((object) => [object.id, object] as const)]);
+    },
+    traffic: async () => {
+      const connections = new ConnectionCounts();
+      await inTurn(() => listCounters(tool, 'nat', (line) => connections.push(line)));
+      return { counts: connections.counts, isWhole: true };
     },
     apply: async ({ payload }) => {
       if ('settings' in payload) return settings?.write(payload.settings);

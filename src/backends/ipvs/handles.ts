@@ -10,6 +10,8 @@ import { openSocket, PROTOCOL } from '../../netlink/socket.ts';
 /** The ends themselves. */
 export interface Ends {
   readonly ipvs: Ipvs;
+  /** One that nobody else reads by: reading a long list takes it for itself. */
+  readonly openReader: () => Ipvs;
   readonly sets: Connection;
   readonly links: Connection;
   readonly sysctls: Sysctls;
@@ -28,7 +30,7 @@ export const openHandles = async (readOnly: boolean): Promise<Handles> => {
   const ipvs = await openIpvs(readOnly);
   const sets = new Connection(openSocket(PROTOCOL.NETFILTER));
   const links = new Connection(openSocket(PROTOCOL.ROUTE));
-  return handlesOver({ ipvs, sets, links, sysctls: PROC_SYS });
+  return handlesOver({ ipvs, openReader: () => Ipvs.open(), sets, links, sysctls: PROC_SYS });
 };
 
 export const handlesOver = (ends: Ends): Handles => {

@@ -20,6 +20,7 @@ import { formatObject, type Held, type Wish } from './objects.ts';
 import { type Payload, plan } from './plan.ts';
 import { print } from './print.ts';
 import { readHeld } from './read.ts';
+import { readTraffic } from './read-traffic.ts';
 import { type IpvsSettings, SCHEDULERS } from './settings.ts';
 import { writeMessages } from './write.ts';
 
@@ -76,7 +77,15 @@ export const ipvsBackend = ({ family, settings, kernel }: IpvsOptions): Backend<
         const held = await readHeld(kernel.handles, seen, family, settings, sysctls);
         return new Map<string, Held>([...rules.values(), ...held].map((object) => [object.id, object]));
       } catch (error) {
-        throw error instanceof NetlinkError ? new KernelError('environment', `netlink: ${error.message}`) : error;
+        throw kernelError(error);
+      }
+    },
+    traffic: async () => {
+      if (kernel === undefined) throw offline();
+      try {
+        return await readTraffic(kernel.handles, family);
+      } catch (error) {
+        throw kernelError(error);
       }
     },
     apply: async ({ payload }) => {
@@ -86,6 +95,9 @@ export const ipvsBackend = ({ family, settings, kernel }: IpvsOptions): Backend<
     },
   };
 };
+
+const kernelError = (error: unknown): unknown =>
+  error instanceof NetlinkError ? new KernelError('environment', `netlink: ${error.message}`) : error;
 
 const offline = (): Error => new Error('this backend was made for a dump, and has no kernel');
 

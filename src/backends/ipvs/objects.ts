@@ -79,12 +79,15 @@ const schedulerFlags = (settings: ServiceSettings): string => {
   return flags.length === 0 ? '' : ` -b ${flags.join(',')}`;
 };
 
+/** The id of a virtual server. */
+export const serverId = (key: ServiceKey): string => `service ${serviceFlag(key)}`;
+
 export const virtualServer = (key: ServiceKey, settings: ServiceSettings): VirtualServer => {
   const persistence = settings.persistenceSeconds > 0 ? ` -p ${settings.persistenceSeconds}` : '';
   const onePacket = settings.isOnePacket ? ' -o' : '';
   return {
     kind: 'virtual-server',
-    id: `service ${serviceFlag(key)}`,
+    id: serverId(key),
     content: `-s ${settings.scheduler}${onePacket}${persistence}${schedulerFlags(settings)}`,
     key,
     settings,

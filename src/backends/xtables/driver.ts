@@ -1,6 +1,7 @@
 /** Reading and writing rules with the iptables tools, in the contract's words. */
 import { KernelError } from '../../dataplane/contract.ts';
-import { type IptablesFailure, restore, save } from '../../kernel/iptables.ts';
+import { type IptablesFailure, restore, save, saveCounters } from '../../kernel/iptables.ts';
+import type { Table } from './names.ts';
 import type { Chain, Jump } from './objects.ts';
 import { SaveParser } from './parse.ts';
 import type { RestoreInput } from './restore.ts';
@@ -26,6 +27,12 @@ const readRules = async (tool: string): Promise<ReadonlyMap<string, Chain | Jump
 /** Every line that the tool lists. Throws KernelError. */
 export const listRules = async (tool: string, onLine: (line: string) => void): Promise<void> => {
   const failed = await save(tool, onLine);
+  if (failed !== undefined) throw toKernelError(failed, undefined);
+};
+
+/** Every line of a table, rules with their counters. Throws KernelError. */
+export const listCounters = async (tool: string, table: Table, onLine: (line: string) => void): Promise<void> => {
+  const failed = await saveCounters(tool, table, onLine);
   if (failed !== undefined) throw toKernelError(failed, undefined);
 };
 

@@ -62,6 +62,7 @@ export class MemoryKernel {
   open(): IpvsKernel {
     const handles = handlesOver({
       ipvs: Ipvs.open(this.ends.ipvs.open()),
+      openReader: () => Ipvs.open(this.ends.ipvs.open()),
       sets: new Connection(this.ends.sets.open()),
       links: new Connection(this.ends.links.open()),
       sysctls: {

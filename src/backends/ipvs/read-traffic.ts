@@ -1,0 +1,32 @@
+/** What IPVS has counted of each virtual server: one list, and no real server is asked for. */
+import type { Counts, Traffic } from '../../dataplane/contract.ts';
+import type { CountedService } from '../../ipvs-netlink/types.ts';
+import { familyOf, type IPFamily } from '../../model/address.ts';
+import type { Handles } from './handles.ts';
+import { serverId } from './objects.ts';
+
+/** Others' virtual servers are among them. Throws NetlinkError. */
+export const readTraffic = async ({ openReader }: Handles, family: IPFamily): Promise<Traffic> => {
+  const reader = openReader();
+  try {
+    const counts = new Map<string, Counts>();
+    await reader.visitServices((service) => {
+      if (familyOfService(service) === family) counts.set(serverId(service.key), countsOf(service));
+    });
+    // the kernel counts its way through the list: one that changes meanwhile may lack some, and does not say so
+    return { counts, isWhole: false };
+  } finally {
+    reader.close();
+  }
+};
+
+const familyOfService = ({ key }: CountedService): IPFamily | undefined =>
+  'fwmark' in key ? key.family : familyOf(key.address);
+
+const countsOf = ({ traffic }: CountedService): Counts => ({
+  connections: Number(traffic.connections),
+  packetsIn: Number(traffic.packetsIn),
+  bytesIn: Number(traffic.bytesIn),
+  packetsOut: Number(traffic.packetsOut),
+  bytesOut: Number(traffic.bytesOut),
+});

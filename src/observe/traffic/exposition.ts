@@ -1,0 +1,93 @@
+/**
+ * Traffic of Services in the Prometheus text format. Not by prom-client: it would hold an object for each of what may be
+ * hundreds of thousands of series, and print all of them in one go, while this is put together slice by slice.
+ */
+import { setImmediate as rest } from 'node:timers/promises';
+import type { ServicePortName } from '../../model/service.ts';
+import type { Mode } from '../kube-proxy-series.ts';
+import type { FamilyTraffic } from './family-traffic.ts';
+import type { CountName } from './totals.ts';
+
+interface Series {
+  readonly name: string;
+  readonly help: string;
+  /** What is shown, with the labels that tell one from another. */
+  readonly shows: readonly (readonly [CountName, labels: string])[];
+}
+
+const CONNECTIONS: Series = {
+  name: 'pointsman_service_connections_total',
+  help: 'Connections to a service port that were led to an endpoint',
+  shows: [['connections', '']],
+};
+
+const PACKETS: Series = {
+  name: 'pointsman_service_packets_total',
+  help: 'Packets of these connections: in = from clients, out = to clients',
+  shows: [
+    ['packetsIn', ',direction="in"'],
+    ['packetsOut', ',direction="out"'],
+  ],
+};
+
+const BYTES: Series = {
+  name: 'pointsman_service_bytes_total',
+  help: 'Bytes of these packets, headers from IP on included',
+  shows: [
+    ['bytesIn', ',direction="in"'],
+    ['bytesOut', ',direction="out"'],
+  ],
+};
+
+/** In mode iptables the kernel counts no more than the first packet of a connection. */
+const SERIES: Readonly<Record<Mode, readonly Series[]>> = {
+  iptables: [CONNECTIONS],
+  ipvs: [CONNECTIONS, PACKETS, BYTES],
+  nftables: [CONNECTIONS, PACKETS, BYTES],
+};
+
+const OMITTED = 'pointsman_service_traffic_omitted';
+const READ_AT = 'pointsman_service_traffic_read_timestamp_seconds';
+const SLICE_MS = 8;
+/** Service ports between two looks at the clock. */
+const STRIDE = 100;
+
+/** Reads what is not known yet, and waits for that, but not for long. Never throws. */
+export const trafficExposition = async (mode: Mode, families: readonly FamilyTraffic[]): Promise<string> => {
+  await Promise.all(families.map((family) => family.refresh()));
+  const lines = [
+    `# HELP ${OMITTED} Service ports without traffic metrics, as there are more than --service-metrics`,
+    `# TYPE ${OMITTED} gauge`,
+    ...families.map(({ family, omitted }) => `${OMITTED}{ip_family="${family}"} ${omitted}`),
+    `# HELP ${READ_AT} When traffic was last read from the kernel`,
+    `# TYPE ${READ_AT} gauge`,
+    ...families.flatMap(({ family, readAt }) =>
+      readAt === undefined ? [] : [`${READ_AT}{ip_family="${family}"} ${readAt / 1_000}`],
+    ),
+  ];
+  // who comes and goes meanwhile must not turn up twice
+  const rows = families.map((family) => [family.family, [...family.rows()]] as const);
+  let until = performance.now() + SLICE_MS;
+  let done = 0;
+  for (const series of SERIES[mode]) {
+    lines.push(`# HELP ${series.name} ${series.help}`, `# TYPE ${series.name} counter`);
+    for (const [family, ports] of rows) {
+      for (const [name, sums] of ports) {
+        const labels = labelsOf(family, name);
+        for (const [count, more] of series.shows) lines.push(`${series.name}{${labels}${more}} ${sums[count]}`);
+        done += 1;
+        if (done % STRIDE > 0 || performance.now() < until) continue;
+        await rest();
+        until = performance.now() + SLICE_MS;
+      }
+    }
+  }
+  return `${lines.join('\n')}\n`;
+};
+
+const labelsOf = (family: string, { namespace, name, port, protocol }: ServicePortName): string =>
+  `ip_family="${family}",namespace="${escaped(namespace)}",service="${escaped(name)}",port="${escaped(port)}",protocol="${protocol}"`;
+
+/** Names come from objects that no API server may have checked. */
+const escaped = (text: string): string =>
+  text.replace(/[\\"\n]/g, (character) => (character === '\n' ? '\\n' : `\\${character}`));
