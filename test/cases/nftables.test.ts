@@ -25,10 +25,15 @@ import { type Backends, Cluster, optionsOf, Program, trackerOf } from './program
 const PAGES = readPages();
 const { signal } = new AbortController();
 
-const backendsOf = (kernel: MemoryNft): Backends<NftObject, Payload> => {
-  const ends = kernel.ends();
-  return { IPv4: nftablesBackend({ family: 'IPv4', ends }), IPv6: nftablesBackend({ family: 'IPv6', ends }) };
+const backendsOf = (kernel: MemoryNft, { flags }: Pick<Page, 'flags'>): Backends<NftObject, Payload> => {
+  const common = { ends: kernel.ends(), counts: isCounted(flags) };
+  return {
+    IPv4: nftablesBackend({ family: 'IPv4', ...common }),
+    IPv6: nftablesBackend({ family: 'IPv6', ...common }),
+  };
 };
+
+const isCounted = (flags: Page['flags']): boolean => Number(flags['service-metrics'] ?? 0) > 0;
 
 const nodeOptionsOf = (page: Page): Promise<NodeOptions> => optionsOf({ ...page.flags, 'proxy-mode': 'nftables' });
 
@@ -39,9 +44,13 @@ const stateOf = async (kernel: MemoryNft): Promise<readonly (readonly string[])[
 ];
 
 /** The kernel of a node that starts with everything there. */
-const startedFresh = async (options: NodeOptions, cluster: Cluster): Promise<readonly (readonly string[])[]> => {
+const startedFresh = async (
+  page: Page,
+  options: NodeOptions,
+  cluster: Cluster,
+): Promise<readonly (readonly string[])[]> => {
   const kernel = new MemoryNft();
-  await new Program(options, backendsOf(kernel), cluster).sync();
+  await new Program(options, backendsOf(kernel, page), cluster).sync();
   return stateOf(kernel);
 };
 
@@ -88,8 +97,8 @@ const outcomesText = (outcomes: readonly Outcome[]): string =>
   }).join('');
 
 /** What the node needs whatever its Services. */
-const baseText = (family: IPFamily, options: NodeOptions): string => {
-  const backend = nftablesBackend({ family });
+const baseText = (family: IPFamily, options: NodeOptions, flags: Page['flags']): string => {
+  const backend = nftablesBackend({ family, counts: isCounted(flags) });
   const { node } = trackerOf(options, new Cluster()).take(family);
   const [part] = backend.print([{ title: 'base', objects: backend.base(node).objects }]);
   return `\n## ${family}\n${part?.text ?? ''}`;
@@ -97,12 +106,17 @@ const baseText = (family: IPFamily, options: NodeOptions): string => {
 
 /** All of it, or what flags make otherwise. */
 const nodeText = async ({ name, flags }: Page, options: NodeOptions): Promise<string> => {
-  if (name === 'node') return IP_FAMILIES.map((family) => baseText(family, options)).join('');
+  if (name === 'node') return IP_FAMILIES.map((family) => baseText(family, options, flags)).join('');
   if (Object.keys(flags).length === 0) return '';
   const usual = await optionsOf({ 'proxy-mode': 'nftables' });
   const lines = IP_FAMILIES.flatMap((family) => {
-    const [before, after] = [usual, options].map((one) =>
-      baseText(family, one)
+    const [before, after] = (
+      [
+        [usual, {}],
+        [options, flags],
+      ] as const
+    ).map(([one, own]) =>
+      baseText(family, one, own)
         .split('\n')
         .flatMap((line) => /^add (.*)$/.exec(line)?.[1]?.replace(/^(\S+) (?:ip6?) kube-proxy/, `${family} $1`) ?? []),
     );
@@ -134,7 +148,7 @@ describe.each(PAGES.map((page) => [`${page.name}: ${page.title}`, page] as const
     const options = await nodeOptionsOf(page);
     const cluster = new Cluster();
     const kernel = new MemoryNft();
-    let program = new Program(options, backendsOf(kernel), cluster);
+    let program = new Program(options, backendsOf(kernel, page), cluster);
     await program.sync();
     const outcomes: Outcome[] = [];
     for (const [i, step] of page.steps.entries()) {
@@ -144,23 +158,25 @@ describe.each(PAGES.map((page) => [`${page.name}: ${page.title}`, page] as const
       for (const family of IP_FAMILIES) {
         const where = `step ${i + 1} of ${page.steps.length}: ${step.step}`;
         outcomes.push({ family, where, lines: stepLines(before[family], await linesIn(kernel, family)) });
-        const found = await backendsOf(kernel)[family].read(signal);
+        const found = await backendsOf(kernel, page)[family].read(signal);
         const { want } = program.reconcilers[family];
         expect(
           diff(found, want).filter(({ op, object }) => op !== 'remove' || object.stays !== true),
           `${step.step}: ${family}, the kernel and what is wanted`,
         ).toEqual([]);
       }
-      expect(await stateOf(kernel), `${step.step}: as when started now`).toEqual(await startedFresh(options, cluster));
+      expect(await stateOf(kernel), `${step.step}: as when started now`).toEqual(
+        await startedFresh(page, options, cluster),
+      );
       expect(await program.audit(), step.step).toEqual([]);
       const written = kernel.transactions.length;
-      program = new Program(options, backendsOf(kernel), cluster);
+      program = new Program(options, backendsOf(kernel, page), cluster);
       await program.sync();
       expect(kernel.transactions.length, `${step.step}: written by the restart`).toBe(written);
     }
     const text = `## ${page.title}\n${await nodeText(page, options)}${outcomesText(outcomes)}`;
     await expect(text).toMatchFileSnapshot(`${page.name}.nftables.txt`);
-    const backends = backendsOf(kernel);
+    const backends = backendsOf(kernel, page);
     for (const family of IP_FAMILIES) await removeAll(backends[family], signal);
     expect(await stateOf(kernel), 'after clean-up').toEqual([[], []]);
   });
@@ -171,7 +187,7 @@ describe.each(PAGES.map((page) => [`${page.name}: ${page.title}`, page] as const
       const options = await nodeOptionsOf(page);
       const cluster = new Cluster();
       const kernel = new MemoryNft();
-      const program = new Program(options, backendsOf(kernel), cluster);
+      const program = new Program(options, backendsOf(kernel, page), cluster);
       await program.sync();
       for (const step of page.steps) {
         perform(step, cluster, program);
@@ -186,7 +202,7 @@ describe.each(PAGES.map((page) => [`${page.name}: ${page.title}`, page] as const
         // what the kernel would not remove is left for an audit; nothing else is
         const left = await program.audit();
         expect(left.filter((id) => !/^(?:chain|set) sticky-/.test(id))).toEqual([]);
-        expect(await stateOf(kernel), step.step).toEqual(await startedFresh(options, cluster));
+        expect(await stateOf(kernel), step.step).toEqual(await startedFresh(page, options, cluster));
       }
     },
   );
@@ -195,9 +211,9 @@ describe.each(PAGES.map((page) => [`${page.name}: ${page.title}`, page] as const
     const options = await nodeOptionsOf(page);
     const cluster = new Cluster();
     const kernel = new MemoryNft();
-    await new Program(options, backendsOf(kernel), cluster).sync();
+    await new Program(options, backendsOf(kernel, page), cluster).sync();
     for (const step of page.steps) cluster.change(step);
-    await new Program(options, backendsOf(kernel), cluster).sync();
-    expect(await stateOf(kernel)).toEqual(await startedFresh(options, cluster));
+    await new Program(options, backendsOf(kernel, page), cluster).sync();
+    expect(await stateOf(kernel)).toEqual(await startedFresh(page, options, cluster));
   });
 });

@@ -4,6 +4,7 @@ import { iptablesBackend } from '../../src/backends/iptables/index.ts';
 import type { Wish } from '../../src/backends/iptables/objects.ts';
 import { nftablesBackend } from '../../src/backends/nftables/index.ts';
 import type { NftObject } from '../../src/backends/nftables/objects.ts';
+import type { Payload } from '../../src/backends/nftables/plan.ts';
 import type { KernelObject } from '../../src/dataplane/contract.ts';
 import type { IPFamily } from '../../src/model/address.ts';
 import { Walker } from '../backends/iptables/walker.ts';
@@ -43,8 +44,8 @@ walkTests('through iptables chains', (family) => ({
   },
 }));
 
-walkTests('through nftables maps', (family) => {
-  const backend = nftablesBackend({ family });
+const throughMaps = (family: IPFamily, counts: boolean): WalkedBackend<NftObject, Payload> => {
+  const backend = nftablesBackend({ family, counts });
   return {
     name: 'nftables',
     backend,
@@ -56,4 +57,8 @@ walkTests('through nftables maps', (family) => {
       return (packet) => walker.walk(packet).outcomes;
     },
   };
-});
+};
+
+walkTests('through nftables maps', (family) => throughMaps(family, false));
+
+walkTests('through nftables maps, with traffic counted', (family) => throughMaps(family, true));

@@ -1,4 +1,7 @@
-/** What IPVS has counted of each virtual server: one list, and no real server is asked for. */
+/**
+ * What IPVS has counted of each virtual server: one list, and no real server is asked for. The kernel adds it up every two
+ * seconds, so it is as old as that.
+ */
 import type { Counts, Traffic } from '../../dataplane/contract.ts';
 import type { CountedService } from '../../ipvs-netlink/types.ts';
 import { familyOf, type IPFamily } from '../../model/address.ts';
@@ -6,15 +9,16 @@ import type { Handles } from './handles.ts';
 import { serverId } from './objects.ts';
 
 /** Others' virtual servers are among them. Throws NetlinkError. */
-export const readTraffic = async ({ openReader }: Handles, family: IPFamily): Promise<Traffic> => {
+export const readTraffic = async ({ ipvs, openReader }: Handles, family: IPFamily): Promise<Traffic> => {
   const reader = openReader();
   try {
     const counts = new Map<string, Counts>();
+    const { messages } = ipvs.sent;
     await reader.visitServices((service) => {
       if (familyOfService(service) === family) counts.set(serverId(service.key), countsOf(service));
     });
     // the kernel counts its way through the list: one that changes meanwhile may lack some, and does not say so
-    return { counts, isWhole: false };
+    return { counts, isWhole: ipvs.sent.messages === messages };
   } finally {
     reader.close();
   }

@@ -3,7 +3,7 @@
  *
  * A kernel object counts from 0 when it is made anew, so what is added is the difference to what it said before; a number
  * that is lower than that is a new beginning. What is there at the first look is where counting starts: a counter that fell
- * and rose with each start of the program would show traffic that never was.
+ * with each start of the program, and not to 0, would show traffic that never was.
  */
 import { setImmediate as rest } from 'node:timers/promises';
 import type { Counts, Traffic } from '../../dataplane/contract.ts';
@@ -19,6 +19,8 @@ const SLICE_MS = 8;
 const STRIDE = 100;
 /** A list that may lack what is there is believed only when it keeps saying so. */
 const MOST_MISSED = 3;
+/** Where no list is whole, so many are the first look. */
+const FIRST_LISTS = 3;
 
 const NOTHING: Sums = { connections: 0, packetsIn: 0, packetsOut: 0, bytesIn: 0, bytesOut: 0 };
 
@@ -32,6 +34,7 @@ export class TrafficTotals {
   readonly #sums = new Map<string, Sums>();
   /** By object id, of owners that are of interest. */
   #seen = new Map<string, Seen>();
+  #lists = 0;
   #isBegun = false;
 
   of(owner: string): Sums {
@@ -57,13 +60,14 @@ export class TrafficTotals {
     }
     if (!isWhole) this.#keepMissing(seen);
     this.#seen = seen;
-    this.#isBegun = true;
+    this.#lists += 1;
+    this.#isBegun ||= isWhole || this.#lists === FIRST_LISTS;
   }
 
   /** Gives what the object is known to have counted now. */
   #add(owner: string, id: string, now: Counts): Counts {
     const before = this.#seen.get(id)?.counts;
-    if (this.#isBegun) this.#sums.set(owner, added(this.of(owner), now, before));
+    if (before !== undefined || this.#isBegun) this.#sums.set(owner, added(this.of(owner), now, before));
     return { ...before, ...now };
   }
 

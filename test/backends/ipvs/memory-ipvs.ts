@@ -37,6 +37,7 @@ const COMMAND = {
   SET_CONFIG: 12,
   GET_CONFIG: 13,
 } as const;
+const SERVICE = { NEST: 1, STATS64: 12 } as const;
 const DESTINATION = { NEST: 2, ACTIVE: 7, INACTIVE: 8, STATS64: 12, PACKETS_IN: 2 } as const;
 
 export interface Destination {
@@ -50,6 +51,7 @@ export interface Destination {
 interface VirtualServer {
   readonly key: ServiceKey;
   settings: Service['settings'];
+  traffic: readonly bigint[];
   readonly destinations: Map<string, Destination>;
 }
 
@@ -66,6 +68,13 @@ export class MemoryIpvs {
     const found = this.#services.get(service)?.destinations.get(server);
     if (found === undefined) throw new Error(`there is no ${service} -r ${server}`);
     return found;
+  }
+
+  /** What it says of a virtual server: connections, packets in and out, bytes in and out. Throws when there is none. */
+  count(service: string, ...traffic: readonly bigint[]): void {
+    const found = this.#services.get(service);
+    if (found === undefined) throw new Error(`there is no ${service}`);
+    found.traffic = traffic;
   }
 
   has(service: string, server?: string): boolean {
@@ -124,7 +133,7 @@ export class MemoryIpvs {
     if (command === COMMAND.NEW_SERVICE) {
       if (service !== undefined) return ERRNO.EEXIST;
       if (!this.schedulers.has(settings.scheduler)) return ERRNO.ENOENT;
-      this.#services.set(id, { key, settings, destinations: new Map() });
+      this.#services.set(id, { key, settings, traffic: [], destinations: new Map() });
       return 0;
     }
     if (service === undefined) return ERRNO.ESRCH;
@@ -172,11 +181,27 @@ const merged = (old: Timeouts, given: Timeouts): Timeouts => ({
   udp: given.udp || old.udp,
 });
 
-const listedService = ({ key, settings }: VirtualServer): readonly Attribute[] => [serviceAttribute(key, settings)];
+const listedService = ({ key, settings, traffic }: VirtualServer): readonly Attribute[] => {
+  const { value } = serviceAttribute(key, settings);
+  const own = Array.isArray(value) ? (value as readonly Attribute[]) : [];
+  return [
+    nest(SERVICE.NEST, [
+      ...own,
+      nest(
+        SERVICE.STATS64,
+        traffic.map((count, i) => bytes(i + 1, wide(count))),
+      ),
+    ]),
+  ];
+};
+
+const wide = (count: bigint): Buffer => {
+  const value = Buffer.alloc(8);
+  new DataView(value.buffer, value.byteOffset).setBigUint64(0, count, isLittleEndian());
+  return value;
+};
 
 const listedDestination = ({ key, settings, connections, packets }: Destination): readonly Attribute[] => {
-  const count = Buffer.alloc(8);
-  new DataView(count.buffer, count.byteOffset).setBigUint64(0, BigInt(packets), isLittleEndian());
   const { value } = destinationAttribute(key, settings);
   const own = Array.isArray(value) ? (value as readonly Attribute[]) : [];
   const active = Math.ceil(connections / 2);
@@ -185,7 +210,7 @@ const listedDestination = ({ key, settings, connections, packets }: Destination)
       ...own,
       u32(DESTINATION.ACTIVE, active),
       u32(DESTINATION.INACTIVE, connections - active),
-      nest(DESTINATION.STATS64, [bytes(DESTINATION.PACKETS_IN, count)]),
+      nest(DESTINATION.STATS64, [bytes(DESTINATION.PACKETS_IN, wide(BigInt(packets)))]),
     ]),
   ];
 };

@@ -14,6 +14,7 @@ import {
 import { type Answer, acknowledge, done, part, refuse } from '../../../src/netlink/dial.ts';
 import { ERRNO } from '../../../src/netlink/error.ts';
 import { FLAG, type Message } from '../../../src/netlink/message.ts';
+import { encodeCounter } from '../../../src/nftables-json/counters.ts';
 import {
   ELEMENTS,
   familyHeader,
@@ -107,7 +108,8 @@ const setOf = (attributes: ReadonlyMap<number, Buffer>): readonly Attribute[] =>
 const elementsOf = (table: TableState | undefined, name: string): Found => {
   const set = table?.sets.get(name);
   if (table === undefined || set === undefined) return ERRNO.ENOENT;
-  const elements = [...set.elements.values()].map((element) => nest(LIST_ELEMENT, elementOf(element)));
+  const counts = set.attributes.has(SET.EXPRESSION);
+  const elements = [...set.elements.values()].map((element) => nest(LIST_ELEMENT, elementOf(element, counts)));
   return Array.from({ length: Math.ceil(elements.length / PART) }, (_, i) => [
     text(ELEMENTS.TABLE, table.name),
     text(ELEMENTS.SET, name),
@@ -116,8 +118,9 @@ const elementsOf = (table: TableState | undefined, name: string): Found => {
 };
 
 /** What has a time-out has some of it left. */
-const elementOf = ({ attributes }: ElementState): readonly Attribute[] => {
+const elementOf = ({ attributes, counted }: ElementState, counts: boolean): readonly Attribute[] => {
   const timeout = attributes.get(ELEMENT.TIMEOUT);
   const left = timeout === undefined ? [] : [be64(ELEMENT.EXPIRATION, timeout.readBigUInt64BE() / 2n)];
-  return [...raw(attributes), ...left];
+  const counter = counts ? [bytes(ELEMENT.EXPRESSION, encodeCounter(counted))] : [];
+  return [...raw(attributes), ...left, ...counter];
 };

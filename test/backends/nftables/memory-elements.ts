@@ -4,7 +4,16 @@ import { ERRNO } from '../../../src/netlink/error.ts';
 import { DATA, VERDICT } from '../../../src/nftables-json/kernel-expression.ts';
 import { DESCRIPTION, SET, SET_FLAG, VERDICT_TYPE } from '../../../src/nftables-json/messages.ts';
 
-export const ELEMENT = { KEY: 1, DATA: 2, FLAGS: 3, TIMEOUT: 4, EXPIRATION: 5, USERDATA: 6, KEY_END: 10 } as const;
+export const ELEMENT = {
+  KEY: 1,
+  DATA: 2,
+  FLAGS: 3,
+  TIMEOUT: 4,
+  EXPIRATION: 5,
+  USERDATA: 6,
+  EXPRESSION: 7,
+  KEY_END: 10,
+} as const;
 
 export interface ElementState {
   readonly content: Buffer;
@@ -14,6 +23,8 @@ export interface ElementState {
   readonly data: Buffer | undefined;
   /** Of a verdict: the chain that it leads to. */
   readonly target: string | undefined;
+  /** In a set that counts. */
+  readonly counted: { packets: number; bytes: number };
 }
 
 export const hasFlag = (set: Attributes, flag: number): boolean => (getBe32(set, SET.FLAGS) & flag) !== 0;
@@ -31,7 +42,8 @@ export const parseElement = (set: Attributes, content: Buffer, isDeletion: boole
   if (key === undefined || key.length !== getBe32(set, SET.KEY_LENGTH)) return ERRNO.EINVAL;
   if (last !== undefined && (last.length !== key.length || !hasFlag(set, SET_FLAG.INTERVAL))) return ERRNO.EINVAL;
   const data = attributes.get(ELEMENT.DATA);
-  const element = { content, attributes, key, end: last ?? key, data, target: undefined };
+  const counted = { packets: 0, bytes: 0 };
+  const element = { content, attributes, key, end: last ?? key, data, target: undefined, counted };
   if (isDeletion) return element;
   if ((data !== undefined) !== hasFlag(set, SET_FLAG.MAP)) return ERRNO.EINVAL;
   if (attributes.has(ELEMENT.TIMEOUT) && !hasFlag(set, SET_FLAG.TIMEOUT)) return ERRNO.EINVAL;

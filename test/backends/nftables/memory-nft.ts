@@ -12,10 +12,12 @@ import { type Answer, acknowledge, dial, refuse } from '../../../src/netlink/dia
 import { NetlinkError } from '../../../src/netlink/error.ts';
 import { FLAG, type Message } from '../../../src/netlink/message.ts';
 import type { Socket } from '../../../src/netlink/socket.ts';
+import { bareKeyOf, decodeElement, elementFormat } from '../../../src/nftables-json/elements.ts';
 import { FAMILY_NUMBER } from '../../../src/nftables-json/kernel-expression.ts';
 import { ELEMENTS, MESSAGE, messageType } from '../../../src/nftables-json/messages.ts';
 import { Nftables } from '../../../src/nftables-json/nftables.ts';
 import type { Command, SetDeclaration } from '../../../src/nftables-json/schema.ts';
+import { formatExpression } from '../../../src/nftables-json/text.ts';
 import { answerTo } from './memory-dumps.ts';
 import { Tables, tableNameIn } from './memory-tables.ts';
 
@@ -87,6 +89,19 @@ export class MemoryNft {
   contents(family: NftFamily, set: string): readonly Buffer[] {
     const table = this.#tables.tables.get(`${FAMILY_NUMBER[family]} ${TABLE}`);
     return [...(table?.sets.get(set)?.elements.values() ?? [])].map(({ content }) => content);
+  }
+
+  /** Packets come that are found in a set that counts, by this element: `10.96.0.1 . tcp . 80`. */
+  count(declaration: SetDeclaration, key: string, packets: number, bytes: number): void {
+    const { family, name } = declaration;
+    const set = this.#tables.tables.get(`${FAMILY_NUMBER[family]} ${TABLE}`)?.sets.get(name);
+    const found = [...(set?.elements.values() ?? [])].find(({ content }) => {
+      const element = decodeElement(elementFormat(declaration), content);
+      return element !== undefined && formatExpression(bareKeyOf(element)) === key;
+    });
+    if (found === undefined) throw new Error(`${name} has no element ${key}`);
+    found.counted.packets += packets;
+    found.counted.bytes += bytes;
   }
 
   #watch(family: number, deafTo: number): ReturnType<Ends['openWatch']> {

@@ -233,7 +233,10 @@ export class Tables {
 }
 
 /** Two sets that differ in one of these are not the same. */
-const SHAPE = [SET.FLAGS, SET.KEY_TYPE, SET.KEY_LENGTH, SET.DATA_TYPE, SET.DATA_LENGTH, SET.TIMEOUT, SET.DESCRIPTION];
+const SHAPE = [
+  ...[SET.FLAGS, SET.KEY_TYPE, SET.KEY_LENGTH, SET.DATA_TYPE, SET.DATA_LENGTH, SET.TIMEOUT],
+  ...[SET.DESCRIPTION, SET.EXPRESSION],
+];
 
 const sameBytes = (one: Attributes, other: Attributes, type: number): boolean =>
   (one.get(type) ?? Buffer.alloc(0)).equals(other.get(type) ?? Buffer.alloc(0));

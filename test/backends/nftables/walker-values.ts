@@ -89,6 +89,7 @@ export class Values {
     if (text === 'th dport') return String(packet.port);
     if (text === 'meta l4proto') return packet.protocol;
     if (text === 'meta mark') return String(state.mark);
+    if (text === 'ct direction') return 'original'; // as it is the first
     if (text === 'iifname') return packet.inInterface ?? '';
     if (/^ct original ip6? daddr$/.test(text)) return original.destination;
     if (text === 'ct original proto-dst') return String(original.port);

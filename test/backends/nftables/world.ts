@@ -19,8 +19,11 @@ import { MemoryNft } from './memory-nft.ts';
 export const NO_DRIFT = { missing: [], changed: [], foreign: [] };
 export const NOTHING_CHANGED = { added: 0, replaced: 0, removed: 0 };
 
-export const backendOver = (kernel: MemoryNft, family: IPFamily = 'IPv4'): Backend<NftObject, Payload> =>
-  nftablesBackend({ family, ends: kernel.ends() });
+export const backendOver = (
+  kernel: MemoryNft,
+  family: IPFamily = 'IPv4',
+  counts = false,
+): Backend<NftObject, Payload> => nftablesBackend({ family, ends: kernel.ends(), counts });
 
 export interface Life {
   readonly backend: Backend<NftObject, Payload>;
@@ -31,9 +34,14 @@ export interface Life {
 }
 
 /** One life of the program over a kernel. */
-export const start = (kernel: MemoryNft, family: IPFamily = 'IPv4', node: NodeContext = nodeOf(family)): Life => {
+export const start = (
+  kernel: MemoryNft,
+  family: IPFamily = 'IPv4',
+  node: NodeContext = nodeOf(family),
+  counts = false,
+): Life => {
   const refused: string[] = [];
-  const backend = backendOver(kernel, family);
+  const backend = backendOver(kernel, family, counts);
   const reconciler = new Reconciler(backend, {
     signal: new AbortController().signal,
     onQuarantine: (owner, message) => refused.push(`${owner}: ${message}`),
@@ -43,7 +51,7 @@ export const start = (kernel: MemoryNft, family: IPFamily = 'IPv4', node: NodeCo
   return { backend, reconciler, refused, sync };
 };
 
-/** All of a table in nft's words; of clients that are remembered, not for how much longer. */
+/** All of a table in nft's words; of clients that are remembered, not for how much longer, and nothing of what was counted. */
 export const listingOf = async (
   kernel: MemoryNft,
   family: NftFamily = 'ip',
@@ -68,7 +76,7 @@ export const listingOf = async (
 const lasting = (element: Element): Element => {
   const key = keyOf(element);
   if (typeof key !== 'object' || !('elem' in key)) return element;
-  const { expires: _, ...elem } = key.elem;
+  const { expires: _expires, counter: _counter, ...elem } = key.elem;
   return Array.isArray(element) ? [{ elem }, element[1]] : { elem };
 };
 
