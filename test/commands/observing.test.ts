@@ -162,6 +162,36 @@ describe('the metrics server', () => {
     expect((await metrics('/rules')).status).toBe(400);
   });
 
+  it('shows traffic of as many Services as are asked for, read when it is looked at, and answers where it cannot be', async () => {
+    config = { ...config, pointsman: { ...config.pointsman, serviceMetrics: 1 } };
+    const bench = await synced();
+    const { kernel, sink, series, metrics } = bench;
+    sink.put('Service', serviceObject('ns/later', { clusterIP: '10.96.0.12' }));
+    const name = 'pointsman_service_connections_total';
+    const omitted = 'pointsman_service_traffic_omitted';
+    await vi.waitFor(async () => expect(await series(omitted)).toBe(`${omitted}{ip_family="IPv4"} 1`));
+    kernel.connections = 7;
+    await vi.waitFor(
+      async () => expect(await series(`${name}{`)).toMatch(/namespace="ns",service="web",.*} 7$/),
+      5_000,
+    );
+    kernel.connections = 'no such table';
+    const readings = kernel.trafficReads;
+    await vi.waitFor(async () => {
+      const answer = await metrics('/metrics');
+      expect(answer.status).toBe(200);
+      expect(answer.body).toMatch(/pointsman_service_connections_total\{.*service="web".*} 7\n/);
+      expect(kernel.trafficReads).toBeGreaterThan(readings);
+    }, 5_000);
+    expect((await metrics('/metrics')).body).not.toContain('service="later"');
+  });
+
+  it('shows no traffic unless it is asked for, and does not read it', async () => {
+    const { kernel, metrics } = await synced();
+    expect((await metrics('/metrics')).body).not.toContain('pointsman_service_');
+    expect(kernel.trafficReads).toBe(0);
+  });
+
   it("has kube-proxy's other pages", async () => {
     const { metrics } = await start();
     expect(await metrics('/healthz')).toMatchObject({ status: 200, body: 'ok' });

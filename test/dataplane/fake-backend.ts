@@ -7,6 +7,7 @@ import {
   KernelError,
   type KernelObject,
   type Part,
+  type Traffic,
 } from '../../src/dataplane/contract.ts';
 import type { SyncInput } from '../../src/dataplane/reconciler.ts';
 import type { NodeContext } from '../../src/model/node.ts';
@@ -26,6 +27,8 @@ export class FakeKernel implements Backend<FakeObject, readonly Change<FakeObjec
   /** Each applied batch, as `op id` lines. */
   readonly log: string[][] = [];
   reads = 0;
+  trafficReads = 0;
+  connections: number | string = 0;
   /** An object with this content is refused. */
   refuses: (content: string) => boolean = () => false;
   /** The kernel says which object it refuses. */
@@ -74,6 +77,15 @@ export class FakeKernel implements Backend<FakeObject, readonly Change<FakeObjec
     this.reads += 1;
     this.disturb('read');
     return new Map(this.objects);
+  }
+
+  /** Of every virtual server alike; a text is what is said instead. */
+  async traffic(): Promise<Traffic> {
+    const { connections } = this;
+    this.trafficReads += 1;
+    if (typeof connections === 'string') throw new KernelError('environment', connections);
+    const ids = [...this.objects.keys()].filter((id) => id.startsWith('vip '));
+    return { counts: new Map(ids.map((id) => [id, { connections }])), isWhole: true };
   }
 
   async apply({ payload }: Batch<readonly Change<FakeObject>[]>): Promise<void> {

@@ -10,7 +10,7 @@ import type { Payload } from '../../src/backends/nftables/plan.ts';
 import { removeAll } from '../../src/dataplane/cleanup.ts';
 import { diff } from '../../src/dataplane/desired.ts';
 import { IP_FAMILIES } from '../../src/model/address.ts';
-import { readPages } from '../cases/page.ts';
+import { type Page, readPages } from '../cases/page.ts';
 import { type Backends, Cluster, optionsOf, Program } from '../cases/program.ts';
 import { createNamespace, NAMESPACE_NEEDS, type Namespace } from './nft-namespace.ts';
 import { describeWith } from './requires.ts';
@@ -25,7 +25,7 @@ describeWith(NAMESPACE_NEEDS, 'a round trip through nf_tables', () => {
   });
   afterAll(() => namespace?.remove());
 
-  const open = (): Backends<NftObject, Payload> => {
+  const open = ({ flags }: Pick<Page, 'flags'>): Backends<NftObject, Payload> => {
     const { enter } = namespace;
     const { writer, openReader, openWatch } = enter(openEnds);
     const ends: Ends = {
@@ -33,11 +33,15 @@ describeWith(NAMESPACE_NEEDS, 'a round trip through nf_tables', () => {
       openReader: () => enter(openReader),
       openWatch: (family) => enter(() => openWatch(family)),
     };
-    return { IPv4: nftablesBackend({ family: 'IPv4', ends }), IPv6: nftablesBackend({ family: 'IPv6', ends }) };
+    const common = { ends, counts: Number(flags['service-metrics'] ?? 0) > 0 };
+    return {
+      IPv4: nftablesBackend({ family: 'IPv4', ...common }),
+      IPv6: nftablesBackend({ family: 'IPv6', ...common }),
+    };
   };
 
   it.each(PAGES)('%s', async (_, page) => {
-    const backends = open();
+    const backends = open(page);
     const cluster = new Cluster();
     const options = await optionsOf({
       'proxy-mode': 'nftables',
@@ -51,7 +55,7 @@ describeWith(NAMESPACE_NEEDS, 'a round trip through nf_tables', () => {
         cluster.change(step);
         real.tell(step);
         await real.sync();
-        const later = new Program(options, open(), cluster);
+        const later = new Program(options, open(page), cluster);
         for (const family of IP_FAMILIES) {
           const found = await backends[family].read(signal);
           expect(diff(found, real.reconcilers[family].want), `${step.step}: ${family}`).toEqual([]);
