@@ -102,6 +102,29 @@ describeWith([...LAB_NEEDS, program('iptables-nft'), program('iptables-legacy')]
       await expect.poll(connections, { timeout: 5_000 }).toBe(3);
     });
 
+    it('what the node sends to itself is counted once, on its way out', async () => {
+      const udp: Variant = { family: 'IPv4', protocol: 'UDP', number: 51 };
+      const to = { protocol: 'udp', host: '10.96.1.51', port: 80 } as const;
+      const [service, slice] = objectsOf('itself', { endpoints: [{ on: 'pod1' }] }, udp);
+      const own = { ...slice, endpoints: [{ addresses: ['10.250.0.1'], nodeName: 'node1' }] };
+      await start([...NFTABLES, COUNTING]);
+      await bench.cluster.put([service, own].flatMap((object) => object ?? []) as never);
+      const agent = await bench.lab.agent('node1');
+      const server = await agent.serve({ protocol: 'udp', port: 8080, host: '10.250.0.1', name: 'node1' });
+      const counted = (): ReturnType<typeof countedOf> => countedOf(bench, 'itself');
+      try {
+        await untilAnswered(bench.lab, 'node1', to);
+        const tries = 7;
+        const outcomes = await agent.probe({ ...to, tries });
+        expect(outcomes.filter(({ kind }) => kind !== 'answer')).toEqual([]);
+        await expect.poll(async () => (await counted())?.connections, { timeout: 5_000 }).toBeGreaterThan(tries);
+        const { connections = 0, packetsIn, packetsOut } = (await counted()) ?? {};
+        expect([packetsIn, packetsOut]).toEqual([connections, connections]);
+      } finally {
+        await server.stop();
+      }
+    });
+
     it('a flush of the table costs no more than what was counted since the last reading', async () => {
       await start([...NFTABLES, COUNTING]);
       await serve();
