@@ -51,14 +51,13 @@ export class Observing {
     this.#events = events;
     this.health = new HealthState(config[mode].syncPeriodMs, Date.now);
     const traffic = trafficOf(setup, families);
-    const more = traffic.size === 0 ? {} : { more: () => trafficExposition(mode, [...traffic.values()]) };
-    this.#metrics = new Metrics({ mode, version: VERSION, families, gauged: () => this.#gauge(), ...more });
+    this.#metrics = new Metrics({ mode, version: VERSION, families, gauged: () => this.#gauge() });
     const common = { metrics: this.#metrics, health: this.health, now: Date.now };
     this.records = new Map(
       families.map((family) => [family, new FamilyRecord({ family, traffic: traffic.get(family), ...common })]),
     );
     this.#servers = [
-      ...this.#server('metrics', metricsBindAddress, this.#metricsRoutes()),
+      ...this.#server('metrics', metricsBindAddress, this.#metricsRoutes([...traffic.values()])),
       ...this.#server('health', healthzBindAddress, this.#healthRoutes()),
     ];
   }
@@ -106,12 +105,13 @@ export class Observing {
     return [new RouteServer({ name, address, routes, hardFail: config.bindAddressHardFail, log, onProblem })];
   }
 
-  #metricsRoutes(): Routes {
+  #metricsRoutes(traffic: readonly FamilyTraffic[]): Routes {
     const { config, nodeName: node, flags, log } = this.#setup;
     const { mode } = config;
     const pages = metricsRoutes({
       metrics: this.#metrics,
       life: this.#life,
+      traffic: traffic.length === 0 ? undefined : { exposition: () => trafficExposition(mode, traffic) },
       slis: this.#slis,
       mode,
       configuration: toV1alpha1(config),

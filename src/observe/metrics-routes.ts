@@ -14,6 +14,8 @@ export interface MetricsRoutesOptions {
   readonly metrics: Pick<Metrics, 'contentType' | 'exposition'>;
   /** What is exposed besides, of no configuration. */
   readonly life: Exposing;
+  /** Traffic of Services, where it is asked for. */
+  readonly traffic?: Exposing | undefined;
   readonly slis: Slis;
   readonly mode: string;
   /** The configuration in force, as the file that would give it. */
@@ -26,13 +28,13 @@ export interface MetricsRoutesOptions {
 const CONFIG_GROUP = 'kubeproxy.config.k8s.io';
 
 export const metricsRoutes = (options: MetricsRoutesOptions): Routes => {
-  const { metrics, life, slis, mode, configuration, status, rules } = options;
+  const { metrics, life, traffic, slis, mode, configuration, status, rules } = options;
   const shown = async (...sources: readonly Exposing[]) => {
     const texts = await Promise.all(sources.map((source) => source.exposition()));
     return { status: 200, headers: { 'Content-Type': metrics.contentType }, body: texts.join('') };
   };
   return new Map<string, Route>([
-    ['/metrics', () => shown(metrics, life)],
+    ['/metrics', () => shown(metrics, life, ...(traffic === undefined ? [] : [traffic]))],
     ['/metrics/slis', () => shown(slis)],
     [
       'DELETE /metrics/slis',

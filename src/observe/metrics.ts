@@ -42,8 +42,6 @@ export interface MetricsOptions {
   readonly version: string;
   readonly families: readonly IPFamily[];
   readonly gauged: () => Gauged;
-  /** More of the exposition, made elsewhere. Must not throw. */
-  readonly more?: () => Promise<string>;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
 }
@@ -81,8 +79,7 @@ export class Metrics {
 
   async exposition(): Promise<string> {
     this.#gauge();
-    const own = await this.#registry.metrics();
-    return own + ((await this.#options.more?.()) ?? '');
+    return this.#registry.metrics();
   }
 
   /** A sync was asked for. */
