@@ -10,6 +10,7 @@ import {
   R1,
   R2,
   type Row,
+  sticksTo,
   terminating,
   toAll,
   unready,
@@ -26,6 +27,18 @@ export const POLICIES: readonly Row[] = [
         from('pod3', to, ['remote1']),
         from('outside', to, 'dropped'),
         from('node1', to, ['remote1+m']),
+      ]),
+    ],
+  },
+  {
+    name: 'external policy Local with session affinity',
+    service: { ...ALL_WAYS, spec: { ...LOCAL, sessionAffinity: 'ClientIP' }, endpoints: [L1, R1] },
+    probes: [
+      from('pod3', 'cluster', sticksTo('pod1', 'remote1')),
+      ...WAYS_IN.flatMap((to) => [
+        from('pod3', to, sticksTo('pod1', 'remote1')),
+        from('outside', to, ['pod1']),
+        from('node1', to, sticksTo('pod1+m', 'remote1+m')),
       ]),
     ],
   },

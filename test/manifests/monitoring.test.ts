@@ -93,6 +93,7 @@ describe('alerts', () => {
       'PointsmanDrift',
       'PointsmanServicesSetAside',
       'PointsmanNoLocalEndpoints',
+      'PointsmanConfigurationRefused',
       'PointsmanModesDiffer',
     ]);
   });

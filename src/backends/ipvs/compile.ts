@@ -163,10 +163,20 @@ const balancerEntries = (subject: Subject, ip: string): readonly Entry[] => {
  */
 const markedServers = (subject: Subject, mark: number): Frontend['objects'] => {
   const { family } = subject.service.port;
+  const own = { ...subject, settings: withoutPersistence(subject.settings) };
   return [mark, (mark | subject.node.masqueradeMark) >>> 0].flatMap((fwmark) =>
-    server(subject, { fwmark, family }, subject.service.cluster),
+    server(own, { fwmark, family }, subject.service.cluster),
   );
 };
+
+/**
+ * A persistent virtual server that is found by a mark leaves the port as it is (ip_vs_sched_persist: it stands for many
+ * ports), so a client would be sent to the NodePort's number at the endpoint. Hashing its address holds it in one place too.
+ */
+const withoutPersistence = (settings: ServiceSettings): ServiceSettings =>
+  settings.persistenceSeconds === 0
+    ? settings
+    : { ...settings, persistenceSeconds: 0, scheduler: 'mh', hashesPort: false };
 
 const markEntry = (subject: Subject, ip: string, number: number, value: number): Entry =>
   entryOf(subject, 'EXTERNAL-POLICY-MARK', ip, { port: number, mark: { value, mask: 0xffffffff } });
