@@ -1,6 +1,6 @@
 /** Mode name to backend, loaded when it is asked for: the one table that a further backend adds a line to. */
 import { readFile } from 'node:fs/promises';
-import type { Backend, KernelObject } from '../dataplane/contract.ts';
+import type { Backend, Departing, KernelObject } from '../dataplane/contract.ts';
 import { findTools, type IptablesTools, type IptablesVariant } from '../kernel/iptables.ts';
 import { IP_FAMILIES, type IPFamily } from '../model/address.ts';
 import type { IpvsSettings } from './ipvs/index.ts';
@@ -28,10 +28,18 @@ export interface Opened {
   close(): void;
 }
 
+/** A mode that is left while connections run through it. */
+export interface Departure {
+  readonly backends: readonly Departing<KernelObject, unknown>[];
+  close(): void;
+}
+
 interface Mode {
   /** Compiles and prints; has no kernel to read or write. */
   readonly offline: (family: IPFamily, options: OpenOptions) => Promise<AnyBackend>;
   readonly open: (options: OpenOptions) => Promise<Omit<Opened, 'unusable'>>;
+  /** Where connections run through the mode itself; the masquerade mark is that of the mode that serves now. */
+  readonly leave?: (options: OpenOptions, masqueradeMark: number) => Promise<Departure | undefined>;
 }
 
 const MODES: Readonly<Record<string, Mode>> = {
@@ -54,6 +62,14 @@ const MODES: Readonly<Record<string, Mode>> = {
       const kernel = await openKernel(tools, settings, readOnly);
       const backends = new Map(IP_FAMILIES.map((family) => [family, ipvsBackend({ family, settings, kernel })]));
       return { backends, description: `netlink, ${describeTools(tools)}`, close: () => kernel.handles.close() };
+    },
+    leave: async ({ iptablesTool, ipvs: settings }, masqueradeMark) => {
+      const { departure } = await import('./ipvs/index.ts');
+      const opened = await departure(() => findTools(iptablesTool), settings, masqueradeMark);
+      if (opened === undefined) return undefined;
+      const { backends, close } = opened;
+      const usable = (await hasIPv6()) ? IP_FAMILIES : (['IPv4'] as const);
+      return { backends: usable.flatMap((family) => backends.get(family) ?? []), close };
     },
   },
   nftables: {
@@ -80,6 +96,16 @@ const modeOf = (name: string): Mode => {
 /** A backend that needs neither root nor kernel. Throws when this version has no such mode. */
 export const offlineBackend = (mode: string, family: IPFamily, options: OpenOptions): Promise<AnyBackend> =>
   modeOf(mode).offline(family, options);
+
+/**
+ * A mode through which connections may still run, as one leaves it; undefined where there is nothing of it. Throws, saying
+ * what is missing, where this cannot be looked for.
+ */
+export const openDeparture = async (
+  mode: string,
+  options: OpenOptions,
+  masqueradeMark: number,
+): Promise<Departure | undefined> => modeOf(mode).leave?.(options, masqueradeMark);
 
 /**
  * The backends of the families that this host can do. Throws, with what the tools said, when it can do none.

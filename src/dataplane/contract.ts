@@ -121,6 +121,17 @@ export interface Backend<O extends KernelObject, B> {
 }
 
 /**
+ * A mode as one leaves it while connections still run through it. Its read gives what may go by now, so that leaving is
+ * removing what is read, again and again until there is nothing.
+ */
+export interface Departing<O extends KernelObject, B> extends Backend<O, B> {
+  /** Connections for which the last read left something out. */
+  readonly awaited: number;
+  /** Puts in place what the node needs besides as long as something is awaited. Throws KernelError. */
+  shield(signal: AbortSignal): Promise<void>;
+}
+
+/**
  * A read or write that the kernel (or the tool in front of it) refused.
  *
  * `content`: the kernel does not like what it was given, so trying less of it may help. `environment`: nothing could have

@@ -13,9 +13,11 @@ import {
   decodeNest,
   encode,
   getBe16,
+  getBe32,
   getU8,
   nest,
   net16,
+  net32,
   sizeOf,
   u8,
   u32,
@@ -40,6 +42,8 @@ export interface Flow {
   /** As answers come: its source is where the flow really went. */
   readonly reply: Tuple;
   readonly zone: number;
+  /** The kernel's own: another flow of the same tuple has another one. */
+  readonly id: number;
 }
 
 /** What is not given is not asked for. */
@@ -55,7 +59,7 @@ const SUBSYSTEM = 1 << 8;
 const GET = 1;
 const DELETE = 2;
 const HEADER = 4;
-const CTA = { ORIGINAL: 1, REPLY: 2, ZONE: 18, FILTER: 25 } as const;
+const CTA = { ORIGINAL: 1, REPLY: 2, ID: 12, ZONE: 18, FILTER: 25 } as const;
 const TUPLE = { IP: 1, PROTOCOL: 2 } as const;
 const IP = { SOURCE4: 1, DESTINATION4: 2, SOURCE6: 3, DESTINATION6: 4 } as const;
 const PROTOCOL = { NUMBER: 1, SOURCE_PORT: 2, DESTINATION_PORT: 3 } as const;
@@ -120,7 +124,7 @@ const flowOf = ({ body }: Message): Flow | undefined => {
   const reply = tupleOf(decodeNest(attributes, CTA.REPLY));
   return original === undefined || reply === undefined
     ? undefined
-    : { original, reply, zone: getBe16(attributes, CTA.ZONE) };
+    : { original, reply, zone: getBe16(attributes, CTA.ZONE), id: getBe32(attributes, CTA.ID) };
 };
 
 /** Undefined for what has no ports, such as ICMP. */
@@ -140,13 +144,14 @@ const tupleOf = (attributes: Attributes): Tuple | undefined => {
   };
 };
 
-/** Deletes these flows; one that has ended meanwhile is fine. Gives those that could not be deleted. */
+/** Deletes these flows; one that has ended meanwhile is fine, also if there is a new one in its place. Gives those that could not be deleted. */
 export const deleteFlows = (connection: Connection, flows: readonly Flow[]): readonly Failure[] =>
   connection
     .execute(
-      flows.map(({ original, zone }) =>
+      flows.map(({ original, zone, id }) =>
         request(DELETE, familyOfAddress(original.source), [
           nest(CTA.ORIGINAL, tupleAttributes(original)),
+          net32(CTA.ID, id),
           ...(zone === 0 ? [] : [net16(CTA.ZONE, zone)]),
         ]),
       ),

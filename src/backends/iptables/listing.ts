@@ -1,7 +1,7 @@
 /** What iptables-save prints to this mode's objects: our chains and jumps, and of what we share the parts that are there. */
 import type { IPFamily } from '../../model/address.ts';
-import { FIREWALL } from '../xtables/names.ts';
-import { type Chain, type Jump, type SharedChain, withoutComment } from '../xtables/objects.ts';
+import { FIREWALL, goesWithAddresses } from '../xtables/names.ts';
+import { type Chain, chainOf, type Jump, type SharedChain, withoutComment } from '../xtables/objects.ts';
 import { SaveParser } from '../xtables/parse.ts';
 import { GUARDS } from './localhost.ts';
 
@@ -27,7 +27,8 @@ export class Listing {
   }
 
   get objects(): ReadonlyMap<string, Chain | Jump | SharedChain> {
-    return new Map<string, Chain | Jump | SharedChain>([...this.#ours.objects, ...this.#shared]);
+    const ours = [...this.#ours.objects].filter(([, object]) => !goesWithAddresses(object.table, chainOf(object)));
+    return new Map<string, Chain | Jump | SharedChain>([...ours, ...this.#shared]);
   }
 
   push(line: string): void {

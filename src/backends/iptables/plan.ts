@@ -33,7 +33,22 @@ const isOfRules = (change: Change<Wish>): change is RuleChange => {
   return kind === 'chain' || kind === 'jump' || kind === 'shared-chain';
 };
 
+/** A chain of mode ipvs, ours and kube-proxy's. */
+const OF_IPVS = chainId('nat', 'KUBE-LOAD-BALANCER');
+
+/**
+ * What mode ipvs left serves until new connections are translated: so that comes first, and only then what goes around it
+ * in other tables. Tables are written one after the other, and a connection may come in between.
+ */
 export const planRules = (changes: readonly RuleChange[], maxRules: number): readonly Batch<RestoreInput>[] => {
+  const isTakenFromIpvs = changes.some(({ op, object }) => op === 'remove' && object.id === OF_IPVS);
+  if (!isTakenFromIpvs) return planPieces(changes, maxRules);
+  const isFirst = ({ op, object }: RuleChange): boolean => object.table === 'nat' && op !== 'remove';
+  const rest = changes.filter((change) => !isFirst(change));
+  return [...planPieces(changes.filter(isFirst), maxRules), ...planPieces(rest, maxRules)];
+};
+
+const planPieces = (changes: readonly RuleChange[], maxRules: number): readonly Batch<RestoreInput>[] => {
   const total = changes.reduce((sum, change) => sum + weight(change), 0);
   if (total <= maxRules) return changes.length === 0 ? [] : [batch(changes)];
   const kept = changes.filter(({ op }) => op !== 'remove');

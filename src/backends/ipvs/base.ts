@@ -2,23 +2,21 @@
 import type { Fragment } from '../../dataplane/contract.ts';
 import type { NodeContext } from '../../model/node.ts';
 import { forwardMarked, markMasquerade, masquerade } from '../xtables/masquerade.ts';
-import { FORWARD, MARK_MASQ, POSTROUTING, PROXY_FIREWALL, SERVICES } from '../xtables/names.ts';
+import {
+  FORWARD,
+  IPVS_FILTER,
+  IPVS_MARK,
+  IPVS_OUT,
+  MARK_MASQ,
+  POSTROUTING,
+  PROXY_FIREWALL,
+  SERVICES,
+} from '../xtables/names.ts';
 import { type Chain, chain, type Jump, jump } from '../xtables/objects.ts';
 import type { JumpRank } from '../xtables/restore.ts';
 import { FROM_LOCAL, fromPod, loopback, NEW, rejectTarget, rule, TO_LOCAL } from '../xtables/rule.ts';
 import { sysctl } from '../xtables/sysctl.ts';
-import {
-  IPVS_FILTER,
-  IPVS_MARK,
-  IPVS_OUT,
-  LOAD_BALANCER,
-  NODE_PORT,
-  SET_NAMES,
-  type SetName,
-  SOURCE_RANGES,
-  setDefinition,
-  setName,
-} from './names.ts';
+import { LOAD_BALANCER, NODE_PORT, SET_NAMES, type SetName, SOURCE_RANGES, setDefinition, setName } from './names.ts';
 import { device, ipSet, ipvsTimeouts, type Wish } from './objects.ts';
 import type { IpvsSettings } from './settings.ts';
 

@@ -14,6 +14,7 @@ import type { Sysctl } from '../xtables/sysctl.ts';
 import { Frontends } from './arrange.ts';
 import { base, kernelSettings } from './base.ts';
 import { compile } from './compile.ts';
+import { isThere, type OpenLeaving, openLeaving } from './departure.ts';
 import { Draining } from './draining.ts';
 import { type Handles, openHandles } from './handles.ts';
 import { formatObject, type Held, type Wish } from './objects.ts';
@@ -98,6 +99,13 @@ export const ipvsBackend = ({ family, settings, kernel }: IpvsOptions): Backend<
 
 const kernelError = (error: unknown): unknown =>
   error instanceof NetlinkError ? new KernelError('environment', `netlink: ${error.message}`) : error;
+
+/** This mode as one leaves it; undefined where there is nothing of it. Throws, naming what is missing. */
+export const departure = async (
+  tools: () => Promise<IptablesTools>,
+  settings: IpvsSettings,
+  masqueradeMark: number,
+): Promise<OpenLeaving | undefined> => (isThere() ? openLeaving(await tools(), settings, masqueradeMark) : undefined);
 
 const offline = (): Error => new Error('this backend was made for a dump, and has no kernel');
 

@@ -11,10 +11,6 @@ export const DEVICE = 'kube-ipvs0';
 export const NODE_PORT = 'KUBE-NODE-PORT';
 export const LOAD_BALANCER = 'KUBE-LOAD-BALANCER';
 export const SOURCE_RANGES = 'KUBE-SOURCE-RANGES-FIREWALL';
-export const IPVS_FILTER = 'KUBE-IPVS-FILTER';
-/** In table mangle, ours alone: what is marked, and what of the node's own traffic is dropped, before IPVS sees it. */
-export const IPVS_MARK = 'KUBE-IPVS-MARK';
-export const IPVS_OUT = 'KUBE-IPVS-OUT';
 
 export type SetName =
   | 'LOOP-BACK'

@@ -2,8 +2,9 @@
  * Changes to batches: order and bounds. Pure.
  *
  * Settings, link and sets come first, then the rules that look into them, then what Services want: entries before
- * addresses before virtual servers, so that by the time IPVS takes a packet everything around it is in place. What goes,
- * goes in the opposite order. A batch of netlink messages is bounded, lest a long one hold up the process.
+ * addresses before virtual servers, so that by the time IPVS takes a packet everything around it is in place. Rules that
+ * take the place of others come after that: those may be another mode's, which serves until then. What goes, goes in the
+ * opposite order. A batch of netlink messages is bounded, lest a long one hold up the process.
  */
 import type { Batch, Change } from '../../dataplane/contract.ts';
 import type { Chain, Jump } from '../xtables/objects.ts';
@@ -36,8 +37,9 @@ export const plan = (changes: readonly Change<Wish>[]): readonly Batch<Payload>[
     list.filter(({ op }) => op === 'remove');
   return [
     ...netlink(inOrder(kept(messages), ADDITIONS)),
-    ...iptables(kept(rules)),
+    ...iptables(rules.filter(({ op }) => op === 'add')),
     ...netlink(inOrder(kept(messages), OF_SERVICES)),
+    ...iptables(rules.filter(({ op }) => op === 'replace')),
     ...netlink(inOrder(removed(messages), REMOVALS)),
     ...iptables(removed(rules)),
     ...netlink(inOrder(removed(messages), LAST_REMOVALS)),

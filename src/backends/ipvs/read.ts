@@ -5,7 +5,7 @@
  * in one of our sets; all others are somebody else's. A real server on its way out (see draining.ts) counts as gone.
  */
 import { setImmediate as pause } from 'node:timers/promises';
-import type { Service } from '../../ipvs-netlink/types.ts';
+import type { Destination, Service, ServiceKey } from '../../ipvs-netlink/types.ts';
 import { cidrContains, type IPFamily, isLoopback } from '../../model/address.ts';
 import { type ListedSet, listSets } from '../../netlink/ipset.ts';
 import { getLink, type LinkAddress, listAddresses } from '../../netlink/route.ts';
@@ -19,12 +19,16 @@ import type { IpvsSettings } from './settings.ts';
 /** After so many virtual servers other work gets a turn. */
 const TURN = 200;
 
+/** Hears of every real server that is ours, also of those on their way out. */
+export type OnDestination = (service: ServiceKey, destination: Destination) => void;
+
 export const readHeld = async (
   handles: Handles,
   draining: Draining,
   family: IPFamily,
   settings: IpvsSettings,
   sysctls: readonly Sysctl[],
+  onDestination?: OnDestination,
 ): Promise<readonly Held[]> => {
   const { links, sets, ipvs } = handles;
   const link = getLink(links, DEVICE);
@@ -46,7 +50,7 @@ export const readHeld = async (
     ...(link === undefined ? [] : [device]),
     ...own.map((one) => address(one.address)),
     ...[...listed.values()].flatMap(setObjects),
-    ...(await serverObjects(handles, draining, services)),
+    ...(await serverObjects(handles, draining, services, onDestination)),
   ];
 };
 
@@ -67,6 +71,7 @@ const serverObjects = async (
   { ipvs }: Handles,
   draining: Draining,
   services: readonly Service[],
+  onDestination?: OnDestination,
 ): Promise<readonly Held[]> => {
   const objects: Held[] = [];
   const leaving = new Set<string>();
@@ -74,6 +79,7 @@ const serverObjects = async (
     if (i % TURN === TURN - 1) await pause();
     objects.push(virtualServer(key, settings));
     for (const destination of ipvs.destinations(key)) {
+      onDestination?.(key, destination);
       const server = realServer(key, destination.key, destination.settings);
       if (destination.settings.weight === 0) leaving.add(server.id);
       if (draining.counts(key, destination)) objects.push(server);
@@ -104,7 +110,7 @@ const ownership = (
     }
   }
   return ({ key }) => {
-    if ('fwmark' in key) return key.family === family && isOfOne(marks, key.fwmark);
+    if ('fwmark' in key) return key.family === family && marksOf(key.fwmark).some((mark) => marks.has(mark));
     if ((key.address.includes(':') ? 'IPv6' : 'IPv4') !== family) return false;
     if (frontends.has(`${key.protocol} ${key.address} ${key.port}`)) return true;
     if (local.has(key.address) && ports.has(`${key.protocol} ${key.port}`)) return true;
@@ -115,6 +121,8 @@ const ownership = (
 
 const BITS = Array.from({ length: 32 }, (_, i) => 2 ** i);
 
-/** One of the marks itself, or with the one bit more that the node's own packets carry. */
-const isOfOne = (marks: ReadonlySet<number>, fwmark: number): boolean =>
-  marks.has(fwmark) || BITS.some((bit) => (fwmark & bit) !== 0 && marks.has((fwmark ^ bit) >>> 0));
+/** What may stand in the set for it: the mark itself, or one bit less than the node's own packets carry. */
+export const marksOf = (fwmark: number): readonly number[] => [
+  fwmark,
+  ...BITS.filter((bit) => (fwmark & bit) !== 0).map((bit) => (fwmark ^ bit) >>> 0),
+];

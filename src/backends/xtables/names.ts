@@ -9,6 +9,12 @@ export const POSTROUTING = 'KUBE-POSTROUTING';
 export const MARK_MASQ = 'KUBE-MARK-MASQ';
 export const FORWARD = 'KUBE-FORWARD';
 export const PROXY_FIREWALL = 'KUBE-PROXY-FIREWALL';
+/** Mode ipvs: no port of the host's is reached at the addresses of Services. */
+export const IPVS_FILTER = 'KUBE-IPVS-FILTER';
+/** In table mangle, ours alone: what is marked, and what of the node's own traffic is dropped, before IPVS sees it. */
+export const IPVS_MARK = 'KUBE-IPVS-MARK';
+/** The same; in table nat what the node's own calls need while the mode is left. */
+export const IPVS_OUT = 'KUBE-IPVS-OUT';
 /** The kubelet's as much as ours: see SharedChain. */
 export const FIREWALL = 'KUBE-FIREWALL';
 
@@ -21,6 +27,7 @@ const FIXED: Readonly<Record<Table, ReadonlySet<string>>> = {
     'KUBE-NODEPORTS',
     'KUBE-NODE-PORT',
     'KUBE-LOAD-BALANCER',
+    IPVS_OUT,
     'KUBE-PROXY-CANARY',
   ]),
   filter: new Set([
@@ -31,12 +38,17 @@ const FIXED: Readonly<Record<Table, ReadonlySet<string>>> = {
     'KUBE-NODEPORTS',
     'KUBE-NODE-PORT',
     'KUBE-SOURCE-RANGES-FIREWALL',
-    'KUBE-IPVS-FILTER',
+    IPVS_FILTER,
     'KUBE-IPVS-OUT-FILTER',
     'KUBE-PROXY-CANARY',
   ]),
-  mangle: new Set(['KUBE-IPVS-MARK', 'KUBE-IPVS-OUT', 'KUBE-PROXY-CANARY']),
+  mangle: new Set([IPVS_MARK, IPVS_OUT, 'KUBE-PROXY-CANARY']),
 };
+
+/** What is needed as long as addresses of Services are the node's own: for mode ipvs to take away when these are gone. */
+const WITH_ADDRESSES: ReadonlySet<string> = new Set([`filter ${IPVS_FILTER}`, `nat ${IPVS_OUT}`]);
+
+export const goesWithAddresses = (table: Table, chain: string): boolean => WITH_ADDRESSES.has(`${table} ${chain}`);
 
 const PER_SERVICE = /^KUBE-(?:SVC|SVL|FW|EXT|SEP)-/;
 

@@ -84,6 +84,10 @@ export const isOurJump = (table: Table, rule: string): boolean => {
   return target !== undefined && isOurs(table, target);
 };
 
+/** The chain that an object is, or leads to: both come and go together. */
+export const chainOf = (object: Chain | Jump | SharedChain): string =>
+  object.kind === 'jump' ? (targetOf(object.rule) ?? '') : object.name;
+
 /** As `iptables-restore` input, without the table around it. */
 export const formatRule = (object: Chain | Jump | SharedChain): string => {
   if (object.kind === 'jump') return `-A ${object.chain} ${object.rule}`;

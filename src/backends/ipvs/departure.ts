@@ -1,0 +1,72 @@
+/** Opens what leaving mode ipvs takes, where there is something to leave. */
+import { existsSync } from 'node:fs';
+import type { IptablesTools } from '../../kernel/iptables.ts';
+import { ipvsConnections } from '../../kernel/ipvs-connections.ts';
+import { IP_FAMILIES, type IPFamily } from '../../model/address.ts';
+import { Connection } from '../../netlink/connection.ts';
+import { deleteFlows, type Flow, visitFlows } from '../../netlink/conntrack.ts';
+import { getLink } from '../../netlink/route.ts';
+import { openSocket, PROTOCOL } from '../../netlink/socket.ts';
+import { rulesBy } from '../xtables/driver.ts';
+import { openHandles } from './handles.ts';
+import { type FlowTable, Leaving } from './leaving.ts';
+import { DEVICE } from './names.ts';
+import type { IpvsSettings } from './settings.ts';
+
+/** There while the kernel has IPVS. */
+const IPVS_IS_LOADED = '/proc/net/ip_vs';
+
+/** Whether this mode can have left anything. Loads no module. Throws NetlinkError. */
+export const isThere = (): boolean => {
+  if (existsSync(IPVS_IS_LOADED)) return true;
+  const links = new Connection(openSocket(PROTOCOL.ROUTE));
+  try {
+    return getLink(links, DEVICE) !== undefined;
+  } finally {
+    links.close();
+  }
+};
+
+const flowTable = (connection: Connection): FlowTable => ({
+  to: async (places, family) => {
+    const flows: Flow[] = [];
+    await visitFlows(connection, { family, protocol: 'udp' }, (flow) => {
+      if (places.has(`${flow.original.destination} ${flow.original.destinationPort}`)) flows.push(flow);
+    });
+    return flows;
+  },
+  delete: (flows) => {
+    const [failure] = deleteFlows(connection, flows);
+    if (failure !== undefined) throw failure.error;
+  },
+});
+
+export interface OpenLeaving {
+  readonly backends: ReadonlyMap<IPFamily, Leaving>;
+  close(): void;
+}
+
+/** Throws, naming what is missing, when the kernel cannot be asked. */
+export const openLeaving = async (
+  tools: IptablesTools,
+  settings: IpvsSettings,
+  masqueradeMark: number,
+): Promise<OpenLeaving> => {
+  const handles = await openHandles();
+  const conntrack = new Connection(openSocket(PROTOCOL.NETFILTER));
+  const kernel = {
+    handles,
+    rules: { IPv4: rulesBy(tools.IPv4), IPv6: rulesBy(tools.IPv6) },
+    connections: ipvsConnections,
+    flows: flowTable(conntrack),
+  };
+  return {
+    backends: new Map(IP_FAMILIES.map((family) => [family, new Leaving({ family, settings, kernel, masqueradeMark })])),
+    close: () => {
+      conntrack.close();
+      handles.ipvs.close();
+      handles.sets.close();
+      handles.links.close();
+    },
+  };
+};
