@@ -40,7 +40,7 @@ const runCommand = async (command: Command): Promise<void> => {
     await dump(setup, { output: 'rules', family: 'IPv4', signal: untilStopped() });
   } else if (config.cleanup) {
     const { cleanup } = await import('./commands/cleanup.ts');
-    await cleanup(setup, PROXY_MODES, untilStopped());
+    await cleanup(setup, { modes: PROXY_MODES, whose: 'all' }, untilStopped());
   } else if (config.initOnly) {
     await checkRights(setup);
     const { init } = await import('./commands/init.ts');
@@ -109,7 +109,9 @@ const cleanupCommand = async (command: Command): Promise<void> => {
   const { cleanup } = await import('./commands/cleanup.ts');
   const setup = await setUp(command, { quiet: true });
   const isModeAsked = command.getOptionValueSource('proxyMode') === 'cli';
-  await cleanup(setup, isModeAsked ? [setup.config.mode] : PROXY_MODES, untilStopped());
+  const modes = isModeAsked ? [setup.config.mode] : PROXY_MODES;
+  const { kubeProxy } = command.opts<{ kubeProxy?: true }>();
+  await cleanup(setup, { modes, whose: kubeProxy ? 'all' : 'ours' }, untilStopped());
 };
 
 const demoCommand = async (): Promise<void> => {
@@ -152,7 +154,10 @@ const program = new Command('pointsman')
       .addOption(new Option('-o, --output <format>', 'form').choices(['text', 'json']).default('text')),
   )
   .addCommand(
-    withFlags('cleanup', 'remove all rules of pointsman and kube-proxy, or those of one --proxy-mode', cleanupCommand),
+    withFlags('cleanup', 'remove all rules of pointsman, or those of one --proxy-mode', cleanupCommand).option(
+      '--kube-proxy',
+      'also what kube-proxy made',
+    ),
   )
   .addCommand(new Command('demo').description('show it at work between network namespaces').action(demoCommand));
 

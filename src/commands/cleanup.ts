@@ -1,8 +1,8 @@
-/** Takes all rules of the asked modes out of the kernel, and says which. kube-proxy's go too: they have the same names. */
+/** Takes our rules of the asked modes out of the kernel, and says which; kube-proxy's, that have the same names, if asked to. */
 import { existsSync } from 'node:fs';
 import { type Opened, openBackends } from '../backends/index.ts';
 import type { ProxyMode } from '../config/config.ts';
-import { removeAll } from '../dataplane/cleanup.ts';
+import { removeAll, type Whose } from '../dataplane/cleanup.ts';
 import type { IPFamily } from '../model/address.ts';
 import { backendOptions } from './backend-options.ts';
 import type { Setup } from './setup.ts';
@@ -14,13 +14,20 @@ const say = (family: IPFamily, { removed }: { readonly removed: readonly { reado
   for (const { id } of removed) process.stdout.write(`${family} ${id}\n`);
 };
 
+export interface CleanupOptions {
+  readonly modes: readonly ProxyMode[];
+  readonly whose: Whose;
+}
+
 /** Of several modes those that this host cannot do have left nothing; of one alone it is an error. */
-export const cleanup = async (setup: Setup, modes: readonly ProxyMode[], signal: AbortSignal): Promise<void> => {
+export const cleanup = async (setup: Setup, options: CleanupOptions, signal: AbortSignal): Promise<void> => {
+  const { modes, whose } = options;
   let left = 0;
   for (const mode of modes) {
     if (modes.length > 1 && mode === 'ipvs' && !existsSync(IPVS_IS_LOADED)) continue;
     try {
-      left += await cleanMode(setup, await openBackends(mode, backendOptions(setup.config), signal), signal);
+      const opened = await openBackends(mode, backendOptions(setup.config), signal);
+      left += await cleanMode(setup, opened, whose, signal);
     } catch (error) {
       if (modes.length === 1) throw error;
       setup.log.warn(
@@ -33,15 +40,22 @@ export const cleanup = async (setup: Setup, modes: readonly ProxyMode[], signal:
 };
 
 /** Gives how many objects could not be removed. */
-const cleanMode = async ({ log }: Setup, { backends }: Opened, signal: AbortSignal): Promise<number> => {
+const cleanMode = async ({ log }: Setup, { backends }: Opened, whose: Whose, signal: AbortSignal): Promise<number> => {
   // what both families use goes with the last one: so the first is looked at once more
-  for (const [family, backend] of backends) say(family, await removeAll(backend, signal));
+  for (const [family, backend] of backends) say(family, await removeAll(backend, signal, whose));
   let count = 0;
   for (const [family, backend] of backends) {
-    const result = await removeAll(backend, signal);
+    const result = await removeAll(backend, signal, whose);
     say(family, result);
     for (const { id } of result.left) log.error({ ipFamily: family, object: id }, 'could not be removed');
+    if (result.kept.length > 0) sayKept(family, backend.mode, result.kept.length);
     count += result.left.length;
   }
   return count;
+};
+
+const sayKept = (family: IPFamily, mode: string, count: number): void => {
+  process.stderr.write(
+    `pointsman: ${family}: kube-proxy made ${count} objects of mode ${mode}, which stay; "cleanup --kube-proxy" removes them too\n`,
+  );
 };

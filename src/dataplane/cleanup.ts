@@ -6,14 +6,25 @@ export interface CleanupResult<O> {
   readonly removed: readonly O[];
   /** What is still there afterwards and should not be. */
   readonly left: readonly O[];
+  /** What another proxy made, where that is to stay. */
+  readonly kept: readonly O[];
 }
+
+/** Whose: ours alone, or also what another proxy made that uses the same names. */
+export type Whose = 'ours' | 'all';
 
 /** Throws KernelError when the kernel cannot be written, or refuses without saying what. */
 export const removeAll = async <O extends KernelObject, B>(
   backend: Backend<O, B>,
   signal: AbortSignal,
+  whose: Whose = 'all',
 ): Promise<CleanupResult<O>> => {
-  const have = await backend.read(signal);
+  const found = await backend.read(signal);
+  const kept = whose === 'all' ? [] : (backend.madeByOther?.([...found.values()]) ?? []);
+  const keptIds = new Set(kept.map(({ id }) => id));
+  const without = (objects: ReadonlyMap<string, O>): ReadonlyMap<string, O> =>
+    new Map([...objects].filter(([id]) => !keptIds.has(id)));
+  const have = without(found);
   const inUse = new Set<string>();
   let left = have;
   for (let isDone = false; !isDone; ) {
@@ -22,7 +33,7 @@ export const removeAll = async <O extends KernelObject, B>(
       diff(left, new Map()).filter(({ object }) => !inUse.has(object.id)),
       signal,
     );
-    left = await backend.read(signal);
+    left = without(await backend.read(signal));
     // what somebody else's rules refer to cannot go, and must not keep the rest
     for (const id of refused) inUse.add(id);
     isDone = refused.length === 0;
@@ -30,6 +41,7 @@ export const removeAll = async <O extends KernelObject, B>(
   return {
     removed: [...have.values()].filter(({ id }) => !left.has(id)),
     left: [...left.values()].filter(({ stays }) => stays !== true),
+    kept,
   };
 };
 

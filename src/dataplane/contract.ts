@@ -112,6 +112,8 @@ export interface Backend<O extends KernelObject, B> {
   check?(): void;
   /** What the kernel holds of ours, in listing form. Throws KernelError. */
   read(signal: AbortSignal): Promise<ReadonlyMap<string, O>>;
+  /** Of what was read, what another proxy made that uses the same names, where that can be told. Pure. */
+  madeByOther?(found: readonly O[]): readonly O[];
   /** Writes one batch, atomically where the kernel is. Idempotent. Throws KernelError. */
   apply(batch: Batch<B>, signal: AbortSignal): Promise<void>;
   /** What the kernel has counted; some of an owner's objects count. Beside reads and writes. Throws KernelError. */

@@ -2,7 +2,6 @@
  * Leaving a mode through which connections still run: what nobody needs goes at once, the rest as they end. Whoever stops
  * in between loses nothing, as all of it is in the kernel.
  */
-import { setTimeout as pause } from 'node:timers/promises';
 import type { BaseLogger } from 'pino';
 import { removeAll } from './cleanup.ts';
 import { type Departing, KernelError, type KernelObject } from './contract.ts';
@@ -11,14 +10,17 @@ export interface DepartureOptions {
   readonly signal: AbortSignal;
   readonly log: Pick<BaseLogger, 'info' | 'warn'>;
   /** Milliseconds between two looks; more where a look takes long. */
-  readonly lookMs?: number;
+  readonly looks?: { readonly firstMs: number; readonly laterMs: number };
 }
 
-/** The first look comes while the last packets of connections that have just ended are under way. */
-const LOOK_MS = 4_000;
-/** Looking is not to take more of the time than one part in so many. */
+/** Most of what is awaited at first is over within seconds. */
+const LOOKS = { firstMs: 1_000, laterMs: 5_000 } as const;
+const FIRST_LOOKS = 5;
+/** Looking takes no more than one part of the time in so many. */
 const SHARE = 20;
 const SAY_MS = 60_000;
+
+type AnyDeparting = Departing<KernelObject, unknown>;
 
 interface Pass {
   readonly removed: number;
@@ -26,54 +28,59 @@ interface Pass {
   readonly awaited: number;
 }
 
-const NOTHING: Pass = { removed: 0, left: 0, awaited: 0 };
-
-type AnyDeparting = Departing<KernelObject, unknown>;
-
 /** Ends when nothing is left, when what is left cannot be removed, or when told to stop. */
 export const depart = async (backends: readonly AnyDeparting[], options: DepartureOptions): Promise<void> => {
-  const { signal, log, lookMs = LOOK_MS } = options;
-  const mode = backends[0]?.mode;
-  const teller = new Teller(log, mode);
-  for (let removed = 0; !signal.aborted; ) {
+  const { signal, looks: { firstMs, laterMs } = LOOKS } = options;
+  const teller = new Teller(options.log, backends[0]?.mode);
+  for (let look = 0; !signal.aborted; look += 1) {
     const startedAt = performance.now();
-    try {
-      const pass = await passOver(backends, signal);
-      removed += pass.removed;
-      if (pass.awaited > 0) teller.await(pass.awaited);
-      else if (pass.left === 0)
-        return removed > 0 ? log.info({ mode, removed }, 'nothing is left of another mode') : undefined;
-      else if (pass.removed === 0)
-        return log.warn({ mode, left: pass.left }, 'what another mode left cannot be removed');
-    } catch (error) {
-      if (signal.aborted) return;
-      if (!(error instanceof KernelError)) throw error;
-      teller.fail(error);
-    }
-    await pause(Math.max(lookMs, SHARE * (performance.now() - startedAt)), undefined, { signal }).catch(
-      () => undefined,
-    );
+    const pass = await attempt(() => passOver(backends, signal), teller, signal);
+    if (pass !== undefined && teller.isOver(pass)) return;
+    await pause(Math.max(look < FIRST_LOOKS ? firstMs : laterMs, SHARE * (performance.now() - startedAt)), signal);
   }
 };
 
-/** Both families, as what they share goes with the last one. */
+/** Undefined for one that is to be tried again: a lock that others hold, a process that is told to stop. */
+const attempt = async (run: () => Promise<Pass>, teller: Teller, signal: AbortSignal): Promise<Pass | undefined> => {
+  try {
+    return await run();
+  } catch (error) {
+    if (signal.aborted) return undefined;
+    if (!(error instanceof KernelError)) throw error;
+    teller.fail(error);
+    return undefined;
+  }
+};
+
+/** One family after the other: what they share goes with the last one. */
 const passOver = async (backends: readonly AnyDeparting[], signal: AbortSignal): Promise<Pass> => {
-  let sum = NOTHING;
+  const pass = { removed: 0, left: 0, awaited: 0 };
   for (const backend of backends) {
     const { removed, left } = await removeAll(backend, signal);
     if (backend.awaited > 0) await backend.shield(signal);
-    sum = {
-      removed: sum.removed + removed.length,
-      left: sum.left + left.length,
-      awaited: sum.awaited + backend.awaited,
-    };
+    pass.removed += removed.length;
+    pass.left += left.length;
+    pass.awaited += backend.awaited;
   }
-  return sum;
+  return pass;
 };
 
+const pause = (ms: number, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    const end = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal.addEventListener('abort', end);
+  });
+
+/** What the log hears of it: the first wait and then one line a minute, each failure once, and the end. */
 class Teller {
   readonly #log: DepartureOptions['log'];
   readonly #mode: string | undefined;
+  #removed = 0;
   #saidAt = Number.NEGATIVE_INFINITY;
   #failure = '';
 
@@ -82,14 +89,23 @@ class Teller {
     this.#mode = mode;
   }
 
-  await(connections: number): void {
+  isOver({ removed, left, awaited }: Pass): boolean {
+    const mode = this.#mode;
     this.#failure = '';
-    if (performance.now() - this.#saidAt < SAY_MS) return;
-    this.#saidAt = performance.now();
-    this.#log.info({ mode: this.#mode, connections }, 'what another mode left goes as connections through it end');
+    this.#removed += removed;
+    if (awaited > 0) this.#await(awaited);
+    else if (left === 0 && this.#removed > 0)
+      this.#log.info({ mode, removed: this.#removed }, 'nothing is left of another mode');
+    else if (left > 0 && removed === 0) this.#log.warn({ mode, left }, 'what another mode left cannot be removed');
+    return awaited === 0 && (left === 0 || removed === 0);
   }
 
-  /** Once for each reason. */
+  #await(connections: number): void {
+    if (performance.now() - this.#saidAt < SAY_MS) return;
+    this.#saidAt = performance.now();
+    this.#log.info({ mode: this.#mode, connections }, 'what another mode left goes as its connections end');
+  }
+
   fail({ message }: Error): void {
     if (message === this.#failure) return;
     this.#failure = message;

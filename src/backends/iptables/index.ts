@@ -10,7 +10,9 @@ import type { IptablesTools } from '../../kernel/iptables.ts';
 import { PROC_SYS, type Sysctls } from '../../kernel/sysctl.ts';
 import { IP_FAMILIES, type IPFamily } from '../../model/address.ts';
 import { listCounters, listRules, writeRules } from '../xtables/driver.ts';
-import { formatRule } from '../xtables/objects.ts';
+
+import { type Chain, formatRule, type Jump, type SharedChain } from '../xtables/objects.ts';
+import { rulesOfKubeProxy } from '../xtables/origin.ts';
 import { printRules } from '../xtables/print.ts';
 import type { RestoreInput } from '../xtables/restore.ts';
 import { formatSysctl } from '../xtables/sysctl.ts';
@@ -95,6 +97,8 @@ export const iptablesBackend = ({
       await inTurn(() => listCounters(tool, 'nat', (line) => connections.push(line)));
       return { counts: connections.counts, isWhole: true };
     },
+
+    madeByOther: (found) => rulesOfKubeProxy(found.filter(isRule)),
     apply: async ({ payload }) => {
       if ('settings' in payload) return settings?.write(payload.settings);
       onRestore?.(payload);
@@ -108,6 +112,9 @@ const measure = (object: Wish): Measure | undefined => {
   if (object.kind === 'chain') return { of: object.table, count: object.rules.length };
   return object.kind === 'jump' ? { of: object.table, count: 1 } : undefined;
 };
+
+const isRule = (object: Wish): object is Chain | Jump | SharedChain =>
+  object.kind === 'chain' || object.kind === 'jump' || object.kind === 'shared-chain';
 
 /** The tool has no word for them. */
 const printSettings = (sections: readonly Section<Wish>[]): string =>

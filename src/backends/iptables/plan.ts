@@ -7,7 +7,7 @@
  * with chains sorted and with the chains that its rules lead to, take 1.5 s in all (iptables 1.8.9).
  */
 import type { Batch, Change } from '../../dataplane/contract.ts';
-import { MARK_MASQ } from '../xtables/names.ts';
+import { MARK_MASQ, OF_A_SERVICE } from '../xtables/names.ts';
 import { chainId, targetOf } from '../xtables/objects.ts';
 import { type RestoreInput, type RuleChange, restoreInput } from '../xtables/restore.ts';
 import type { Sysctl } from '../xtables/sysctl.ts';
@@ -16,9 +16,6 @@ import type { Wish } from './objects.ts';
 
 /** Input of the tool, or kernel settings to be written. */
 export type Payload = RestoreInput | { readonly settings: readonly Sysctl[] };
-
-/** Chains of one Service. A tree's chain is none, whose name has a prefix or `by-` where these have their hash. */
-const OF_A_SERVICE = /^KUBE-(?:SVC|SVL|FW|EXT|SEP)-[A-Z2-7]{16}$/;
 
 /** Settings come last: what guards against them is among the rules. They are never taken back. */
 export const plan = (changes: readonly Change<Wish>[], maxRules: number): readonly Batch<Payload>[] => {

@@ -38,38 +38,35 @@ export const frontsIn = (objects: readonly Held[]): FrontsOf => {
 /** UDP knows no end of a connection: nothing is awaited there. */
 export const isUdp = (fronts: readonly Front[]): boolean => fronts.length > 0 && fronts.every(isOfUdp);
 
-/** A virtual server with those of its real servers that have connections, or had some lately. */
-export interface Busy {
-  readonly key: ServiceKey;
-  active: number;
-  inactive: number;
-}
-
-/** Takes real servers as they are read; gives the virtual servers that may be in use. */
+/** Takes real servers as they are read; gives the virtual servers that have connections, or had some lately. */
 export class BusyServers {
-  readonly #busy = new Map<string, Busy>();
+  readonly #busy = new Map<string, ServiceKey>();
 
   add(key: ServiceKey, { activeConnections, inactiveConnections }: Destination): void {
-    if (activeConnections + inactiveConnections === 0) return;
-    const id = serviceFlag(key);
-    const busy = this.#busy.get(id) ?? { key, active: 0, inactive: 0 };
-    busy.active += activeConnections;
-    busy.inactive += inactiveConnections;
-    this.#busy.set(id, busy);
+    if (activeConnections + inactiveConnections > 0) this.#busy.set(serviceFlag(key), key);
   }
 
-  get all(): readonly Busy[] {
+  get all(): readonly ServiceKey[] {
     return [...this.#busy.values()];
   }
 }
 
 const TIME_WAIT_S = 120;
+const SYN_SENT_S = 120;
 /** So long after both ends have said goodbye the last of their words may still be under way. */
-const REST_S = 3;
+const REST_S = 2;
+/**
+ * A server does not begin: in this state is what was over, and whose port the client uses again, for a connection that is
+ * led past IPVS. With what is deleted here its flow would be forgotten, so it may speak out.
+ */
+const SPEAKS_OUT_S = 10;
 
 /** IPVS remembers a connection for some time after its end. */
 export const isOver = ({ state, expires }: IpvsConnection): boolean =>
-  state === 'CLOSE' || state === 'CLOSED' || (state === 'TIME_WAIT' && expires <= TIME_WAIT_S - REST_S);
+  state === 'CLOSE' ||
+  state === 'CLOSED' ||
+  (state === 'TIME_WAIT' && expires <= TIME_WAIT_S - REST_S) ||
+  (state === 'SYN_SENT' && expires <= SYN_SENT_S - SPEAKS_OUT_S);
 
 /** Fronts with connections that are not over → how many. */
 export const countLive = async (connections: AsyncIterable<IpvsConnection>): Promise<ReadonlyMap<Front, number>> => {
@@ -85,37 +82,31 @@ export const countLive = async (connections: AsyncIterable<IpvsConnection>): Pro
 
 /** What is in use, of one family. */
 export interface InUse {
-  /** Ids of virtual servers. */
-  readonly servers: ReadonlySet<string>;
   readonly connections: number;
   /** Whether somebody's connection runs through what this is, or is told by it. */
   needs(object: Held): boolean;
 }
 
 /**
- * The list of connections is long where there are many, so it is only asked for about virtual servers of which all
- * connections may be over.
+ * Only connections to an address and port of the virtual server count. A packet of the node's own that is translated
+ * already and still has a mark of this mode is taken by IPVS once more, for one that has no end there: nobody needs that.
  */
 export const findInUse = async (
-  busy: readonly Busy[],
+  busy: readonly ServiceKey[],
   frontsOf: FrontsOf,
   connections: () => AsyncIterable<IpvsConnection>,
 ): Promise<InUse> => {
-  const awaited = busy.filter(({ key }) => !isUdp(frontsOf(key)));
-  const isDoubtful = awaited.some(({ active }) => active === 0);
-  const live = isDoubtful ? await countLive(connections()) : new Map<Front, number>();
-  const countOf = ({ key, active }: Busy): number =>
-    active > 0 ? active : frontsOf(key).reduce((sum, front) => sum + (live.get(front) ?? 0), 0);
-  const used = awaited.flatMap((one) => (countOf(one) > 0 ? [{ ...one, count: countOf(one) }] : []));
-  const servers = new Set(used.map(({ key }) => `service ${serviceFlag(key)}`));
-  const fronts = new Set(used.flatMap(({ key }) => frontsOf(key)));
+  const awaited = busy.filter((key) => !isUdp(frontsOf(key)));
+  const live = awaited.length === 0 ? new Map<Front, number>() : await countLive(connections());
+  const used = awaited.filter((key) => frontsOf(key).some((front) => live.has(front)));
+  const servers = new Set(used.map(serviceFlag));
+  const fronts = new Set(used.flatMap(frontsOf));
   const addresses = new Set([...fronts].flatMap((front) => front.split(' ')[1] ?? []));
   const ports = new Set([...fronts].map(withoutAddress));
   return {
-    servers,
-    connections: used.reduce((sum, { count }) => sum + count, 0),
+    connections: [...fronts].reduce((sum, front) => sum + (live.get(front) ?? 0), 0),
     needs: (object) => {
-      if (object.kind === 'virtual-server') return servers.has(object.id);
+      if (object.kind === 'virtual-server') return servers.has(serviceFlag(object.key));
       if (object.kind === 'address') return addresses.has(object.address);
       return object.kind === 'entry' && isEntryOf(object, { fronts, addresses, ports });
     },

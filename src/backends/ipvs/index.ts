@@ -18,6 +18,7 @@ import { isThere, type OpenLeaving, openLeaving } from './departure.ts';
 import { Draining } from './draining.ts';
 import { type Handles, openHandles } from './handles.ts';
 import { formatObject, type Held, type Wish } from './objects.ts';
+import { heldByKubeProxy } from './origin.ts';
 import { type Payload, plan } from './plan.ts';
 import { print } from './print.ts';
 import { readHeld } from './read.ts';
@@ -89,6 +90,7 @@ export const ipvsBackend = ({ family, settings, kernel }: IpvsOptions): Backend<
         throw kernelError(error);
       }
     },
+    madeByOther: (found) => heldByKubeProxy(found.filter((object) => object.kind !== 'frontend')),
     apply: async ({ payload }) => {
       if (kernel === undefined || draining === undefined) throw offline();
       if (payload.by === 'iptables') await kernel.rules[family].write(payload.input);

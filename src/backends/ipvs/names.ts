@@ -63,6 +63,9 @@ const TYPES: Readonly<Record<SetName, SetType>> = {
 
 export const SET_NAMES = Object.keys(TYPES) as readonly SetName[];
 
+/** Of these kube-proxy knows nothing. */
+export const OWN_SETS: readonly SetName[] = ['EXTERNAL-POLICY-MARK', 'DROP-EXTERNAL', 'DROP-INTERNAL'];
+
 const MAX_NAME = 31;
 /** kube-proxy's: with another one its own `ipset create -exist` would fail when it takes the node back. */
 const MAX_ENTRIES = 65_536;

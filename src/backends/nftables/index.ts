@@ -10,6 +10,7 @@ import { Driver } from './driver.ts';
 import { type Ends, openEnds } from './ends.ts';
 import { nftFamily } from './names.ts';
 import { formatObject, type NftObject } from './objects.ts';
+import { madeByKubeProxy } from './origin.ts';
 import { type Payload, plan } from './plan.ts';
 import { print, printJson } from './print.ts';
 import { probe } from './probe.ts';
@@ -62,6 +63,7 @@ const backendOver = ({ family, counts = false }: NftablesOptions, online: Online
     printJson: (sections) => printJson(sections, nft),
     check: () => void online.driver(),
     read: async () => online.driver().read(),
+    madeByOther: madeByKubeProxy,
     apply: async ({ payload }) => online.driver().apply(payload.changes),
     ...(counts ? { traffic: async () => online.driver().traffic() } : {}),
     watch: (onChange) => watch(online.driver(), onChange),

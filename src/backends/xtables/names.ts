@@ -52,6 +52,12 @@ export const goesWithAddresses = (table: Table, chain: string): boolean => WITH_
 
 const PER_SERVICE = /^KUBE-(?:SVC|SVL|FW|EXT|SEP)-/;
 
+/** Chains of one Service. */
+export const OF_A_SERVICE = /^KUBE-(?:SVC|SVL|FW|EXT|SEP)-[A-Z2-7]{16}$/;
+
+/** Chains of our dispatch tree, that has a prefix or `by-` in its names where those of a Service have their hash. */
+export const isOfTree = (chain: string): boolean => PER_SERVICE.test(chain) && !OF_A_SERVICE.test(chain);
+
 /** Chains that are ours to change and to remove. KUBE-KUBELET-* are the kubelet's, and KUBE-FIREWALL is not ours alone. */
 export const isOurs = (table: Table, chain: string): boolean =>
   FIXED[table].has(chain) || (table !== 'mangle' && PER_SERVICE.test(chain));

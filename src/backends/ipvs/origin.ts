@@ -1,0 +1,38 @@
+/** Whose virtual servers, sets and addresses these are: kube-proxy's have the same names as ours, but some sets are ours alone. */
+import type { Chain, Jump } from '../xtables/objects.ts';
+import { rulesOfKubeProxy } from '../xtables/origin.ts';
+import { OWN_SETS } from './names.ts';
+import type { Held } from './objects.ts';
+
+const isRule = (object: Held): object is Chain | Jump => object.kind === 'chain' || object.kind === 'jump';
+
+const isOwnSet = (name: string): boolean => OWN_SETS.some((own) => name.endsWith(own));
+
+/** Only ours find virtual servers by marks. */
+const isOursAlone = (object: Held): boolean => {
+  switch (object.kind) {
+    case 'set':
+      return isOwnSet(object.definition.name);
+    case 'entry':
+      return isOwnSet(object.set.name);
+    case 'virtual-server':
+      return 'fwmark' in object.key;
+    case 'real-server':
+      return 'fwmark' in object.service;
+    default:
+      return false;
+  }
+};
+
+/** Those that kube-proxy made. The link alone tells nothing: both IP families have it. */
+export const heldByKubeProxy = (found: readonly Held[]): readonly Held[] => {
+  const rules = rulesOfKubeProxy(found.filter(isRule));
+  const others = found.filter((object) => !isRule(object) && object.stays !== true);
+  const isOurs = others.some(isOursAlone) && !rules.some(({ id }) => id === 'filter KUBE-IPVS-OUT-FILTER');
+  if (isOurs || others.every(({ kind }) => kind === 'device')) return rules;
+  const guards = found.filter(
+    (object) => isRule(object) && object.table === 'filter' && object.id.endsWith('KUBE-IPVS-FILTER'),
+  );
+  const theirs = others.filter((object) => !isOursAlone(object));
+  return [...new Set<Held>([...rules, ...guards, ...theirs])];
+};

@@ -1,0 +1,108 @@
+/**
+ * From mode ipvs to another and back, and from kube-proxy's mode ipvs, under load: no connection fails, those that are held
+ * go on, and in the end nothing is left.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import type { NodeProxy } from '../../src/lab/cluster.ts';
+import { type Bench, startBench, untilAnswered } from '../kernel/cluster.ts';
+import { CLUSTER_IP, NODE_PORT, TRAFFIC_OBJECTS, Traffic, UDP } from '../kernel/traffic.ts';
+
+const FLAGS = ['--cluster-cidr=10.200.0.0/16,fd20::/48', '-v=2'];
+const ANSWER_MS = 60_000;
+const PACE = { pauseMs: 200, timeoutMs: 10_000, intervalMs: 200 };
+const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+const RECORDED = fileURLToPath(new URL('../fixtures/kube-proxy-1.36.2/ipvs/', import.meta.url));
+type Mode = 'iptables' | 'ipvs';
+
+let bench: Bench;
+let proxy: NodeProxy | undefined;
+let traffic: Traffic | undefined;
+beforeAll(async () => {
+  bench = await startBench();
+  await bench.cluster.put(TRAFFIC_OBJECTS);
+});
+afterAll(() => bench?.remove());
+afterEach(async () => {
+  await proxy?.stop('SIGKILL');
+  proxy = undefined;
+  await traffic?.stop();
+  traffic = undefined;
+});
+
+const start = async (mode: Mode): Promise<NodeProxy> => {
+  const started = bench.cluster.startProxy('node1', [...FLAGS, `--proxy-mode=${mode}`]);
+  proxy = started;
+  for (const family of ['IPv6', 'IPv4']) {
+    await started.said(new RegExp(`"ipFamily":"${family}","fullSync":true.*\n`), ANSWER_MS);
+  }
+  return started;
+};
+
+const untilServed = async (): Promise<void> => {
+  for (const { from, ...target } of [CLUSTER_IP, NODE_PORT, UDP]) {
+    await untilAnswered(bench.lab, from, target, ANSWER_MS);
+  }
+};
+
+const on = async (tool: string, ...args: readonly string[]): Promise<string> =>
+  (await bench.lab.run('node1', tool, args, { timeoutMs: 60_000 })).stdout;
+
+const servers = (): Promise<string> => on('ipvsadm', '-Sn');
+const rules = async (): Promise<string> =>
+  (await Promise.all(['iptables-save', 'ip6tables-save'].map((tool) => on(tool)))).join('');
+
+/** All that only mode ipvs has. */
+const leftOfIpvs = async (): Promise<readonly string[]> =>
+  [
+    ...(await servers()).split('\n'),
+    ...(await on('ipset', 'list', '-n')).split('\n'),
+    ...((await on('ip', '-o', 'link')).match(/kube-ipvs0/) ?? []),
+    ...((await rules()).match(/^.*(?:IPVS|LOAD-BALANCER|NODE-PORT |match-set).*$/gm) ?? []),
+  ].filter((line) => line !== '');
+
+const OVER = /nothing is left of another mode {"mode":"ipvs"/;
+
+it('from ipvs to iptables: connections go on until they end, over a restart too', async () => {
+  const first = await start('ipvs');
+  await untilServed();
+  traffic = await Traffic.start(bench, PACE);
+  await sleep(1_000);
+  await first.stop();
+  const second = await start('iptables');
+  await second.said(/as its connections end {"mode":"ipvs","connections":[1-9]/, ANSWER_MS);
+  await second.stop();
+  const third = await start('iptables');
+  await third.said(/as its connections end {"mode":"ipvs","connections":[1-9]/, ANSWER_MS);
+  await sleep(3_000);
+  // what nobody is connected to is gone, what stays takes no one more, and still guards the node
+  const left = await servers();
+  expect(left).not.toMatch(/-u |-w 1/);
+  expect(left).toContain('-A -t 10.96.1.200:80 ');
+  expect(left).toContain('-A -t 10.250.0.1:30200 ');
+  expect(left).not.toContain('-t 198.19.1.200:80 ');
+  expect(await rules()).toContain('-A INPUT -j KUBE-IPVS-FILTER');
+  await traffic.endHeld();
+  await third.said(OVER, ANSWER_MS);
+  expect(await leftOfIpvs()).toEqual([]);
+  await traffic.expectAnswered();
+  expect(third.log()).not.toMatch(/WARN|ERROR|drift/);
+});
+
+it('from iptables to ipvs', async () => {
+  const first = await start('iptables');
+  await untilServed();
+  traffic = await Traffic.start(bench, PACE);
+  await sleep(1_000);
+  await first.stop();
+  await start('ipvs');
+  await sleep(2_000);
+  expect(await rules()).not.toMatch(/KUBE-(?:SVC|SEP|EXT|NODEPORTS|EXTERNAL-SERVICES)/);
+  await traffic.endHeld();
+  await traffic.expectAnswered();
+  await proxy?.stop();
+  await on(process.execPath, MAIN, 'cleanup');
+  expect(await leftOfIpvs()).toEqual([]);
+  expect(await rules()).not.toMatch(/KUBE-/);
+});
