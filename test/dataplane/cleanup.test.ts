@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { removeAll } from '../../src/dataplane/cleanup.ts';
 import { KernelError } from '../../src/dataplane/contract.ts';
-import { FakeKernel, fake } from './fake-backend.ts';
+import { FakeKernel, type FakeObject, fake } from './fake-backend.ts';
 
 const filled = (...ids: readonly string[]): FakeKernel => {
   const kernel = new FakeKernel();
@@ -33,9 +33,19 @@ describe('cleaning up', () => {
     expect(kernel.log).toEqual([['remove a', 'remove b'], ['remove c']]);
   });
 
+  it('keeps what another made, if only ours is to go', async () => {
+    const kernel = Object.assign(filled('a', 'b', 'c'), {
+      madeByOther: (found: readonly FakeObject[]) => found.filter(({ id }) => id === 'b'),
+    });
+    const { removed, left, kept } = await removeAll(kernel, signal, 'ours');
+    expect([removed, left, kept].map((objects) => objects.map(({ id }) => id))).toEqual([['a', 'c'], [], ['b']]);
+    expect([...kernel.objects.keys()]).toEqual(['b']);
+    expect((await removeAll(kernel, signal)).removed.map(({ id }) => id)).toEqual(['b']);
+  });
+
   it('writes nothing where nothing is', async () => {
     const kernel = filled();
-    expect(await removeAll(kernel, signal)).toEqual({ removed: [], left: [] });
+    expect(await removeAll(kernel, signal)).toEqual({ removed: [], left: [], kept: [] });
     expect(kernel.log).toEqual([]);
   });
 

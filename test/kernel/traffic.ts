@@ -10,7 +10,7 @@ import type { Bench } from './cluster.ts';
 
 type From = 'pod3' | 'node1' | 'outside';
 
-interface Way {
+export interface Way {
   readonly from: From;
   readonly protocol: Transport;
   readonly host: string;
@@ -41,23 +41,20 @@ export const CLUSTER_IP = tcp('pod3', web.cluster);
 export const NODE_PORT = tcp('outside', NODE_IP, web.nodePort);
 export const UDP: Way = { ...tcp('pod3', dns.cluster), protocol: 'udp' };
 
-const LOADED: Readonly<Record<string, Way>> = {
-  'pod to ClusterIP': CLUSTER_IP,
-  'node to ClusterIP': tcp('node1', web.cluster),
-  'outside to NodePort': NODE_PORT,
-  'outside to VIP': tcp('outside', web.vip),
-  'outside to VIP, policy Local': tcp('outside', local.vip),
-  'pod to VIP, policy Local': tcp('pod3', local.vip),
-  'node to NodePort, policy Local': tcp('node1', NODE_IP, local.nodePort),
-};
+const LOADED: readonly Way[] = [
+  CLUSTER_IP,
+  tcp('node1', web.cluster),
+  NODE_PORT,
+  tcp('outside', web.vip),
+  tcp('outside', local.vip),
+  // policy Local does not hold for these
+  tcp('pod3', local.vip),
+  tcp('node1', NODE_IP, local.nodePort),
+];
 
-const HELD: Readonly<Record<string, Way>> = {
-  'pod to ClusterIP': CLUSTER_IP,
-  'node to ClusterIP': tcp('node1', web.cluster),
-  'outside to NodePort': NODE_PORT,
-  'outside to VIP, policy Local': tcp('outside', local.vip),
-  'pod to UDP': UDP,
-};
+const HELD: readonly Way[] = [CLUSTER_IP, tcp('node1', web.cluster), NODE_PORT, tcp('outside', local.vip), UDP];
+
+const nameOf = ({ from, host, port }: Way): string => `${from} to ${host} ${port}`;
 
 export interface Pace {
   readonly pauseMs: number;
@@ -70,15 +67,24 @@ export class Traffic {
   readonly #loads = new Map<string, Running<LoadTotals>>();
   readonly #held = new Map<string, Running<HeldState>>();
 
-  static async start({ lab }: Bench, { pauseMs, timeoutMs, intervalMs }: Pace): Promise<Traffic> {
+  static async start(
+    { lab }: Bench,
+    { pauseMs, timeoutMs, intervalMs }: Pace,
+    { loaded, held }: { readonly loaded: readonly Way[]; readonly held: readonly Way[] } = {
+      loaded: LOADED,
+      held: HELD,
+    },
+  ): Promise<Traffic> {
     const traffic = new Traffic();
-    for (const [name, { from, ...target }] of Object.entries(LOADED)) {
+    for (const way of loaded) {
+      const { from, ...target } = way;
       const agent = await lab.agent(from);
-      traffic.#loads.set(name, await agent.load({ ...target, parallel: 1, pauseMs, timeoutMs }));
+      traffic.#loads.set(nameOf(way), await agent.load({ ...target, parallel: 1, pauseMs, timeoutMs }));
     }
-    for (const [name, { from, ...target }] of Object.entries(HELD)) {
+    for (const way of held) {
+      const { from, ...target } = way;
       const agent = await lab.agent(from);
-      traffic.#held.set(name, await agent.hold({ ...target, timeoutMs, intervalMs }));
+      traffic.#held.set(nameOf(way), await agent.hold({ ...target, timeoutMs, intervalMs }));
     }
     return traffic;
   }

@@ -2,9 +2,10 @@
  * From mode ipvs to another and back, and from kube-proxy's mode ipvs, under load: no connection fails, those that are held
  * go on, and in the end nothing is left.
  */
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { NodeProxy } from '../../src/lab/cluster.ts';
 import { type Bench, startBench, untilAnswered } from '../kernel/cluster.ts';
 import { CLUSTER_IP, NODE_PORT, TRAFFIC_OBJECTS, Traffic, UDP } from '../kernel/traffic.ts';
@@ -51,7 +52,10 @@ const on = async (tool: string, ...args: readonly string[]): Promise<string> =>
 
 const servers = (): Promise<string> => on('ipvsadm', '-Sn');
 const rules = async (): Promise<string> =>
-  (await Promise.all(['iptables-save', 'ip6tables-save'].map((tool) => on(tool)))).join('');
+  (await Promise.all(['iptables-save', 'ip6tables-save'].map((tool) => on(tool))))
+    .join('\n')
+    // shared with the kubelet
+    .replace(/^.*KUBE-FIREWALL.*$/gm, '');
 
 /** All that only mode ipvs has. */
 const leftOfIpvs = async (): Promise<readonly string[]> =>
@@ -98,11 +102,72 @@ it('from iptables to ipvs', async () => {
   await first.stop();
   await start('ipvs');
   await sleep(2_000);
-  expect(await rules()).not.toMatch(/KUBE-(?:SVC|SEP|EXT|NODEPORTS|EXTERNAL-SERVICES)/);
+  expect(await rules()).not.toMatch(/:KUBE-(?:SVC|SEP|EXT-|NODEPORTS|EXTERNAL-SERVICES)/);
   await traffic.endHeld();
   await traffic.expectAnswered();
   await proxy?.stop();
   await on(process.execPath, MAIN, 'cleanup');
   expect(await leftOfIpvs()).toEqual([]);
   expect(await rules()).not.toMatch(/KUBE-/);
+});
+
+/** As kube-proxy 1.36.2 left it. */
+const install = async (): Promise<void> => {
+  const script = `set -e
+cd ${RECORDED}
+sysctl -q -w net.ipv4.vs.conntrack=1 net.ipv4.vs.expire_nodest_conn=1 net.ipv4.vs.expire_quiescent_template=1
+sed 's/ bucketsize [0-9]* initval 0x[0-9a-f]*//' ipset-save.txt | ipset restore
+iptables-restore --noflush <iptables-save.txt
+ip6tables-restore --noflush <ip6tables-save.txt
+ip link add kube-ipvs0 type dummy
+for address in $(grep -o '[^ ]*/[0-9]*' addresses.txt); do ip address add $address dev kube-ipvs0; done
+ipvsadm -R <ipvsadm-Sn.txt`;
+  await on('sh', '-c', script);
+};
+
+const everything = async (): Promise<readonly string[]> =>
+  [
+    await servers(),
+    await rules(),
+    (await on('ipset', 'save')).split('\n').sort().join('\n'),
+    await on('ip', '-o', 'address', 'show', 'dev', 'kube-ipvs0'),
+  ].map((text) => text.replace(/^#.*$/gm, '').replace(/\[\d+:\d+\]/g, ''));
+
+/** Of the recorded objects: one endpoint, which is pod1; and a NodePort. */
+const TAKEN_OVER = [
+  { from: 'pod3', protocol: 'tcp', host: '10.96.1.1', port: 80 },
+  { from: 'outside', protocol: 'tcp', host: '10.250.0.1', port: 30_004 },
+] as const;
+
+describe('what kube-proxy left in mode ipvs', () => {
+  beforeAll(async () => {
+    const { items } = JSON.parse(readFileSync(`${RECORDED}/../objects.json`, 'utf8')) as { items: { kind: string }[] };
+    await bench.cluster.put(items.filter(({ kind }) => /^(?:Service|EndpointSlice)$/.test(kind)) as never);
+  });
+
+  it('stays with cleanup, and goes with cleanup --kube-proxy', async () => {
+    await install();
+    const before = await everything();
+    expect(await on(process.execPath, MAIN, 'cleanup')).toBe('');
+    expect(await everything()).toEqual(before);
+    expect(await on(process.execPath, MAIN, 'cleanup', '--kube-proxy')).toContain('IPv4 service -t 10.96.1.1:80\n');
+    expect(await leftOfIpvs()).toEqual([]);
+    expect(await rules()).not.toMatch(/KUBE-/);
+  });
+
+  it.each(['ipvs', 'iptables'] as const)('goes on with our mode %s', async (mode) => {
+    await install();
+    traffic = await Traffic.start(bench, PACE, { loaded: TAKEN_OVER, held: TAKEN_OVER });
+    const started = await start(mode);
+    await sleep(2_000);
+    await traffic.endHeld();
+    if (mode === 'iptables') await started.said(OVER, ANSWER_MS);
+    await traffic.expectAnswered();
+    expect(await rules()).not.toMatch(/KUBE-IPVS-OUT-FILTER/);
+    await started.stop();
+    // it is all ours by now
+    await on(process.execPath, MAIN, 'cleanup');
+    expect(await leftOfIpvs()).toEqual([]);
+    expect(await rules()).not.toMatch(/KUBE-/);
+  });
 });

@@ -162,3 +162,31 @@ describe('in pieces', () => {
     expect(parse(tables.save()).size).toBe(changes.length);
   });
 });
+
+describe('rules that mode ipvs left', () => {
+  const found = chain('nat', 'KUBE-SERVICES', ['-j KUBE-LOAD-BALANCER']);
+  const changes: readonly KernelChange[] = [
+    { op: 'replace', object: rootFor(1), previous: found },
+    ...ofService(0).map(add),
+    add(jump('filter', 'INPUT', '-j KUBE-PROXY-FIREWALL')),
+    add(chain('filter', 'KUBE-PROXY-FIREWALL', ['-d 203.0.113.7/32 -j DROP'])),
+    remove(chain('nat', 'KUBE-LOAD-BALANCER', [])),
+    remove(jump('mangle', 'PREROUTING', '-j KUBE-IPVS-MARK')),
+    remove(chain('mangle', 'KUBE-IPVS-MARK', [])),
+  ];
+
+  it('serve until new connections are translated: nothing else is touched before', () => {
+    const [first, ...rest] = planRules(changes, 1_000).map(({ payload }) => payload.text);
+    expect(first).toMatch(/^\*nat\n/);
+    expect(first).toContain('-A KUBE-SERVICES -d 10.96.0.0/32');
+    expect(first).not.toMatch(/\*filter|\*mangle|-X/);
+    expect(rest.join('')).toMatch(
+      /\*mangle\n.*-D PREROUTING.*\*filter\n.*-A KUBE-PROXY-FIREWALL.*-X KUBE-LOAD-BALANCER/s,
+    );
+  });
+
+  it('and without them all is one transaction a table', () => {
+    const own = changes.filter(({ object }) => !/IPVS|LOAD-BALANCER/.test(object.id));
+    expect(planRules(own, 1_000)).toHaveLength(1);
+  });
+});

@@ -187,3 +187,19 @@ const stepsOf = (batches: readonly Batch<Payload>[]): readonly string[] => {
   );
   return steps.filter((step, i) => step !== steps[i - 1]);
 };
+
+it('rules that take the place of another mode’s come when what they lead to is there', () => {
+  const { objects } = ipvsBackend({ family: 'IPv4', settings: SETTINGS }).base(nodeOf('IPv4'));
+  const web = { protocol: 'TCP', address: '10.96.0.1', port: 80 } as const;
+  const changes = [...objects, virtualServer(web, PLAIN)].map(
+    (object): Change<Wish> =>
+      object.id === 'nat KUBE-SERVICES'
+        ? { op: 'replace', object, previous: { ...object, content: 'of another' } as Wish }
+        : { op: 'add', object },
+  );
+  const batches = plan(changes);
+  const at = (id: string): number => batches.findIndex(({ ids }) => ids.includes(id));
+  expect(at('filter KUBE-IPVS-FILTER')).toBeGreaterThan(at('set KUBE-IPVS-IPS'));
+  expect(at('service -t 10.96.0.1:80')).toBeGreaterThan(at('filter KUBE-IPVS-FILTER'));
+  expect(at('nat KUBE-SERVICES')).toBeGreaterThan(at('service -t 10.96.0.1:80'));
+});
