@@ -30,7 +30,7 @@ export interface Opened {
 
 /** A mode that is left while connections run through it. */
 export interface Departure {
-  readonly backends: readonly Departing<KernelObject, unknown>[];
+  readonly backends: ReadonlyMap<IPFamily, Departing<KernelObject, unknown>>;
   close(): void;
 }
 
@@ -68,8 +68,8 @@ const MODES: Readonly<Record<string, Mode>> = {
       const opened = await departure(() => findTools(iptablesTool), settings, masqueradeMark);
       if (opened === undefined) return undefined;
       const { backends, close } = opened;
-      const usable = (await hasIPv6()) ? IP_FAMILIES : (['IPv4'] as const);
-      return { backends: usable.flatMap((family) => backends.get(family) ?? []), close };
+      const isUsable = (await hasIPv6()) ? () => true : (family: IPFamily) => family === 'IPv4';
+      return { backends: new Map([...backends].filter(([family]) => isUsable(family))), close };
     },
   },
   nftables: {

@@ -17,7 +17,7 @@ export interface DepartureOptions {
 const LOOKS = { firstMs: 1_000, laterMs: 5_000 } as const;
 const FIRST_LOOKS = 5;
 /** Looking takes no more than one part of the time in so many. */
-const SHARE = 20;
+const SHARE = 5;
 const SAY_MS = 60_000;
 
 type AnyDeparting = Departing<KernelObject, unknown>;
@@ -28,16 +28,24 @@ interface Pass {
   readonly awaited: number;
 }
 
-/** Ends when nothing is left, when what is left cannot be removed, or when told to stop. */
-export const depart = async (backends: readonly AnyDeparting[], options: DepartureOptions): Promise<void> => {
+/**
+ * Ends when nothing is left, when what is left cannot be removed, or when told to stop. Gives how many objects of each
+ * family were removed.
+ */
+export const depart = async <F>(
+  backends: ReadonlyMap<F, AnyDeparting>,
+  options: DepartureOptions,
+): Promise<ReadonlyMap<F, number>> => {
   const { signal, looks: { firstMs, laterMs } = LOOKS } = options;
-  const teller = new Teller(options.log, backends[0]?.mode);
+  const teller = new Teller(options.log, [...backends.values()][0]?.mode);
+  const removed = new Map<F, number>();
   for (let look = 0; !signal.aborted; look += 1) {
     const startedAt = performance.now();
-    const pass = await attempt(() => passOver(backends, signal), teller, signal);
-    if (pass !== undefined && teller.isOver(pass)) return;
+    const pass = await attempt(() => passOver(backends, removed, signal), teller, signal);
+    if (pass !== undefined && teller.isOver(pass)) break;
     await pause(Math.max(look < FIRST_LOOKS ? firstMs : laterMs, SHARE * (performance.now() - startedAt)), signal);
   }
+  return removed;
 };
 
 /** Undefined for one that is to be tried again: a lock that others hold, a process that is told to stop. */
@@ -53,11 +61,16 @@ const attempt = async (run: () => Promise<Pass>, teller: Teller, signal: AbortSi
 };
 
 /** One family after the other: what they share goes with the last one. */
-const passOver = async (backends: readonly AnyDeparting[], signal: AbortSignal): Promise<Pass> => {
+const passOver = async <F>(
+  backends: ReadonlyMap<F, AnyDeparting>,
+  sums: Map<F, number>,
+  signal: AbortSignal,
+): Promise<Pass> => {
   const pass = { removed: 0, left: 0, awaited: 0 };
-  for (const backend of backends) {
+  for (const [family, backend] of backends) {
     const { removed, left } = await removeAll(backend, signal);
     if (backend.awaited > 0) await backend.shield(signal);
+    sums.set(family, (sums.get(family) ?? 0) + removed.length);
     pass.removed += removed.length;
     pass.left += left.length;
     pass.awaited += backend.awaited;

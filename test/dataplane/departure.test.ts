@@ -42,14 +42,15 @@ describe('leaving', () => {
   it('is over at once where nobody is connected, and says so', async () => {
     const { said, options } = scene();
     const kernels = [new Leaving('a', 'b'), new Leaving('c')];
-    await depart(kernels as never, options);
+    const removed = await depart(new Map(kernels.entries()) as never, options);
+    expect([...removed.values()]).toEqual([2, 1]);
     expect(kernels.map(({ objects }) => objects.size)).toEqual([0, 0]);
     expect(said).toEqual(['info nothing is left of another mode {"mode":"fake","removed":3}']);
   });
 
   it('says nothing where there is nothing', async () => {
     const { said, options } = scene();
-    await depart([new Leaving()] as never, options);
+    await depart(new Map([[0, new Leaving()]]) as never, options);
     expect(said).toEqual([]);
   });
 
@@ -62,7 +63,7 @@ describe('leaving', () => {
       kernel.shields += 1;
       ending.shift()?.();
     };
-    await depart([kernel] as never, options);
+    await depart(new Map([[0, kernel]]) as never, options);
     expect(kernel.log).toEqual([['remove c'], ['remove a'], ['remove b']]);
     expect(kernel.shields).toBe(2);
     expect(said).toEqual([
@@ -79,7 +80,7 @@ describe('leaving', () => {
       failures += 1;
       if (failures < 4) throw new KernelError('environment', 'somebody holds the lock');
     };
-    await depart([kernel] as never, options);
+    await depart(new Map([[0, kernel]]) as never, options);
     expect(kernel.objects.size).toBe(0);
     expect(said).toEqual([
       'warn what another mode left cannot be removed yet {"mode":"fake","error":"somebody holds the lock"}',
@@ -95,7 +96,7 @@ describe('leaving', () => {
       if (batch.ids.includes('b')) throw new KernelError('content', 'b is in use', ['b']);
       return apply(batch);
     };
-    await depart([kernel] as never, options);
+    await depart(new Map([[0, kernel]]) as never, options);
     expect([...kernel.objects.keys()]).toEqual(['b']);
     expect(said).toEqual(['warn what another mode left cannot be removed {"mode":"fake","left":1}']);
   });
@@ -104,7 +105,10 @@ describe('leaving', () => {
     const { stop, said, options } = scene();
     const kernel = new Leaving('a');
     kernel.used = new Set(['a']);
-    const departure = depart([kernel] as never, { ...options, looks: { firstMs: 60_000, laterMs: 60_000 } });
+    const departure = depart(new Map([[0, kernel]]) as never, {
+      ...options,
+      looks: { firstMs: 60_000, laterMs: 60_000 },
+    });
     setTimeout(() => stop.abort(), 5);
     await departure;
     expect(kernel.objects.size).toBe(1);

@@ -52,7 +52,7 @@ export const openLeaving = async (
   settings: IpvsSettings,
   masqueradeMark: number,
 ): Promise<OpenLeaving> => {
-  const handles = await openHandles();
+  const handles = await openHandles(false);
   const conntrack = new Connection(openSocket(PROTOCOL.NETFILTER));
   const kernel = {
     handles,

@@ -104,7 +104,9 @@ export class Leaving implements Departing<Wish, Payload> {
       this.#frontsOf = frontsIn(held);
       const inUse = await findInUse(busy.all, this.#frontsOf, kernel.connections);
       this.#awaited = inUse.connections;
-      const rules = inUse.connections > 0 ? [] : await this.#rules();
+      // chains look into sets: without any there is none, and nobody needs the tool
+      const needsRules = inUse.connections === 0 && held.some(({ kind }) => kind === 'set');
+      const rules = needsRules ? await this.#rules() : [];
       const free = held.filter((object) => this.#mayGo(object, inUse)).map((object) => this.#leaving(object));
       return new Map<string, Held>([...rules, ...free].map((object) => [object.id, object]));
     } catch (error) {

@@ -96,6 +96,15 @@ describe('where nobody is connected', () => {
     expect(scene.kernel.listing()).toEqual(scene.before);
   });
 
+  it('nor is the iptables tool asked for, where there is nothing', async () => {
+    const scene = new Scene();
+    const leaving = scene.leaving();
+    scene.kernel.iptables.IPv4.save = () => {
+      throw new Error('no right to look');
+    };
+    expect(await leaving.read()).toEqual(new Map());
+  });
+
   it.each(['IPv4', 'IPv6'] as const)('also what kube-proxy left, %s', async (family) => {
     const scene = new Scene();
     const backend = scene.kernel.backend(family);
