@@ -7,6 +7,7 @@ import type { NodeProxy } from '../../src/lab/cluster.ts';
 import { callSctp, SCTP_WAYS, serveSctp } from '../conformance/sctp.ts';
 import { objectsOf, type Variant } from '../conformance/world.ts';
 import { type Bench, startBench, untilAnswered } from '../kernel/cluster.ts';
+import { CLUSTER_IP, NODE_PORT, TRAFFIC_OBJECTS, Traffic, UDP } from '../kernel/traffic.ts';
 
 const FLAGS = ['--cluster-cidr=10.200.0.0/16,fd20::/48', '-v=2', '--nodeport-addresses=0.0.0.0/0,::/0'];
 const ANSWER_MS = 60_000;
@@ -61,4 +62,27 @@ it('from nftables to ipvs', async () => {
   expect(failures).toEqual({});
   expect(answers).toBe(tries);
   expect(answers).toBeGreaterThan(20);
+});
+
+it('from ipvs to nftables: connections go on until they end, and nothing is left', async () => {
+  await bench.cluster.delete(SERVICE);
+  await bench.cluster.put(TRAFFIC_OBJECTS);
+  for (const { from, ...target } of [CLUSTER_IP, NODE_PORT, UDP])
+    await untilAnswered(bench.lab, from, target, ANSWER_MS);
+  const traffic = await Traffic.start(bench, { pauseMs: 100, timeoutMs: 10_000, intervalMs: 100 });
+  try {
+    await pause(1_000);
+    await proxy?.stop();
+    const second = await start('nftables');
+    await second.said(/as its connections end {"mode":"ipvs","connections":[1-9]/, ANSWER_MS);
+    await pause(2_000);
+    await traffic.endHeld();
+    await second.said(/nothing is left of another mode {"mode":"ipvs"/, ANSWER_MS);
+    await traffic.expectAnswered();
+    const all = 'ipvsadm -Sn; ipset list -n; ip -o link show type dummy; iptables-save; ip6tables-save';
+    const { stdout } = await bench.lab.run('node1', 'sh', ['-c', all]);
+    expect(stdout.replace(/^.*KUBE-FIREWALL.*$/gm, '')).not.toMatch(/KUBE|kube-ipvs0|^-A -/m);
+  } finally {
+    await traffic.stop();
+  }
 });
