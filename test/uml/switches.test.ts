@@ -24,10 +24,11 @@ beforeAll(async () => {
   bench = await startBench();
   await bench.cluster.put(TRAFFIC_OBJECTS);
 });
-afterAll(() => bench?.remove());
-afterEach(async () => {
+afterAll(async () => {
   await proxy?.stop('SIGKILL');
-  proxy = undefined;
+  await bench?.remove();
+});
+afterEach(async () => {
   await traffic?.stop();
   traffic = undefined;
 });
@@ -66,6 +67,14 @@ const leftOfIpvs = async (): Promise<readonly string[]> =>
     ...((await rules()).match(/^.*(?:IPVS|LOAD-BALANCER|NODE-PORT |match-set).*$/gm) ?? []),
   ].filter((line) => line !== '');
 
+/** All is ours by now. */
+const leave = async (): Promise<void> => {
+  await proxy?.stop();
+  await on(process.execPath, MAIN, 'cleanup');
+  expect(await leftOfIpvs()).toEqual([]);
+  expect(await rules()).not.toMatch(/KUBE-/);
+};
+
 const OVER = /nothing is left of another mode {"mode":"ipvs"/;
 
 it('from ipvs to iptables: connections go on until they end, over a restart too', async () => {
@@ -98,20 +107,15 @@ it('from ipvs to iptables: connections go on until they end, over a restart too'
 });
 
 it('from iptables to ipvs', async () => {
-  const first = await start('iptables');
-  await untilServed();
   traffic = await Traffic.start(bench, PACE);
   await sleep(1_000);
-  await first.stop();
+  await proxy?.stop();
   await start('ipvs');
   await sleep(1_000);
   expect(await rules()).not.toMatch(/:KUBE-(?:SVC|SEP|EXT-|NODEPORTS|EXTERNAL-SERVICES)/);
   await traffic.endHeld();
   await traffic.expectAnswered();
-  await proxy?.stop();
-  await on(process.execPath, MAIN, 'cleanup');
-  expect(await leftOfIpvs()).toEqual([]);
-  expect(await rules()).not.toMatch(/KUBE-/);
+  await leave();
 });
 
 /** As kube-proxy 1.36.2 left it. */
@@ -167,10 +171,6 @@ describe('what kube-proxy left in mode ipvs', () => {
     if (mode === 'iptables') await started.said(OVER, ANSWER_MS);
     await traffic.expectAnswered();
     expect(await rules()).not.toMatch(/KUBE-IPVS-OUT-FILTER/);
-    await started.stop();
-    // it is all ours by now
-    await on(process.execPath, MAIN, 'cleanup');
-    expect(await leftOfIpvs()).toEqual([]);
-    expect(await rules()).not.toMatch(/KUBE-/);
+    await leave();
   });
 });
