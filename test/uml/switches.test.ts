@@ -10,7 +10,8 @@ import type { NodeProxy } from '../../src/lab/cluster.ts';
 import { type Bench, startBench, untilAnswered } from '../kernel/cluster.ts';
 import { CLUSTER_IP, NODE_PORT, TRAFFIC_OBJECTS, Traffic, UDP } from '../kernel/traffic.ts';
 
-const FLAGS = ['--cluster-cidr=10.200.0.0/16,fd20::/48', '-v=2'];
+/** Without them nothing tells pods from others, and only the addresses of Services what comes from the node itself. */
+const PODS = '--cluster-cidr=10.200.0.0/16,fd20::/48';
 const ANSWER_MS = 60_000;
 const PACE = { pauseMs: 200, timeoutMs: 10_000, intervalMs: 200 };
 const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
@@ -33,8 +34,8 @@ afterEach(async () => {
   traffic = undefined;
 });
 
-const start = async (mode: Mode): Promise<NodeProxy> => {
-  const started = bench.cluster.startProxy('node1', [...FLAGS, `--proxy-mode=${mode}`]);
+const start = async (mode: Mode, ...flags: readonly string[]): Promise<NodeProxy> => {
+  const started = bench.cluster.startProxy('node1', ['-v=2', `--proxy-mode=${mode}`, ...flags]);
   proxy = started;
   for (const family of ['IPv6', 'IPv4']) {
     await started.said(new RegExp(`"ipFamily":"${family}","fullSync":true.*\n`), ANSWER_MS);
@@ -110,7 +111,7 @@ it('from iptables to ipvs', async () => {
   traffic = await Traffic.start(bench, PACE);
   await sleep(1_000);
   await proxy?.stop();
-  await start('ipvs');
+  await start('ipvs', PODS);
   await sleep(1_000);
   expect(await rules()).not.toMatch(/:KUBE-(?:SVC|SEP|EXT-|NODEPORTS|EXTERNAL-SERVICES)/);
   await traffic.endHeld();
@@ -165,7 +166,7 @@ describe('what kube-proxy left in mode ipvs', () => {
   it.each(['ipvs', 'iptables'] as const)('goes on with our mode %s', async (mode) => {
     await install();
     traffic = await Traffic.start(bench, PACE, { loaded: TAKEN_OVER, held: TAKEN_OVER });
-    const started = await start(mode);
+    const started = await start(mode, PODS);
     await sleep(1_000);
     await traffic.endHeld();
     if (mode === 'iptables') await started.said(OVER, ANSWER_MS);

@@ -14,7 +14,7 @@ import {
 } from '../xtables/names.ts';
 import { type Chain, chain, type Jump, jump } from '../xtables/objects.ts';
 import type { JumpRank } from '../xtables/restore.ts';
-import { FROM_LOCAL, fromPod, loopback, NEW, rejectTarget, rule, TO_LOCAL } from '../xtables/rule.ts';
+import { FROM_LOCAL, fromPod, loopback, mark, NEW, rejectTarget, rule, TO_LOCAL } from '../xtables/rule.ts';
 import { sysctl } from '../xtables/sysctl.ts';
 import { LOAD_BALANCER, NODE_PORT, SET_NAMES, type SetName, SOURCE_RANGES, setDefinition, setName } from './names.ts';
 import { device, ipSet, ipvsTimeouts, type Wish } from './objects.ts';
@@ -25,6 +25,7 @@ const JUMPS: readonly Jump[] = [
   jump('mangle', 'PREROUTING', `-j ${IPVS_MARK}`),
   jump('mangle', 'OUTPUT', `-j ${IPVS_OUT}`),
   jump('nat', 'OUTPUT', `-j ${SERVICES}`),
+  jump('nat', 'OUTPUT', `-j ${IPVS_OUT}`),
   jump('nat', 'PREROUTING', `-j ${SERVICES}`),
   jump('nat', 'POSTROUTING', `-j ${POSTROUTING}`),
   jump('filter', 'FORWARD', `-j ${FORWARD}`),
@@ -64,6 +65,7 @@ const chains = (node: NodeContext): readonly Chain[] => [
   chain('mangle', IPVS_MARK, markForPods(node)),
   chain('mangle', IPVS_OUT, markForNode(node)),
   chain('nat', SERVICES, services(node)),
+  chain('nat', IPVS_OUT, fromAddresses(node)),
   chain('nat', LOAD_BALANCER, [
     rule({ matches: [inSet(node, 'LOAD-BALANCER-LOCAL', 'dst,dst')] }, 'RETURN'),
     rule({}, MARK_MASQ),
@@ -117,6 +119,24 @@ const markForNode = (node: NodeContext): readonly string[] => [
   rule({}, setMark(node)),
 ];
 
+/**
+ * The node's own packet to an address on the device has that address as its source, and would leave with it. In a chain of
+ * its own that refers to no other, as that goes for any mode while there are such addresses: before they come and until they go.
+ */
+const fromAddresses = (node: MarkingNode): readonly string[] => {
+  const bit = mark(node.masqueradeMark);
+  const matches = [`-m set --match-set ${setName('IPVS-IPS', node.family)} src`];
+  return [rule({ comment: 'kubernetes: from the node itself', matches }, `MARK --set-xmark ${bit}/${bit}`)];
+};
+
+type MarkingNode = Pick<NodeContext, 'family' | 'masqueradeMark'>;
+
+/** What masquerades such packets, and nothing else. */
+export const ownCalls = (node: MarkingNode): readonly (Chain | Jump)[] => [
+  chain('nat', IPVS_OUT, fromAddresses(node)),
+  jump('nat', 'OUTPUT', `-j ${IPVS_OUT}`),
+];
+
 const services = (node: NodeContext): readonly string[] => {
   const masqueraded = (name: SetName, more = {}): string =>
     rule({ ...more, matches: [inSet(node, name, 'dst,dst')] }, MARK_MASQ);
@@ -124,8 +144,6 @@ const services = (node: NodeContext): readonly string[] => {
     node.localDetector === undefined ? [] : [masqueraded('CLUSTER-IP', fromPod(node.localDetector, true))];
   return [
     rule({ source: loopback(node.family) }, 'RETURN'),
-    // the node's own packet to an address on the device has that address as its source, and would leave with it
-    rule({ comment: 'kubernetes: from the node itself', matches: [inSet(node, 'IPVS-IPS', 'src')] }, MARK_MASQ),
     ...(node.masqueradeAll ? [masqueraded('CLUSTER-IP')] : outsiders),
     rule({ matches: [inSet(node, 'LOAD-BALANCER', 'dst,dst')] }, LOAD_BALANCER),
     masqueraded('EXTERNAL-IP'),

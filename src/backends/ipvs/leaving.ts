@@ -7,7 +7,7 @@
  * All of that is in the kernel: who goes on after a restart finds it as it was.
  *
  * Chains are the other mode's by now. Two go with the addresses: the one that guards the host's own ports, and one for the
- * node's own calls, which have the Service's address as their source while it is the node's own.
+ * node's own calls, which have the Service's address as their source while it is the node's own. kube-proxy has it not.
  */
 import { type Batch, type Departing, KernelError } from '../../dataplane/contract.ts';
 import type { ServiceKey } from '../../ipvs-netlink/types.ts';
@@ -17,13 +17,13 @@ import type { Flow } from '../../netlink/conntrack.ts';
 import { NetlinkError } from '../../netlink/error.ts';
 import { getLink, listAddresses } from '../../netlink/route.ts';
 import type { Rules } from '../xtables/driver.ts';
-import { goesWithAddresses, IPVS_OUT } from '../xtables/names.ts';
-import { type Chain, chain, chainOf, type Jump, jump } from '../xtables/objects.ts';
-import { mark, rule } from '../xtables/rule.ts';
+import { goesWithAddresses } from '../xtables/names.ts';
+import { type Chain, chainOf, type Jump } from '../xtables/objects.ts';
+import { ownCalls } from './base.ts';
 import { Draining } from './draining.ts';
 import type { Handles } from './handles.ts';
 import { BusyServers, type FrontsOf, findInUse, frontsIn, type InUse, isUdp } from './in-use.ts';
-import { DEVICE, setName } from './names.ts';
+import { DEVICE } from './names.ts';
 import { formatObject, type Held, realServer, type Wish } from './objects.ts';
 import { type MessageChange, type Payload, plan } from './plan.ts';
 import { print } from './print.ts';
@@ -128,21 +128,11 @@ export class Leaving implements Departing<Wish, Payload> {
   async shield(): Promise<void> {
     if (this.#isShielded || !this.#hasAddresses()) return;
     const have = await this.#rules();
-    const missing = this.#shielding().filter(
+    const missing = ownCalls(this.#options).filter(
       ({ id, content }) => !have.some((o) => o.id === id && o.content === content),
     );
     for (const batch of plan(missing.map((object) => ({ op: 'add', object })))) await this.apply(batch);
     this.#isShielded = true;
-  }
-
-  #shielding(): readonly (Chain | Jump)[] {
-    const { family, masqueradeMark } = this.#options;
-    const bit = mark(masqueradeMark);
-    const fromService = [`-m set --match-set ${setName('IPVS-IPS', family)} src`];
-    return [
-      chain('nat', IPVS_OUT, [rule({ matches: fromService }, `MARK --set-xmark ${bit}/${bit}`)]),
-      jump('nat', 'OUTPUT', `-j ${IPVS_OUT}`),
-    ];
   }
 
   async #rules(): Promise<readonly (Chain | Jump)[]> {

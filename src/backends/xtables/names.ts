@@ -13,7 +13,7 @@ export const PROXY_FIREWALL = 'KUBE-PROXY-FIREWALL';
 export const IPVS_FILTER = 'KUBE-IPVS-FILTER';
 /** In table mangle, ours alone: what is marked, and what of the node's own traffic is dropped, before IPVS sees it. */
 export const IPVS_MARK = 'KUBE-IPVS-MARK';
-/** The same; in table nat what the node's own calls need while the mode is left. */
+/** The same; in table nat what the node's own calls need, from the first address of a Service on it to the last. */
 export const IPVS_OUT = 'KUBE-IPVS-OUT';
 /** The kubelet's as much as ours: see SharedChain. */
 export const FIREWALL = 'KUBE-FIREWALL';

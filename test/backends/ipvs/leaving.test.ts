@@ -149,7 +149,7 @@ describe('where somebody is connected', () => {
     }
     const shield = scene.kernel.listing().filter((line) => line.includes('KUBE-IPVS-OUT'));
     expect(shield).toEqual([
-      '-A KUBE-IPVS-OUT -m set --match-set KUBE-IPVS-IPS src -j MARK --set-xmark 0x4000/0x4000',
+      '-A KUBE-IPVS-OUT -m comment --comment "kubernetes: from the node itself" -m set --match-set KUBE-IPVS-IPS src -j MARK --set-xmark 0x4000/0x4000',
       '-A OUTPUT -j KUBE-IPVS-OUT',
       ':KUBE-IPVS-OUT - [0:0]',
     ]);
