@@ -64,9 +64,7 @@ export const openLeaving = async (
     backends: new Map(IP_FAMILIES.map((family) => [family, new Leaving({ family, settings, kernel, masqueradeMark })])),
     close: () => {
       conntrack.close();
-      handles.ipvs.close();
-      handles.sets.close();
-      handles.links.close();
+      handles.close();
     },
   };
 };
