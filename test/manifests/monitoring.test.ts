@@ -1,11 +1,14 @@
 /** Alerts and dashboard: their queries are PromQL, and ask for what the program exposes, by labels that it has. */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { collectDefaultMetrics, Registry } from 'prom-client';
+import { Registry } from 'prom-client';
 import { describe, expect, it } from 'vitest';
 import { PROXY_MODES } from '../../src/config/config.ts';
 import { kubeProxySeries } from '../../src/observe/kube-proxy-series.ts';
+import { Life } from '../../src/observe/life.ts';
 import { ownSeries } from '../../src/observe/own-series.ts';
+import { restSeries } from '../../src/observe/rest-series.ts';
+import { trafficExposition } from '../../src/observe/traffic/exposition.ts';
 import { build } from './kustomize.ts';
 import { parseQuery } from './promql.ts';
 
@@ -14,14 +17,38 @@ const root = fileURLToPath(new URL('../../manifests/monitoring', import.meta.url
 /** What Prometheus adds to every series, by our PodMonitor. */
 const OF_TARGET: readonly string[] = ['job', 'instance', 'node'];
 
+/** Where no registry is to be asked: series and their labels as they are exposed. */
+const shownIn = (text: string): readonly (readonly [name: string, labels: readonly string[]])[] =>
+  [...text.matchAll(/^(\w+)(?:\{(.*)\})? \S+$/gm)].map(([, name = '', labels = '']) => [
+    name,
+    [...labels.matchAll(/(\w+)="/g)].map(([, label = '']) => label),
+  ]);
+
+const traffic = await trafficExposition('nftables', [
+  {
+    family: 'IPv4',
+    omitted: 0,
+    readAt: 1,
+    refresh: async () => undefined,
+    rows: () => [
+      [
+        { namespace: 'shop', name: 'web', port: 'http', protocol: 'TCP' },
+        { connections: 1, packetsIn: 1, packetsOut: 1, bytesIn: 1, bytesOut: 1 },
+      ],
+    ],
+  },
+]);
+const life = await new Life().exposition();
+
 /** The labels of each series, over all modes. */
 const exposed = (): ReadonlyMap<string, readonly string[]> => {
   const labels = new Map<string, readonly string[]>([['up', OF_TARGET]]);
+  for (const [name, own] of shownIn(traffic + life)) labels.set(name, [...own, ...OF_TARGET]);
   for (const mode of PROXY_MODES) {
     const registry = new Registry();
     kubeProxySeries(registry, mode);
     ownSeries(registry);
-    collectDefaultMetrics({ register: registry });
+    restSeries(registry);
     for (const metric of registry.getMetricsAsArray()) {
       const { name, labelNames = [] } = metric as { readonly name: string; readonly labelNames?: readonly string[] };
       const all = [...labelNames, ...OF_TARGET];

@@ -6,7 +6,7 @@ import { setImmediate as rest } from 'node:timers/promises';
 import type { ServicePortName } from '../../model/service.ts';
 import type { Mode } from '../kube-proxy-series.ts';
 import type { FamilyTraffic } from './family-traffic.ts';
-import type { CountName } from './totals.ts';
+import type { CountName, Sums } from './totals.ts';
 
 interface Series {
   readonly name: string;
@@ -39,6 +39,11 @@ const BYTES: Series = {
   ],
 };
 
+/** What is shown of one family. */
+export type ShownTraffic = Pick<FamilyTraffic, 'family' | 'omitted' | 'readAt' | 'refresh'> & {
+  rows(): Iterable<readonly [name: ServicePortName, sums: Sums]>;
+};
+
 /** In mode iptables the kernel counts no more than the first packet of a connection. */
 const SERIES: Readonly<Record<Mode, readonly Series[]>> = {
   iptables: [CONNECTIONS],
@@ -53,7 +58,7 @@ const SLICE_MS = 8;
 const STRIDE = 100;
 
 /** Reads what is not known yet, and waits for that, but not for long. Never throws. */
-export const trafficExposition = async (mode: Mode, families: readonly FamilyTraffic[]): Promise<string> => {
+export const trafficExposition = async (mode: Mode, families: readonly ShownTraffic[]): Promise<string> => {
   await Promise.all(families.map((family) => family.refresh()));
   const lines = [
     `# HELP ${OMITTED} Service ports without traffic metrics, as there are more than --service-metrics`,
