@@ -5,7 +5,8 @@
 
 import { openEnds } from '../../src/backends/nftables/ends.ts';
 import { nftablesBackend } from '../../src/backends/nftables/index.ts';
-import { Reconciler, type SyncInput } from '../../src/dataplane/reconciler.ts';
+import type { SyncInput } from '../../src/dataplane/backlog.ts';
+import { Reconciler } from '../../src/dataplane/reconciler.ts';
 import { manyServices, serviceObjects } from '../../src/lab/many.ts';
 import { parseCIDR } from '../../src/model/address.ts';
 import { OBJECT_KINDS, type ObjectKind } from '../../src/model/kubernetes.ts';

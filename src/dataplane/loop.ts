@@ -5,9 +5,10 @@
  * API server that is gone leaves the rules as they are.
  */
 import type { BaseLogger } from 'pino';
+import type { SyncInput } from './backlog.ts';
 import type { KernelObject } from './contract.ts';
 import { type Clock, Pacer, systemClock } from './pacer.ts';
-import type { Reconciler, SyncInput } from './reconciler.ts';
+import type { Reconciler } from './reconciler.ts';
 import { type Drift, isDrift, type SyncReport } from './status.ts';
 
 /** Where the loop gets its work; the model's tracker, seen by one family. */

@@ -6,20 +6,14 @@
 import type { NodeContext } from '../model/node.ts';
 import { ownerOf } from '../model/service.ts';
 import type { ServiceEndpoints } from '../model/topology.ts';
+import { newBacklog, remember, type SyncInput } from './backlog.ts';
 import type { Backend, Fragment, KernelObject, Traffic } from './contract.ts';
 import { type Programmed, programmedOf } from './programmed.ts';
 import { Quarantine } from './quarantine.ts';
+import { Shadows } from './shadows.ts';
 import { driftBetween, KernelState } from './state.ts';
 import { addCounts, type Drift, NO_CHANGES, type OwnerStatus, type SyncReport } from './status.ts';
 import { type WriteResult, Writer } from './writer.ts';
-
-/** What changed since the last sync; the node context in force. */
-export interface SyncInput {
-  readonly node: NodeContext;
-  readonly nodeChanged: boolean;
-  readonly services: readonly ServiceEndpoints[];
-  readonly gone: readonly string[];
-}
 
 export interface ReconcilerOptions {
   readonly signal: AbortSignal;
@@ -36,28 +30,6 @@ export interface ReconcilerOptions {
   readonly onNote?: (owner: string, note: string) => void;
 }
 
-/** What was handed over and is not staged yet: a sync that fails before it gets there loses nothing. */
-interface Backlog {
-  readonly services: Map<string, ServiceEndpoints>;
-  readonly gone: Set<string>;
-  nodeChanged: boolean;
-}
-
-const newBacklog = (): Backlog => ({ services: new Map(), gone: new Set(), nodeChanged: false });
-
-const remember = (backlog: Backlog, input: SyncInput): void => {
-  for (const owner of input.gone) {
-    backlog.gone.add(owner);
-    backlog.services.delete(owner);
-  }
-  for (const service of input.services) {
-    const owner = ownerOf(service.port.name);
-    backlog.gone.delete(owner);
-    backlog.services.set(owner, service);
-  }
-  backlog.nodeChanged ||= input.nodeChanged;
-};
-
 const BASE = 'base';
 const FIRST_RETRY_MS = 1_000;
 
@@ -71,8 +43,7 @@ export class Reconciler<O extends KernelObject, B> {
   /** Owners whose wishes are not in the kernel yet → the last wishes that were. */
   readonly #pending = new Map<string, Fragment<O> | undefined>();
   readonly #doneAt = new Map<string, number>();
-  /** Owners that did not get what another has → what was said of it. */
-  readonly #shadowed = new Map<string, string>();
+  readonly #shadows: Shadows<O>;
   readonly #backlog = newBacklog();
   readonly #unreported = newBacklog();
   #node: NodeContext | undefined;
@@ -85,6 +56,7 @@ export class Reconciler<O extends KernelObject, B> {
     this.#options = options;
     this.#now = options.now ?? Date.now;
     this.#state = new KernelState(backend.arranger?.(), backend.measure?.bind(backend));
+    this.#shadows = new Shadows(this.#state.desired);
     this.#writer = new Writer(backend, this.#state, options.signal);
     this.#quarantine = new Quarantine(this.#state, this.#writer, {
       now: this.#now,
@@ -138,7 +110,7 @@ export class Reconciler<O extends KernelObject, B> {
     if (this.#pending.has(owner)) {
       return { owner, state: 'Pending', since, attempts: 0, message: this.#lastError };
     }
-    const message = this.#lostBy(owner);
+    const message = this.#shadows.of(owner);
     return { owner, state: message === undefined ? 'Done' : 'Shadowed', since, attempts: 0, message };
   }
 
@@ -290,28 +262,9 @@ export class Reconciler<O extends KernelObject, B> {
       this.#release(owner, true);
       if (this.#state.desired.fragment(owner) !== undefined) this.#doneAt.set(owner, now);
     }
-    this.#tellShadowed(this.#pending.keys());
+    this.#shadows.tell(this.#pending.keys(), (owner, message) => this.#options.onNote?.(owner, message));
     this.#pending.clear();
     return result;
-  }
-
-  #lostBy(owner: string): string | undefined {
-    const lost = this.#state.desired.lost(owner);
-    return lost === undefined ? undefined : `${lost.id} belongs to ${lost.to}`;
-  }
-
-  /** Says once who goes without because another owner has it; an older one that comes later changes who that is. */
-  #tellShadowed(owners: Iterable<string>): void {
-    const concerned = [...owners].flatMap((one) => [one, ...this.#state.desired.rivals(one)]);
-    for (const owner of new Set([...concerned, ...this.#shadowed.keys()])) {
-      const message = this.#lostBy(owner);
-      if (message === this.#shadowed.get(owner)) continue;
-      if (message === undefined) this.#shadowed.delete(owner);
-      else {
-        this.#shadowed.set(owner, message);
-        this.#options.onNote?.(owner, message);
-      }
-    }
   }
 
   #correct(found: ReadonlyMap<string, O>, touched: ReadonlySet<string>): Drift {

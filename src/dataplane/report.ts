@@ -1,8 +1,8 @@
 /** Desired state without a kernel: what a dump prints, by owner and in an order that depends on nothing but the objects. */
 import { compareText } from '../model/endpoint.ts';
 import { ownerOf } from '../model/service.ts';
+import type { SyncInput } from './backlog.ts';
 import type { Backend, KernelObject, Section } from './contract.ts';
-import type { SyncInput } from './reconciler.ts';
 import { KernelState } from './state.ts';
 
 export interface Compiled<O extends KernelObject> {

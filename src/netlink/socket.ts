@@ -24,8 +24,8 @@ export interface Socket {
 export interface Subscription {
   /** A multicast group of the protocol, by number. */
   readonly group: number;
-  /** What this socket causes is not heard: the kernel does not even queue it. */
-  readonly deafTo: number;
+  /** What the socket of this port causes is not heard: the kernel does not even queue it. */
+  readonly deafTo?: number;
 }
 
 export const PROTOCOL = { ROUTE: 0, NETFILTER: 12, GENERIC: 16 } as const;
@@ -109,7 +109,7 @@ export const openSocket = (protocol: Protocol, subscription?: Subscription): Soc
   for (const option of [SO_SNDBUFFORCE, SO_RCVBUFFORCE])
     system.setsockopt(fd, SOL_SOCKET, option, int32(BUFFER_BYTES), 4);
   if (subscription !== undefined) {
-    must(attachFilter(system, fd, subscription.deafTo), 'filter');
+    if (subscription.deafTo !== undefined) must(attachFilter(system, fd, subscription.deafTo), 'filter');
     must(system.setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, int32(subscription.group), 4), 'group');
   }
   const bound = netlinkAddress();

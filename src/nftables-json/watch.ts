@@ -11,7 +11,8 @@ import { FAMILY_NUMBER } from './kernel-expression.ts';
 import { tableOf } from './listing.ts';
 import type { Table } from './schema.ts';
 
-const GROUP_NFTABLES = 7;
+/** enum nfnetlink_groups */
+export const GROUP_NFTABLES = 7;
 
 export class TableWatch {
   readonly #socket: Socket;

@@ -1,4 +1,6 @@
 /** A kernel in memory for the engine's tests: keeps what is applied, refuses what it is told to, fails on demand. */
+
+import type { SyncInput } from '../../src/dataplane/backlog.ts';
 import {
   type Backend,
   type Batch,
@@ -9,7 +11,6 @@ import {
   type Part,
   type Traffic,
 } from '../../src/dataplane/contract.ts';
-import type { SyncInput } from '../../src/dataplane/reconciler.ts';
 import type { NodeContext } from '../../src/model/node.ts';
 import { ownerOf, type ServicePort } from '../../src/model/service.ts';
 import type { ServiceEndpoints } from '../../src/model/topology.ts';

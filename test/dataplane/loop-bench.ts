@@ -1,8 +1,9 @@
 /** A loop over a kernel in memory, with its work, its clock and its log in the test's hands. */
 import { expect, vi } from 'vitest';
+import type { SyncInput } from '../../src/dataplane/backlog.ts';
 import { KernelError } from '../../src/dataplane/contract.ts';
 import { Loop } from '../../src/dataplane/loop.ts';
-import { Reconciler, type SyncInput } from '../../src/dataplane/reconciler.ts';
+import { Reconciler } from '../../src/dataplane/reconciler.ts';
 import type { Drift, SyncReport } from '../../src/dataplane/status.ts';
 import { ownerOf } from '../../src/model/service.ts';
 import type { ServiceEndpoints } from '../../src/model/topology.ts';

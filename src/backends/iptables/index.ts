@@ -15,6 +15,7 @@ import { type Chain, formatRule, type Jump, type SharedChain } from '../xtables/
 import { rulesOfKubeProxy } from '../xtables/origin.ts';
 import { printRules } from '../xtables/print.ts';
 import type { RestoreInput } from '../xtables/restore.ts';
+import { RuleWatch } from '../xtables/rule-watch.ts';
 import { formatSysctl } from '../xtables/sysctl.ts';
 import { atOnce, type InTurn, oneAtATime } from '../xtables/turns.ts';
 import { base, jumpRank } from './base.ts';
@@ -44,6 +45,8 @@ export interface IptablesOptions {
   readonly warn?: (message: string) => void;
   /** When the tools run. */
   readonly inTurn?: InTurn;
+  /** Hears of what others write, where the kernel tells. */
+  readonly ruleWatch?: RuleWatch;
   /** Hears of every restore, for counting. */
   readonly onRestore?: (input: RestoreInput) => void;
 }
@@ -57,8 +60,8 @@ export const iptablesBackends = (
   tools: IptablesTools,
   warn: (message: string) => void = toStderr,
 ): ReadonlyMap<IPFamily, Backend<Wish, Payload>> => {
-  const inTurn = tools.variant === 'nft' ? oneAtATime() : atOnce;
-  const common = { tools, inTurn, sysctls: PROC_SYS, warn };
+  const ofVariant = tools.variant === 'nft' ? { inTurn: oneAtATime(), ruleWatch: new RuleWatch() } : {};
+  const common = { tools, ...ofVariant, sysctls: PROC_SYS, warn };
   return new Map(IP_FAMILIES.map((family) => [family, iptablesBackend({ family, ...common })]));
 };
 
@@ -70,6 +73,7 @@ export const iptablesBackend = ({
   sysctls,
   warn = toStderr,
   inTurn = atOnce,
+  ruleWatch,
   onRestore,
 }: IptablesOptions): Backend<Wish, Payload> => {
   const tool = tools?.[family] ?? 'iptables';
@@ -102,8 +106,10 @@ export const iptablesBackend = ({
     apply: async ({ payload }) => {
       if ('settings' in payload) return settings?.write(payload.settings);
       onRestore?.(payload);
-      await inTurn(() => writeRules(tool, payload));
+      const write = (): Promise<void> => writeRules(tool, payload);
+      await inTurn(() => (ruleWatch === undefined ? write() : ruleWatch.whileDeaf(write)));
     },
+    ...(ruleWatch === undefined ? {} : { watch: (onChange: () => void) => ruleWatch.listen(family, onChange) }),
   };
 };
 

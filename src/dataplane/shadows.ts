@@ -1,0 +1,33 @@
+/** Owners that did not get what another has, and what was said of it: each is told once, and again when that changes. */
+import type { KernelObject } from './contract.ts';
+import type { Desired } from './desired.ts';
+
+export class Shadows<O extends KernelObject> {
+  readonly #desired: Desired<O>;
+  /** By owner. */
+  readonly #told = new Map<string, string>();
+
+  constructor(desired: Desired<O>) {
+    this.#desired = desired;
+  }
+
+  /** Undefined for an owner that has all it wants. */
+  of(owner: string): string | undefined {
+    const lost = this.#desired.lost(owner);
+    return lost === undefined ? undefined : `${lost.id} belongs to ${lost.to}`;
+  }
+
+  /** After these owners' wishes changed. An older owner that comes later changes who goes without. */
+  tell(owners: Iterable<string>, say: (owner: string, message: string) => void): void {
+    const concerned = [...owners].flatMap((one) => [one, ...this.#desired.rivals(one)]);
+    for (const owner of new Set([...concerned, ...this.#told.keys()])) {
+      const message = this.of(owner);
+      if (message === this.#told.get(owner)) continue;
+      if (message === undefined) this.#told.delete(owner);
+      else {
+        this.#told.set(owner, message);
+        say(owner, message);
+      }
+    }
+  }
+}

@@ -1,0 +1,79 @@
+/**
+ * What anybody writes to chains, of whatever table: the kernel tells every change of the ruleset to those who ask
+ * (NFNLGRP_NFTABLES). As with a watch of one table the socket is looked at now and then.
+ */
+import { decode, getText } from '../netlink/attributes.ts';
+import { ERRNO, NetlinkError } from '../netlink/error.ts';
+import { decodeMessages, type Message } from '../netlink/message.ts';
+import { openSocket, PROTOCOL, type Socket } from '../netlink/socket.ts';
+import { FAMILY_NUMBER } from './kernel-expression.ts';
+import { CHAIN, MESSAGE, messageType, RULE, TABLE } from './messages.ts';
+import type { Family } from './schema.ts';
+import { GROUP_NFTABLES } from './watch.ts';
+
+export interface ChainChange {
+  readonly family: Family;
+  readonly table: string;
+  /** Undefined where the whole table went. */
+  readonly chain: string | undefined;
+  readonly isRemoval: boolean;
+}
+
+const HEADER = 4;
+const FAMILIES: ReadonlyMap<number, Family> = new Map(
+  Object.entries(FAMILY_NUMBER).map(([family, number]) => [number, family as Family]),
+);
+
+/** Where the chain's name is, by what the message is about; none: it is about the table. */
+const KINDS: ReadonlyMap<number, { readonly name: number | undefined; readonly isRemoval: boolean }> = new Map([
+  [messageType(MESSAGE.NEW_CHAIN), { name: CHAIN.NAME, isRemoval: false }],
+  [messageType(MESSAGE.DELETE_CHAIN), { name: CHAIN.NAME, isRemoval: true }],
+  [messageType(MESSAGE.NEW_RULE), { name: RULE.CHAIN, isRemoval: false }],
+  [messageType(MESSAGE.DELETE_RULE), { name: RULE.CHAIN, isRemoval: true }],
+  [messageType(MESSAGE.DELETE_TABLE), { name: undefined, isRemoval: true }],
+]);
+
+export class ChainWatch {
+  readonly #socket: Socket;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+  }
+
+  /** Throws NetlinkError. */
+  static open(): ChainWatch {
+    return new ChainWatch(openSocket(PROTOCOL.NETFILTER, { group: GROUP_NFTABLES }));
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+
+  /** What was told since the last call; `undefined` in it where more was told than could be kept. Throws NetlinkError. */
+  *changes(): Generator<ChainChange | undefined> {
+    for (;;) {
+      let datagram: Buffer | undefined;
+      try {
+        datagram = this.#socket.receive(0);
+      } catch (error) {
+        if (!(error instanceof NetlinkError) || error.errno !== ERRNO.ENOBUFS) throw error;
+        yield undefined;
+        continue;
+      }
+      if (datagram === undefined) return;
+      for (const message of decodeMessages(datagram)) {
+        const change = changeOf(message);
+        if (change !== undefined) yield change;
+      }
+    }
+  }
+}
+
+const changeOf = ({ type, body }: Message): ChainChange | undefined => {
+  const kind = KINDS.get(type);
+  const family = FAMILIES.get(body[0] ?? 0);
+  if (kind === undefined || family === undefined) return undefined;
+  const attributes = decode(body.subarray(HEADER));
+  const chain = kind.name === undefined ? undefined : getText(attributes, kind.name);
+  return { family, table: getText(attributes, TABLE.NAME), chain, isRemoval: kind.isRemoval };
+};
