@@ -1,0 +1,64 @@
+import { expect, it } from 'vitest';
+import { text } from '../../src/netlink/attributes.ts';
+import { ERRNO, NetlinkError } from '../../src/netlink/error.ts';
+import { encodeMessage, messageLength, type Request } from '../../src/netlink/message.ts';
+import { ChainWatch } from '../../src/nftables-json/chain-watch.ts';
+import { CHAIN, MESSAGE, RULE, request, TABLE } from '../../src/nftables-json/messages.ts';
+
+const datagram = (...requests: readonly Request[]): Buffer => {
+  const bytes = Buffer.alloc(requests.reduce((sum, one) => sum + messageLength(one), 0));
+  let at = 0;
+  for (const one of requests) at = encodeMessage(bytes, at, one, 0, 0);
+  return bytes;
+};
+
+const watching = (...heard: readonly (Buffer | NetlinkError)[]): ChainWatch => {
+  const waiting = [...heard];
+  const receive = (): Buffer | undefined => {
+    const next = waiting.shift();
+    if (next instanceof NetlinkError) throw next;
+    return next;
+  };
+  return new ChainWatch({ send: () => undefined, receive, close: () => undefined, port: 1 });
+};
+
+const nat = text(TABLE.NAME, 'nat');
+
+it('tells table and chain of what is written, and whether something went', () => {
+  const watch = watching(
+    datagram(
+      request(MESSAGE.NEW_CHAIN, 'ip', 0, [nat, text(CHAIN.NAME, 'A')]),
+      request(MESSAGE.DELETE_CHAIN, 'ip6', 0, [nat, text(CHAIN.NAME, 'B')]),
+      request(MESSAGE.NEW_RULE, 'ip', 0, [nat, text(RULE.CHAIN, 'C')]),
+    ),
+    datagram(
+      request(MESSAGE.DELETE_RULE, 'inet', 0, [nat, text(RULE.CHAIN, 'D')]),
+      request(MESSAGE.DELETE_TABLE, 'ip', 0, [nat]),
+    ),
+  );
+  expect([...watch.changes()]).toEqual([
+    { family: 'ip', table: 'nat', chain: 'A', isRemoval: false },
+    { family: 'ip6', table: 'nat', chain: 'B', isRemoval: true },
+    { family: 'ip', table: 'nat', chain: 'C', isRemoval: false },
+    { family: 'inet', table: 'nat', chain: 'D', isRemoval: true },
+    { family: 'ip', table: 'nat', chain: undefined, isRemoval: true },
+  ]);
+  expect([...watch.changes()]).toEqual([]);
+});
+
+it('passes over what is about no chain', () => {
+  const watch = watching(
+    datagram(
+      request(MESSAGE.NEW_TABLE, 'ip', 0, [nat]),
+      request(MESSAGE.NEW_ELEMENT, 'ip', 0, [nat]),
+      request(MESSAGE.NEW_GENERATION, 'ip', 0, []),
+    ),
+  );
+  expect([...watch.changes()]).toEqual([]);
+});
+
+it('says that something is lost, and goes on', () => {
+  const lost = new NetlinkError(ERRNO.ENOBUFS, 'recv');
+  const watch = watching(lost, datagram(request(MESSAGE.DELETE_TABLE, 'ip', 0, [nat])));
+  expect([...watch.changes()].map((one) => one?.table)).toEqual([undefined, 'nat']);
+});
