@@ -5,11 +5,11 @@ import { writeOomScore } from '../kernel/oom-score.ts';
 
 /**
  * Never fails: a proxy that does not start is worse. To ask for less than one has takes CAP_SYS_RESOURCE, so that the default
- * cannot be had is worth a warning to root alone, who expects to have it.
+ * cannot be had is worth no warning: nobody asked for it.
  */
 export const setOomScore = async (score: number, log: Pick<BaseLogger, 'warn' | 'debug'>): Promise<void> => {
   const refusal = await writeOomScore(score);
   if (refusal === undefined) return;
-  const isExpected = score !== fallbackAt('oomScoreAdj') || process.getuid?.() === 0;
-  log[isExpected ? 'warn' : 'debug']({ oomScoreAdj: score, error: refusal }, 'the OOM score stays as it is');
+  const isAskedFor = score !== fallbackAt('oomScoreAdj');
+  log[isAskedFor ? 'warn' : 'debug']({ oomScoreAdj: score, error: refusal }, 'the OOM score stays as it is');
 };
