@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-/** Run by test/kernel/uml.test.ts and vm.test.ts in kernels of their own, which are many times slower. */
+/** Run by test/guests/all.test.ts in kernels of their own, which are many times slower. */
 const guestProject = (name: string) => ({
   test: {
     name,
@@ -12,7 +12,18 @@ const guestProject = (name: string) => ({
 });
 const guest = process.env.POINTSMAN_GUEST;
 
-/** Unit tests run in parallel; tests on the real kernel one file at a time, as they load both cores. */
+/** One file at a time, as they load the processors. */
+const onThisKernel = (name: string) => ({
+  test: {
+    name,
+    include: [`test/${name}/**/*.test.ts`],
+    fileParallelism: false,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    sequence: { groupOrder: 1 },
+  },
+});
+
 export default defineConfig({
   test: {
     allowOnly: false,
@@ -22,19 +33,11 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/kernel/**', 'test/uml/**', 'test/vm/**'],
+          exclude: ['kernel', 'guests', 'uml', 'vm'].map((name) => `test/${name}/**`),
         },
       },
-      {
-        test: {
-          name: 'kernel',
-          include: ['test/kernel/**/*.test.ts'],
-          fileParallelism: false,
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
-          sequence: { groupOrder: 1 },
-        },
-      },
+      onThisKernel('kernel'),
+      onThisKernel('guests'),
       ...(guest === undefined ? [] : [guestProject(guest)]),
     ],
   },

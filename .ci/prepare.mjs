@@ -96,6 +96,6 @@ installModules();
 installPrograms();
 if (!isForDemo) {
   tryTo(installNewerNft, 'test/kernel/nft-oracle.test.ts (an nft of Debian 13)');
-  tryTo(installGuestKernel, 'test/kernel/vm.test.ts (a kernel for a virtual machine)');
+  tryTo(installGuestKernel, 'test/vm (a kernel for a virtual machine)');
 }
 run(process.execPath, [join(root, '.ci/build.mjs')]);

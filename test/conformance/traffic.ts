@@ -138,7 +138,7 @@ export const trafficTests = (mode: 'iptables' | 'ipvs' | 'nftables', title: stri
     return outcomes.flatMap((outcome) => (outcome.kind === 'answer' ? [outcome] : []));
   };
 
-  it(`${title}: connections are counted once, by whatever address and from wherever they come`, async () => {
+  it.concurrent(`${title}: connections are counted once, by whatever address and from wherever they come`, async () => {
     const variant: Variant = { family: 'IPv4', protocol: 'TCP', number: get().first };
     const before = await serve('ways', { nodePort: true, externalIP: true, vip: true, endpoints: HERE }, variant);
     await call('pod3', 'cluster', variant, 5);
@@ -149,7 +149,7 @@ export const trafficTests = (mode: 'iptables' | 'ipvs' | 'nftables', title: stri
     expect((await growth('ways', before, 15)).connections).toBe(15);
   });
 
-  it(`${title}: also under policy Local`, async () => {
+  it.concurrent(`${title}: also under policy Local`, async () => {
     const variant: Variant = { family: 'IPv4', protocol: 'TCP', number: get().first + 1 };
     const spec = { externalTrafficPolicy: 'Local' };
     const before = await serve('local', { nodePort: true, vip: true, endpoints: HERE, spec }, variant);
@@ -160,7 +160,7 @@ export const trafficTests = (mode: 'iptables' | 'ipvs' | 'nftables', title: stri
     expect((await growth('local', before, 14)).connections).toBe(14);
   });
 
-  it(`${title}: also with session affinity`, async () => {
+  it.concurrent(`${title}: also with session affinity`, async () => {
     const variant: Variant = { family: 'IPv4', protocol: 'TCP', number: get().first + 5 };
     const spec = { sessionAffinity: 'ClientIP' };
     const before = await serve('sticky', { nodePort: true, endpoints: HERE, spec }, variant);
@@ -169,31 +169,34 @@ export const trafficTests = (mode: 'iptables' | 'ipvs' | 'nftables', title: stri
     expect((await growth('sticky', before, 9)).connections).toBe(9);
   });
 
-  it.each(['IPv4', 'IPv6'] as const)(`${title}: each packet and byte is counted once, in %s`, async (family) => {
-    const variant: Variant = { family, protocol: 'UDP', number: get().first + 2 };
-    const before = await serve('bytes', { nodePort: true, endpoints: HERE }, variant);
-    const answers = [
-      ...(await call('pod3', 'cluster', variant, 20)),
-      ...(await call('outside', 'node-port', variant, 10)),
-    ];
-    const sizes = answers.map(({ server, client }) => JSON.stringify({ server, client }).length);
-    const header = HEADER_BYTES[family];
-    expect(await growth('bytes', before, 30, family)).toEqual({
-      connections: 30,
-      ...(isSeen && {
-        packetsIn: 30,
-        bytesIn: 30 * (header + QUESTION_BYTES),
-        packetsOut: 30,
-        bytesOut: sizes.reduce((sum, size) => sum + header + size, 0),
-      }),
-    });
-  });
+  it.concurrent.each(['IPv4', 'IPv6'] as const)(
+    `${title}: each packet and byte is counted once, in %s`,
+    async (family) => {
+      const variant: Variant = { family, protocol: 'UDP', number: get().first + 2 };
+      const before = await serve(`bytes-${family.toLowerCase()}`, { nodePort: true, endpoints: HERE }, variant);
+      const answers = [
+        ...(await call('pod3', 'cluster', variant, 20)),
+        ...(await call('outside', 'node-port', variant, 10)),
+      ];
+      const sizes = answers.map(({ server, client }) => JSON.stringify({ server, client }).length);
+      const header = HEADER_BYTES[family];
+      expect(await growth(`bytes-${family.toLowerCase()}`, before, 30, family)).toEqual({
+        connections: 30,
+        ...(isSeen && {
+          packetsIn: 30,
+          bytesIn: 30 * (header + QUESTION_BYTES),
+          packetsOut: 30,
+          bytesOut: sizes.reduce((sum, size) => sum + header + size, 0),
+        }),
+      });
+    },
+  );
 
   it(`${title}: nothing is lost or counted twice when endpoints come and go`, async () => {
     const variant: Variant = { family: 'IPv4', protocol: 'TCP', number: get().first + 3 };
     const before = await serve('moving', { endpoints: [{ on: 'pod1' }] }, variant);
     let connections = 0;
-    for (const on of ['pod2', 'remote1', 'pod2'] as const) {
+    for (const on of ['remote1', 'pod2'] as const) {
       await call('pod3', 'cluster', variant, 6);
       connections += 6;
       expect((await growth('moving', before, connections)).connections).toBe(connections);

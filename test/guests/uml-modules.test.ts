@@ -1,7 +1,7 @@
 /** Mode ipvs on a kernel whose module is not loaded: it is loaded, or else named at the start. */
 import { expect, it } from 'vitest';
 import { runInUml } from '../../src/lab/uml/uml.ts';
-import { describeWith, LAB_NEEDS, program } from './requires.ts';
+import { describeWith, LAB_NEEDS, program } from '../kernel/requires.ts';
 
 const MAIN = new URL('../../dist/main.js', import.meta.url).pathname;
 

@@ -6,7 +6,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { describe, it } from 'vitest';
-import { describeWith, type Need, unmet } from './requires.ts';
+import { describeWith, type Need, unmet } from '../kernel/requires.ts';
 
 const ROOT = new URL('../..', import.meta.url).pathname;
 const TIMEOUT_MS = 10 * 60_000;
@@ -16,8 +16,6 @@ export interface Guest {
   /** The vitest project that runs there, also its folder of tests. */
   readonly project: string;
   readonly needs: readonly Need[];
-  /** Processors that one of them takes. */
-  readonly processors: number;
   run(options: {
     readonly command: readonly string[];
     readonly workingDirectory: string;
@@ -73,26 +71,42 @@ const runFile = async (guest: Guest, file: string): Promise<Run> => {
   }
 };
 
-/** As many kernels at a time as there are processors for them. */
-const runAll = async (guest: Guest, files: readonly string[]): Promise<readonly Run[]> => {
-  const queue = [...files];
-  const runs: Run[] = [];
+/** These take longest: begun first, they do not run on alone at the end. */
+const LONG: readonly string[] = ['modes', 'traffic', 'conformance', 'switches', 'life'];
+
+interface Job {
+  readonly guest: Guest;
+  readonly file: string;
+}
+
+const jobsOf = (guest: Guest): readonly Job[] => {
+  const folder = `test/${guest.project}`;
+  const files = readdirSync(join(ROOT, folder)).filter((name) => name.endsWith('.test.ts'));
+  return files.map((name) => ({ guest, file: `${folder}/${name}` }));
+};
+
+const rank = ({ file }: Job): number =>
+  (LONG.indexOf(basename(file, '.test.ts')) + LONG.length + 1) % (LONG.length + 1);
+
+/** Each kernel has a processor, and one is left for the tests that run beside. */
+const runAll = async (jobs: readonly Job[]): Promise<ReadonlyMap<Guest, readonly Run[]>> => {
+  const queue = [...jobs].sort((a, b) => rank(a) - rank(b));
+  const runs = new Map<Guest, Run[]>();
   const work = async (): Promise<void> => {
-    for (let file = queue.shift(); file !== undefined; file = queue.shift()) runs.push(await runFile(guest, file));
+    for (let job = queue.shift(); job !== undefined; job = queue.shift()) {
+      const { guest, file } = job;
+      runs.set(guest, [...(runs.get(guest) ?? []), await runFile(guest, file)]);
+    }
   };
-  const workers = Math.max(1, Math.floor(cpus().length / guest.processors));
-  await Promise.all(Array.from({ length: workers }, work));
+  await Promise.all(Array.from({ length: Math.max(1, cpus().length - 1) }, work));
   return runs;
 };
 
-/** Runs the guest's test files and shows their tests as this file's. */
-export const guestTests = async (guest: Guest): Promise<void> => {
-  const folder = `test/${guest.project}`;
-  const files = readdirSync(join(ROOT, folder)).filter((name) => name.endsWith('.test.ts'));
-  const canRun = unmet(guest.needs).length === 0;
-  const paths = files.map((name) => `${folder}/${name}`);
-  const runs = canRun ? await runAll(guest, paths) : [];
-  describeWith(guest.needs, guest.title, () => runs.forEach(show));
+/** Runs the guests' test files and shows their tests as this file's. */
+export const guestTests = async (guests: readonly Guest[]): Promise<void> => {
+  const able = guests.filter(({ needs }) => unmet(needs).length === 0);
+  const runs = await runAll(able.flatMap(jobsOf));
+  for (const guest of guests) describeWith(guest.needs, guest.title, () => (runs.get(guest) ?? []).forEach(show));
 };
 
 const show = ({ file, outcomes, trouble }: Run): void => {
