@@ -88,7 +88,7 @@ const jobsOf = (guest: Guest): readonly Job[] => {
 const rank = ({ file }: Job): number =>
   (LONG.indexOf(basename(file, '.test.ts')) + LONG.length + 1) % (LONG.length + 1);
 
-/** Each kernel has a processor, and one is left for the tests that run beside. */
+/** As many kernels at a time as there are processors: what runs beside them mostly waits. */
 const runAll = async (jobs: readonly Job[]): Promise<ReadonlyMap<Guest, readonly Run[]>> => {
   const queue = [...jobs].sort((a, b) => rank(a) - rank(b));
   const runs = new Map<Guest, Run[]>();
@@ -98,7 +98,7 @@ const runAll = async (jobs: readonly Job[]): Promise<ReadonlyMap<Guest, readonly
       runs.set(guest, [...(runs.get(guest) ?? []), await runFile(guest, file)]);
     }
   };
-  await Promise.all(Array.from({ length: Math.max(1, cpus().length - 1) }, work));
+  await Promise.all(cpus().map(work));
   return runs;
 };
 
