@@ -2,7 +2,7 @@
  * A kernel that has what this machine's may lack (ip_vs, dummy, sctp): User Mode Linux, a kernel as a process, on this
  * machine's own file system. Needs the Debian package user-mode-linux, and root.
  *
- * Whatever runs in it has /run, /tmp and the modules for itself; what it writes elsewhere is written on this machine.
+ * Whatever runs in it has /run, a folder for what is temporary, and the modules for itself; what it writes elsewhere is written on this machine.
  */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -31,6 +31,8 @@ export interface UmlResult {
 }
 
 const KERNEL = 'linux.uml';
+/** Not this machine's /tmp: each takes folders of the other's processes for those of dead ones, and removes them. */
+const OWN_TMP = '/run/tmp';
 const MODULE_FOLDER = '/usr/lib/uml/modules';
 /** What mode ipvs and a lab use. */
 export const MODULES: readonly string[] = [
@@ -91,14 +93,14 @@ const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 /** Process 1. It must not end before the machine is off; the exit status leaves by a file. */
 const initScript = (folder: string, options: UmlOptions): string => {
   const { command, workingDirectory, environment = {}, modules = MODULES } = options;
-  const variables = Object.entries({ ...toolEnvironment(), HOME: '/root', ...environment });
+  const variables = Object.entries({ ...toolEnvironment(), HOME: '/root', TMPDIR: OWN_TMP, ...environment });
   const tools = ['iptables', 'ip6tables'].flatMap((tool) => ['', '-save', '-restore'].map((end) => ({ tool, end })));
   return `#!/bin/sh
 exec </dev/null
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t tmpfs run /run
-mkdir -p /run/netns /run/lock /run/bin
+mkdir -p /run/netns /run/lock /run/bin /run/tmp
 ${
   modules.length === 0
     ? ''

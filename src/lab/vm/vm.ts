@@ -3,7 +3,7 @@
  * QEMU without help of the hardware, on this machine's file system (virtiofs). Needs the Debian packages qemu-system-x86 and
  * qemu-system-common (or virtiofsd), root, and what .ci/guest-kernel.mjs fetches.
  *
- * Whatever runs in it has /run and the modules for itself; what it writes elsewhere is written on this machine.
+ * Whatever runs in it has /run, a folder for what is temporary, and the modules for itself; what it writes elsewhere is written on this machine.
  */
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -36,6 +36,8 @@ export const EMULATOR = 'qemu-system-x86_64';
 const FILE_SERVERS = ['/usr/lib/qemu/virtiofsd', '/usr/libexec/virtiofsd'];
 /** Kernel, modules and first file system; made by .ci/guest-kernel.mjs. */
 const GUEST = 'node_modules/.cache/guest-kernel';
+/** Not this machine's /tmp: each takes folders of the other's processes for those of dead ones, and removes them. */
+const OWN_TMP = '/run/tmp';
 /** As the first file system calls them. */
 const ROOT_TAG = 'root';
 
@@ -114,13 +116,13 @@ const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 
 /** Process 1. It must not end before the machine is off; the exit status leaves by a file. */
 const initScript = (folder: string, { command, workingDirectory, environment = {} }: VmOptions): string => {
-  const variables = Object.entries({ ...toolEnvironment(), HOME: '/root', ...environment });
+  const variables = Object.entries({ ...toolEnvironment(), HOME: '/root', TMPDIR: OWN_TMP, ...environment });
   return `#!/bin/sh
 exec </dev/null
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t tmpfs run /run
-mkdir -p /run/netns /run/lock
+mkdir -p /run/netns /run/lock /run/tmp
 mount -t tmpfs modules /lib/modules
 mkdir -p /lib/modules/$(uname -r)
 mount --bind ${quote(packageFile(`${GUEST}/modules`))} /lib/modules/$(uname -r)
