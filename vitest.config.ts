@@ -6,7 +6,7 @@ const guestProject = (name: string) => ({
     name,
     include: [`test/${name}/**/*.test.ts`],
     fileParallelism: false,
-    testTimeout: 300_000,
+    testTimeout: 500_000,
     hookTimeout: 300_000,
   },
 });
