@@ -57,7 +57,7 @@ describeWith([...LAB_NEEDS, program('iptables-nft')], 'somebody else writes to o
     await untilSame(before);
   });
 
-  it('our own changes are no news', async () => {
+  it('our own changes are not taken for drift', async () => {
     const drifts = (): number => proxy.log().split('drift found').length;
     const before = drifts();
     for (const on of ['remote2', 'pod2', 'remote1'] as const) {

@@ -10,7 +10,6 @@ import type { IptablesTools } from '../../kernel/iptables.ts';
 import { PROC_SYS, type Sysctls } from '../../kernel/sysctl.ts';
 import { IP_FAMILIES, type IPFamily } from '../../model/address.ts';
 import { listCounters, listRules, writeRules } from '../xtables/driver.ts';
-
 import { type Chain, formatRule, type Jump, type SharedChain } from '../xtables/objects.ts';
 import { rulesOfKubeProxy } from '../xtables/origin.ts';
 import { printRules } from '../xtables/print.ts';
@@ -101,7 +100,6 @@ export const iptablesBackend = ({
       await inTurn(() => listCounters(tool, 'nat', (line) => connections.push(line)));
       return { counts: connections.counts, isWhole: true };
     },
-
     madeByOther: (found) => rulesOfKubeProxy(found.filter(isRule)),
     apply: async ({ payload }) => {
       if ('settings' in payload) return settings?.write(payload.settings);

@@ -2,7 +2,6 @@
  * Whose chains these are: kube-proxy's have the same names as ours, and each of the two makes some that the other does not.
  * What the other has found there of those it removes, so who wrote last is seen.
  */
-
 import { IPVS_MARK, IPVS_OUT, isOfTree } from './names.ts';
 import { type Chain, chainId, chainOf, type Jump, type SharedChain } from './objects.ts';
 
