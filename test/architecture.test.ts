@@ -23,7 +23,7 @@ const TABLE: Table = {
     {
       files: 'commands/**',
       may: [
-        ...['config/**', 'sources/**', 'backends/index.ts', 'conntrack/**', 'observe/**', 'lab/**'],
+        ...['config/**', 'sources/**', 'backends/index.ts', 'addresses/**', 'conntrack/**', 'observe/**', 'lab/**'],
         ...['kernel/conntrack-settings.ts', 'kernel/modules.ts', 'kernel/capabilities.ts', 'kernel/oom-score.ts'],
         ...ENGINE,
       ],
@@ -52,6 +52,9 @@ const TABLE: Table = {
 
     // beside the backends: what becomes of connections that are tracked already
     { files: 'conntrack/**', may: ['model/**', 'netlink/**'] },
+
+    // and what the machine's addresses are
+    { files: 'addresses/**', may: ['netlink/**'] },
 
     // no backend and no Kubernetes client: the logger's type is all it takes from outside
     { files: 'dataplane/**', may: ['model/**'], packages: ['pino'] },

@@ -2,12 +2,12 @@
  * What `run` would change: the kernel as it is read, and what the cluster asks of this node. Writes nothing anywhere but to
  * stdout. What another mode left here is not looked at.
  */
+import { readNodeAddresses } from '../addresses/node-addresses.ts';
 import { type Opened, openBackends } from '../backends/index.ts';
 import { compileAll } from '../dataplane/report.ts';
 import type { IPFamily } from '../model/address.ts';
 import { backendOptions } from './backend-options.ts';
 import { type Difference, differencesOf, differencesText } from './difference.ts';
-import { interfaceAddresses } from './interfaces.ts';
 import { readObjects, trackerOf, write } from './look.ts';
 import { checkRights } from './rights.ts';
 import type { Setup } from './setup.ts';
@@ -25,7 +25,8 @@ export const diff = async (setup: Setup, { output, family, signal }: DiffOptions
   await checkRights(setup);
   const opened = await openBackends(config.mode, { ...backendOptions(config), readOnly: true }, signal);
   const backends = asked(opened, family, (one, reason) => log.warn({ ipFamily: one, reason }, 'family left alone'));
-  const tracker = trackerOf(setup, await readObjects(setup, signal), interfaceAddresses);
+  const addresses = await readNodeAddresses(log);
+  const tracker = trackerOf(setup, await readObjects(setup, signal), () => addresses);
   const families = new Map<IPFamily, readonly Difference[]>();
   for (const [one, backend] of backends) {
     const { state, problems } = compileAll(backend, tracker.take(one));

@@ -1,4 +1,5 @@
 /** The main job: watches the cluster and keeps this node's kernel as it should be, until told to stop. */
+import { NodeAddresses } from '../addresses/node-addresses.ts';
 import { type Opened, openBackends } from '../backends/index.ts';
 import { nodeOptions } from '../config/node-options.ts';
 import { Tracker } from '../model/tracker.ts';
@@ -8,7 +9,6 @@ import { backendOptions } from './backend-options.ts';
 import { setConntrack } from './conntrack.ts';
 import { type NodeEvents, openEvents } from './events.ts';
 import { type FamilyAtWork, startFamily } from './family.ts';
-import { interfaceAddresses } from './interfaces.ts';
 import { onceAll, removeLeftovers } from './leftovers.ts';
 import { Observing } from './observing.ts';
 import { setOomScore } from './oom-score.ts';
@@ -68,14 +68,17 @@ interface Parts {
 const work = async (parts: Parts, signal: AbortSignal): Promise<void> => {
   const { setup, access, observing, events } = parts;
   const { config, log } = setup;
+  const addresses = await NodeAddresses.open({ log, onChange: () => tracker.refreshNode() });
   const taint = startupTaint(setup, access.connection, events, signal);
-  const { tracker, families, progress, leftovers } = assemble(parts, taint, signal);
+  const { tracker, families, progress, leftovers } = assemble(parts, addresses, taint, signal);
   const waiting = sayWhatIsAwaited(tracker, log);
-  const looking = setInterval(() => tracker.refreshNode(), config[config.mode].syncPeriodMs);
+  // the kernel tells what changes: this is for what it should have missed
+  const looking = setInterval(() => addresses.check(), config[config.mode].syncPeriodMs);
   await access.source.run(taint.listenIn(observing.listenIn(tracker)), signal);
   clearInterval(looking);
   waiting.stop();
   progress.stop();
+  await addresses.close();
   await Promise.all(families.map((family) => family.stop()));
   await leftovers();
 };
@@ -88,11 +91,12 @@ interface Assembly {
   readonly leftovers: () => Promise<void>;
 }
 
-const assemble = (parts: Parts, taint: StartupTaint, signal: AbortSignal): Assembly => {
+const assemble = (parts: Parts, nodeAddresses: NodeAddresses, taint: StartupTaint, signal: AbortSignal): Assembly => {
   const { setup, opened, observing, events } = parts;
   const { config, nodeName, log } = setup;
   const { backends } = opened;
   const families: FamilyAtWork[] = [];
+  const interfaceAddresses = (): readonly string[] => nodeAddresses.addresses;
   const tracker = new Tracker({
     node: nodeOptions(config, nodeName),
     families: [...backends.keys()],

@@ -91,6 +91,9 @@ export const cidrContains = (cidr: Cidr, ip: string): boolean => {
 /** 127.0.0.0/8 and ::1. */
 export const isLoopback = (ip: string): boolean => ip === '::1' || ip.startsWith('127.');
 
+/** fe80::/10: every link has one by itself, which means nothing beyond the link. */
+export const isLinkLocal = (ip: string): boolean => /^fe[89ab]/.test(ip);
+
 /** `ip:port`, with brackets around an IPv6 address. */
 export const joinHostPort = (ip: string, port: number): string =>
   ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`;

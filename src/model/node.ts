@@ -4,7 +4,16 @@
  * Owns the meaning of detect-local modes and node-port addresses (kube-proxy 1.36's); does not look at interfaces
  * itself, so that a dump made on another machine says the same as one made on the node.
  */
-import { type Cidr, cidrContains, familyOf, type IPFamily, isLoopback, parseCIDR, parseIP } from './address.ts';
+import {
+  type Cidr,
+  cidrContains,
+  familyOf,
+  type IPFamily,
+  isLinkLocal,
+  isLoopback,
+  parseCIDR,
+  parseIP,
+} from './address.ts';
 import { readArray, readMeta, readString } from './kubernetes.ts';
 
 export type DetectLocalMode = 'ClusterCIDR' | 'NodeCIDR' | 'BridgeInterface' | 'InterfaceNamePrefix';
@@ -28,7 +37,7 @@ export interface NodeContext {
   readonly nodePortAddresses: NodePortAddresses;
   /** NodePorts answer on 127.0.0.1 too. */
   readonly nodePortsOnLoopback: boolean;
-  /** Addresses of this family that the node has, without loopback; empty where nobody asks for them. */
+  /** Addresses of this family that the node has, without loopback and link-local ones; empty where nobody asks for them. */
   readonly localAddresses: readonly string[];
   /** Networks of ClusterIPs, of this family; empty where nobody asks for them. */
   readonly serviceCIDRs: readonly Cidr[];
@@ -131,7 +140,9 @@ export const nodeContext = (
     nodeIP,
     nodePortAddresses: selectNodePortAddresses(options, family, nodeIP, interfaceAddresses),
     nodePortsOnLoopback: options.localhostNodePorts && coversLoopback(options, family),
-    localAddresses: options.seesLocalAddresses ? ownAddresses(family, interfaceAddresses) : [],
+    localAddresses: options.seesLocalAddresses
+      ? ownAddresses(family, interfaceAddresses).filter((ip) => !isLinkLocal(ip))
+      : [],
     serviceCIDRs: options.seesServiceCIDRs ? serviceCIDRs : [],
     localDetector: selectDetector(options, facts, family),
     masqueradeMark: 2 ** options.masqueradeBit,

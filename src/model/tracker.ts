@@ -36,7 +36,10 @@ export interface TrackerOptions {
   readonly node: NodeOptions;
   /** Families that somebody takes work for; both unless said. */
   readonly families?: readonly IPFamily[];
-  /** Addresses of the machine; undefined where there is none (a dump): those of the Node object are used. */
+  /**
+   * Addresses of the machine, asked for at each take: the same array as long as they are the same. Undefined where there is no
+   * machine (a dump): those of the Node object are used.
+   */
   readonly interfaceAddresses?: () => readonly string[];
   readonly onChange?: () => void;
   readonly onProblem?: (problem: Problem) => void;
@@ -47,12 +50,16 @@ interface FamilyView {
   readonly dirty: Map<string, readonly number[]>;
   /** Service → the owners that it had when last looked at. */
   readonly owners: Map<string, readonly string[]>;
+  /** As it was last taken; undefined where it has to be taken again. */
   node: NodeContext | undefined;
+  /** The node as it is, and what that was made of. */
+  known: { readonly node: NodeContext; readonly of: readonly unknown[] } | undefined;
 }
 
 /** First in a first sync: everything else on a new node waits for the API server's address. */
 const API_SERVICE = 'default/kubernetes';
 const SAME_BUT_TRIGGER = { triggeredAt: undefined };
+const NONE: readonly string[] = [];
 /** The key of what has none. */
 const NAMELESS = 'without a name';
 
@@ -66,12 +73,13 @@ export class Tracker implements ObjectSink {
   readonly #synced = new Set<ObjectKind>();
   readonly #views: Readonly<Record<IPFamily, FamilyView>>;
   #facts: NodeFacts | undefined;
+  #cidrChanges = 0;
   #skipped = 0;
 
   constructor(options: TrackerOptions) {
     this.#options = options;
     this.#families = options.families ?? IP_FAMILIES;
-    const view = (): FamilyView => ({ dirty: new Map(), owners: new Map(), node: undefined });
+    const view = (): FamilyView => ({ dirty: new Map(), owners: new Map(), node: undefined, known: undefined });
     this.#views = { IPv4: view(), IPv6: view() };
   }
 
@@ -127,7 +135,7 @@ export class Tracker implements ObjectSink {
   refreshNode(): void {
     for (const family of this.#families) {
       const view = this.#views[family];
-      if (view.node !== undefined && !isDeepStrictEqual(view.node, this.#context(family))) view.node = undefined;
+      if (view.node !== undefined && view.node !== this.#context(family)) view.node = undefined;
     }
     if (this.#families.some((family) => this.#views[family].node === undefined)) this.#options.onChange?.();
   }
@@ -136,7 +144,7 @@ export class Tracker implements ObjectSink {
   take(family: IPFamily): Work {
     const view = this.#views[family];
     const node = this.#context(family);
-    const nodeChanged = !isDeepStrictEqual(node, view.node);
+    const nodeChanged = node !== view.node;
     view.node = node;
     const dirty = nodeChanged ? [...this.#services.keys(), ...view.owners.keys()] : view.dirty.keys();
     const names = new Set(view.owners.size === 0 ? [API_SERVICE, ...dirty] : dirty);
@@ -160,9 +168,18 @@ export class Tracker implements ObjectSink {
     return healthCheckOf(this.#services.get(service), this.#slices.of(service), family, nodeName);
   }
 
+  /** Made again only where something that it is made of changed: a node may have very many addresses. */
   #context(family: IPFamily): NodeContext {
-    const addresses = this.#options.interfaceAddresses?.() ?? this.#facts?.addresses ?? [];
-    return nodeContext(this.#options.node, this.#facts, family, addresses, networksOf(this.#cidrs.values(), family));
+    const view = this.#views[family];
+    const addresses = this.#options.interfaceAddresses?.() ?? this.#facts?.addresses ?? NONE;
+    const of = [this.#facts, addresses, this.#cidrChanges];
+    const { known } = view;
+    if (known !== undefined && of.every((part, i) => part === known.of[i])) return known.node;
+    const networks = networksOf(this.#cidrs.values(), family);
+    const found = nodeContext(this.#options.node, this.#facts, family, addresses, networks);
+    const node = isDeepStrictEqual(found, known?.node) && known !== undefined ? known.node : found;
+    view.known = { node, of };
+    return node;
   }
 
   #resolve(name: string, node: NodeContext, triggeredAt: readonly number[]): readonly ServiceEndpoints[] {
@@ -236,6 +253,7 @@ export class Tracker implements ObjectSink {
 
   #putServiceCIDR(name: string, cidrs: readonly Cidr[]): void {
     this.#cidrs.set(name, cidrs);
+    this.#cidrChanges += 1;
     this.refreshNode();
   }
 
@@ -255,6 +273,7 @@ export class Tracker implements ObjectSink {
       const slice = this.#slices.remove(key);
       if (slice !== undefined) this.#endpointsGone(slice);
     } else if (kind === 'ServiceCIDR' && this.#cidrs.delete(key)) {
+      this.#cidrChanges += 1;
       this.refreshNode();
     }
     // A Node that is deleted keeps what was known of it: the machine is still there (kube-proxy does the same).

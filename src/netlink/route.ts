@@ -45,6 +45,7 @@ const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
 const IFA_FLAGS = 8;
 const IFF_UP = 1;
+const AF_UNSPEC = 0;
 /** No duplicate address detection: an IPv6 address of ours is usable at once, and stays when another node has it too. */
 const IFA_F_NODAD = 2;
 const LINK_HEADER = 16;
@@ -148,3 +149,41 @@ const addressOf = ({ body }: Message): LinkAddress | undefined => {
     scope: SCOPES[body[3] ?? 0] ?? 'global',
   };
 };
+
+/** The groups that tell of links and addresses: RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR. */
+export const ROUTE_GROUPS: readonly number[] = [1, 5, 9];
+
+/** What a subscriber hears: of an address that a link has or had, of a link that is there (again, maybe with another name) or gone. */
+export type RouteNews =
+  | { readonly of: 'address'; readonly index: number; readonly address: string; readonly isGone: boolean }
+  | { readonly of: 'link'; readonly index: number; readonly name: string; readonly isGone: boolean };
+
+/** Undefined for what is neither; addresses of links that are passed over are not even read. */
+export const routeNewsOf = (message: Message, isPassed: (index: number) => boolean): RouteNews | undefined => {
+  const { type, body } = message;
+  if (type === NEWADDR || type === DELADDR) {
+    const index = readU32(body, 4);
+    const address = isPassed(index) ? undefined : addressOf(message)?.address;
+    return address === undefined ? undefined : { of: 'address', index, address, isGone: type === DELADDR };
+  }
+  // of other families than this the kernel tells what becomes of a link as a bridge's port, and the link stays
+  if ((type !== NEWLINK && type !== DELLINK) || body[0] !== AF_UNSPEC) return undefined;
+  const { index, name } = linkOf(message);
+  return { of: 'link', index, name, isGone: type === DELLINK };
+};
+
+/**
+ * Every address of one family part by part, without those of links that are passed over. Gives whether the list was of one
+ * piece. Nothing else may use the connection until it is done. Throws NetlinkError.
+ */
+export const visitAddresses = (
+  connection: Connection,
+  family: AddressFamily,
+  isPassed: (index: number) => boolean,
+  take: (index: number, address: string) => void,
+): Promise<boolean> =>
+  connection.visit(addressRequest(GETADDR, 0, { family, prefix: 0, flags: 0, index: 0 }, []), (message) => {
+    const index = readU32(message.body, 4);
+    const address = isPassed(index) ? undefined : addressOf(message)?.address;
+    if (address !== undefined) take(index, address);
+  });

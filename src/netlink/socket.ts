@@ -22,8 +22,8 @@ export interface Socket {
 
 /** What a socket hears besides answers. */
 export interface Subscription {
-  /** A multicast group of the protocol, by number. */
-  readonly group: number;
+  /** Multicast groups of the protocol, by number. */
+  readonly group: number | readonly number[];
   /** What the socket of this port causes is not heard: the kernel does not even queue it. */
   readonly deafTo?: number;
 }
@@ -110,7 +110,8 @@ export const openSocket = (protocol: Protocol, subscription?: Subscription): Soc
     system.setsockopt(fd, SOL_SOCKET, option, int32(BUFFER_BYTES), 4);
   if (subscription !== undefined) {
     if (subscription.deafTo !== undefined) must(attachFilter(system, fd, subscription.deafTo), 'filter');
-    must(system.setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, int32(subscription.group), 4), 'group');
+    for (const group of [subscription.group].flat())
+      must(system.setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, int32(group), 4), 'group');
   }
   const bound = netlinkAddress();
   must(system.getsockname(fd, bound, int32(ADDRESS_BYTES)), 'getsockname');

@@ -199,7 +199,7 @@ describe('the news of health checks', () => {
   });
 
   it('come with the addresses that NodePorts have', () => {
-    const addresses = ['10.250.0.1', '192.168.7.1'];
+    let addresses: readonly string[] = ['10.250.0.1', '192.168.7.1'];
     const { tracker, sync, news } = bench(
       { Service: [balanced()], Node: [nodeObject()] },
       {
@@ -209,7 +209,7 @@ describe('the news of health checks', () => {
     );
     sync();
     expect(news.take().addresses).toEqual(['10.250.0.1']);
-    addresses.push('10.250.0.2');
+    addresses = [...addresses, '10.250.0.2'];
     tracker.refreshNode();
     sync();
     expect(news.take().addresses).toEqual(['10.250.0.1', '10.250.0.2']);

@@ -100,6 +100,41 @@ describe('the node', () => {
     expect(follower.take().nodeChanged).toBe(expected);
   });
 
+  it('has its addresses looked at when they change, not with what else changes', () => {
+    let reads = 0;
+    const counting = (addresses: readonly string[]): readonly string[] =>
+      new Proxy(addresses, {
+        get: (target, key) => {
+          if (typeof key === 'string' && /^\d+$/.test(key)) reads += 1;
+          return Reflect.get(target, key) as unknown;
+        },
+      });
+    const many = Array.from({ length: 10_000 }, (_, i) => `10.9.${i >> 8}.${i & 255}`);
+    let addresses = counting(many);
+    const node = { ...NODE_OPTIONS, nodePortAddresses: ['10.250.0.0/16'], seesLocalAddresses: true };
+    const follower = follow({ Service: [WEB] }, { node, interfaceAddresses: () => addresses });
+    follower.takeAll();
+    expect(reads).toBeGreaterThanOrEqual(10_000);
+    reads = 0;
+    for (const last of ['1', '2', '3']) {
+      follower.tracker.put('EndpointSlice', sliceObject('ns/web-1', [`10.0.0.${last}`]));
+      follower.tracker.refreshNode();
+      expect(follower.take()).toMatchObject({ nodeChanged: false, services: [{}] });
+    }
+    expect(reads).toBe(0);
+    addresses = counting([...many, '10.250.0.7']);
+    expect(follower.take().node.nodePortAddresses).toEqual(['10.250.0.7']);
+  });
+
+  it('does not change when a pod comes, whose link has a link-local address by itself', () => {
+    let addresses: readonly string[] = ['fd50::1', 'fe80::1'];
+    const node = { ...NODE_OPTIONS, seesLocalAddresses: true };
+    const follower = follow({ Service: [WEB] }, { node, interfaceAddresses: () => addresses });
+    follower.takeAll();
+    addresses = ['fd50::1', 'fe80::1', 'fe80::2'];
+    expect(follower.take('IPv6')).toMatchObject({ nodeChanged: false, node: { localAddresses: ['fd50::1'] } });
+  });
+
   it('without a machine has the addresses of its Node object', () => {
     const { node } = follow({}, { node: { ...NODE_OPTIONS, nodePortAddresses: ['10.0.0.0/8'] } }).take();
     expect(node.nodePortAddresses).toEqual(['10.250.0.1']);
