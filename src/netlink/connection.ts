@@ -4,6 +4,8 @@
  * Many messages go in one send and only the last asks for an acknowledgement: an acknowledgement occupies most of a KiB
  * of the receive buffer, and some hundred of them overrun it (ENOBUFS). A message that fails answers by itself, with its own
  * sequence number, so what failed is known; and as the kernel works in order, the last answer ends the wait.
+ *
+ * Sequence numbers have 32 bits and begin anew at 1: an answer belongs to a request by its distance from the first one's number.
  */
 import { setImmediate as rest } from 'node:timers/promises';
 import { ERRNO, errorOf, NetlinkError } from './error.ts';
@@ -39,16 +41,31 @@ const ANSWER_MS = 10_000;
 const VISIT_MS = 8;
 /** A dump of something that keeps changing is begun again, this often at most. */
 const MAX_DUMPS = 20;
+/** Sequence numbers are 1 to this: 0 is what the kernel's own notifications carry. */
+const SEQUENCES = 2 ** 32 - 1;
+
+export interface ConnectionOptions {
+  /** Messages sent before, for tests: the first one has the number behind it. */
+  readonly sequence?: number;
+  /** Milliseconds for which a list is read at a stretch, one datagram at least. */
+  readonly visitMs?: number;
+}
 
 export class Connection {
   readonly #socket: Socket;
-  #sequence = 0;
+  readonly #visitMs: number;
+  /** Of the last message. */
+  #sequence: number;
+  /** A list is being read part by part, and nothing else may be asked. */
+  #isVisiting = false;
   /** How many sends and messages so far, for whoever counts. */
   #sends = 0;
   #messages = 0;
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, { sequence = 0, visitMs = VISIT_MS }: ConnectionOptions = {}) {
     this.#socket = socket;
+    this.#sequence = sequence;
+    this.#visitMs = visitMs;
   }
 
   get sent(): { readonly sends: number; readonly messages: number } {
@@ -91,9 +108,9 @@ export class Connection {
       0,
     );
     const failures: Failure[] = [];
-    this.#receive(first, first + requests.length, (message) => {
+    this.#receive(first, requests.length + 1, (message, position) => {
       if (message.type !== TYPE.ERROR) return false;
-      const index = message.sequence - first - 1;
+      const index = position - 1;
       const error = errorOf(message);
       if (error !== undefined) failures.push({ index, error });
       return index === requests.length - 1 || (index === -1 && error !== undefined);
@@ -106,7 +123,7 @@ export class Connection {
   get(request: Request): Message | undefined {
     const first = this.#send([request], FLAG.ACK);
     let answer: Message | undefined;
-    this.#receive(first, first, (message) => {
+    this.#receive(first, 1, (message) => {
       if (message.type === TYPE.ERROR) {
         const error = errorOf(message);
         if (error !== undefined) throw error;
@@ -129,21 +146,31 @@ export class Connection {
 
   /**
    * A long list part by part, with rests in which the process does other things; gives whether the list was of one piece.
-   * Nothing else may use this connection until it is done. A message is valid until `take` returns. Throws NetlinkError.
+   * Whoever uses this connection before it is done gets an Error: the kernel would answer EBUSY, or one would take the other's
+   * parts. A message is valid until `take` returns. Throws NetlinkError.
    */
   async visit(request: Request, take: (message: Message) => void): Promise<boolean> {
     const sequence = this.#send([{ ...request, flags: request.flags | FLAG.DUMP }], 0);
+    this.#isVisiting = true;
+    try {
+      return await this.#visitParts(sequence, take);
+    } finally {
+      this.#isVisiting = false;
+    }
+  }
+
+  async #visitParts(sequence: number, take: (message: Message) => void): Promise<boolean> {
     let isWhole = true;
     for (let isDone = false; !isDone; ) {
-      const until = performance.now() + VISIT_MS;
-      while (!isDone && performance.now() < until) {
+      const until = performance.now() + this.#visitMs;
+      do {
         for (const message of this.#next()) {
           if (message.sequence !== sequence) continue;
           isWhole &&= (message.flags & FLAG.DUMP_INTR) === 0;
           isDone = endsList(message);
           if (!isDone) take(message);
         }
-      }
+      } while (!isDone && performance.now() < until);
       if (!isDone) await rest();
     }
     return isWhole;
@@ -153,7 +180,7 @@ export class Connection {
     const sequence = this.#send([{ ...request, flags: request.flags | FLAG.DUMP }], 0);
     const messages: Message[] = [];
     let isTorn = false;
-    this.#receive(sequence, sequence, (message) => {
+    this.#receive(sequence, 1, (message) => {
       isTorn ||= (message.flags & FLAG.DUMP_INTR) !== 0;
       if (message.type === TYPE.ERROR || message.type === TYPE.DONE) {
         const errno = errnoOf(message);
@@ -171,12 +198,12 @@ export class Connection {
     const failures: Failure[] = [];
     const first = this.#sendAll(requests.slice(from, to), from, failures);
     if (first === undefined) return failures;
-    const last = first + (to - from) - 1;
-    this.#receive(first, last, (message) => {
+    const count = to - from;
+    this.#receive(first, count, (message, position) => {
       if (message.type !== TYPE.ERROR) return false;
       const error = errorOf(message);
-      if (error !== undefined) failures.push({ index: from + message.sequence - first, error });
-      return message.sequence === last;
+      if (error !== undefined) failures.push({ index: from + position, error });
+      return position === count - 1;
     });
     return failures;
   }
@@ -206,13 +233,14 @@ export class Connection {
 
   /** Gives the sequence number of the first. */
   #send(requests: readonly Request[], flags: number, lastFlags = flags): number {
-    const first = this.#sequence + 1;
+    if (this.#isVisiting) throw new Error('a netlink connection was used while a list was read over it');
+    const first = behind(this.#sequence, 1);
     const datagram = Buffer.alloc(requests.reduce((sum, request) => sum + messageLength(request), 0));
     let at = 0;
     for (const [i, request] of requests.entries()) {
-      at = encodeMessage(datagram, at, request, first + i, i === requests.length - 1 ? lastFlags : flags);
+      at = encodeMessage(datagram, at, request, behind(first, i), i === requests.length - 1 ? lastFlags : flags);
     }
-    this.#sequence += requests.length;
+    this.#sequence = behind(this.#sequence, requests.length);
     this.#socket.send(datagram);
     this.#sends += 1;
     this.#messages += requests.length;
@@ -225,15 +253,26 @@ export class Connection {
     return decodeMessages(datagram);
   }
 
-  /** Takes answers to these sequence numbers until `isLast` says so. Others are left over from what failed earlier. */
-  #receive(first: number, last: number, isLast: (message: Message) => boolean): void {
+  /**
+   * Takes answers to so many requests, with the place of each among them, until `isLast` says so. Others are left over from
+   * what failed earlier.
+   */
+  #receive(first: number, count: number, isLast: (message: Message, position: number) => boolean): void {
     for (;;) {
       for (const message of this.#next()) {
-        if (message.sequence >= first && message.sequence <= last && isLast(message)) return;
+        const position = distance(first, message.sequence);
+        if (position < count && isLast(message, position)) return;
       }
     }
   }
 }
+
+/** The sequence number so many places behind this one. */
+const behind = (sequence: number, places: number): number => ((sequence - 1 + places + SEQUENCES) % SEQUENCES) + 1;
+
+/** How many places the other one is behind the first; infinite for the number that none has. */
+const distance = (first: number, other: number): number =>
+  other === 0 ? Number.POSITIVE_INFINITY : (other - first + SEQUENCES) % SEQUENCES;
 
 /** Whether this message ends a list. Throws NetlinkError where it says that something failed. */
 const endsList = (message: Message): boolean => {

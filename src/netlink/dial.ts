@@ -5,29 +5,49 @@
  * acknowledgement only where one was asked for) is up to the function.
  */
 import { writeI32, writeU16, writeU32 } from './bytes.ts';
-import type { NetlinkError } from './error.ts';
+import { ERRNO, type NetlinkError } from './error.ts';
 import { decodeMessages, FLAG, MESSAGE_HEADER, type Message, TYPE } from './message.ts';
-import type { Socket } from './socket.ts';
+import { closed, type Socket } from './socket.ts';
 
 /** A datagram to be received, or an error of recv(2). */
 export type Answer = Buffer | NetlinkError;
 
-/** `respond` may throw NetlinkError: an error of send(2). */
+/**
+ * `respond` may throw NetlinkError: an error of send(2). As with the kernel one list at a time goes through a socket: a
+ * second one, asked for before the first has ended, gets EBUSY, and nothing works once it is closed.
+ */
 export const dial = (respond: (messages: readonly Message[], datagram: Buffer) => readonly Answer[]): Socket => {
   const waiting: Answer[] = [];
+  let isOpen = true;
+  const mustBeOpen = (): void => {
+    if (!isOpen) throw closed();
+  };
   return {
     send: (datagram) => {
-      waiting.push(...respond(decodeMessages(datagram), datagram));
+      mustBeOpen();
+      const messages = decodeMessages(datagram);
+      const isBusy = waiting.some((answer) => Buffer.isBuffer(answer) && endsList(answer));
+      const refused = isBusy ? messages.filter(isListRequest) : [];
+      const answered = messages.filter((message) => !refused.includes(message));
+      waiting.push(...refused.map((message) => refuse(message, ERRNO.EBUSY)));
+      if (answered.length > 0) waiting.push(...respond(answered, datagram));
     },
     receive: () => {
+      mustBeOpen();
       const next = waiting.shift();
       if (next === undefined || Buffer.isBuffer(next)) return next;
       throw next;
     },
-    close: () => undefined,
+    close: () => {
+      isOpen = false;
+    },
     port: 0,
   };
 };
+
+const isListRequest = ({ flags }: Message): boolean => (flags & FLAG.DUMP) === FLAG.DUMP;
+
+const endsList = (datagram: Buffer): boolean => decodeMessages(datagram).some(({ type }) => type === TYPE.DONE);
 
 const answer = (type: number, flags: number, sequence: number, body: Uint8Array): Buffer => {
   const message = Buffer.alloc(MESSAGE_HEADER + body.length);

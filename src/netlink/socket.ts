@@ -11,9 +11,12 @@ import { readU32, writeU16, writeU32 } from './bytes.ts';
 import { NetlinkError } from './error.ts';
 
 export interface Socket {
-  /** Hands over one datagram. Throws NetlinkError. */
+  /** Hands over one datagram. Throws NetlinkError, EBADF once it is closed. */
   send(datagram: Buffer): void;
-  /** The next datagram, or undefined when none comes within `timeoutMs`. Valid until the next call. Throws NetlinkError. */
+  /**
+   * The next datagram, or undefined when none comes within `timeoutMs`. Valid until the next call. Throws NetlinkError, EBADF
+   * once it is closed.
+   */
   receive(timeoutMs: number): Buffer | undefined;
   close(): void;
   /** The number by which the kernel knows this socket: messages that it causes carry it. */
@@ -91,6 +94,9 @@ const untilDone = (system: System, call: () => number): number => {
 
 const int32 = (value: number): Buffer => Buffer.from(Int32Array.of(value).buffer);
 
+/** The answer of a socket that was closed. */
+export const closed = (): NetlinkError => new NetlinkError(constants.errno.EBADF, 'the socket is closed');
+
 /** Opens a socket in the network namespace of this process. Throws NetlinkError. */
 export const openSocket = (protocol: Protocol, subscription?: Subscription): Socket => {
   const system = loadSystem();
@@ -163,12 +169,18 @@ const overDescriptor = (system: System, fd: number, port: number, failed: (what:
   Buffer.from(Int32Array.of(fd).buffer).copy(poll);
   Buffer.from(Uint16Array.of(POLLIN).buffer).copy(poll, 4);
   let isOpen = true;
+  // the number may be another socket's by then
+  const mustBeOpen = (): void => {
+    if (!isOpen) throw closed();
+  };
   return {
     port,
     send: (datagram) => {
+      mustBeOpen();
       if (untilDone(system, () => system.send(fd, datagram, datagram.length, 0)) < 0) throw failed('send');
     },
     receive: (timeoutMs) => {
+      mustBeOpen();
       for (let isLast = false; ; isLast = true) {
         const length = untilDone(system, () => system.recv(fd, buffer, buffer.length, MSG_TRUNC));
         if (length > buffer.length) throw new NetlinkError(constants.errno.EMSGSIZE, `a datagram of ${length} bytes`);

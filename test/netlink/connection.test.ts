@@ -1,13 +1,20 @@
 import { describe, expect, it } from 'vitest';
-import { Connection } from '../../src/netlink/connection.ts';
+import { Connection, type ConnectionOptions } from '../../src/netlink/connection.ts';
 import { type Answer, acknowledge, dial, done, part, refuse } from '../../src/netlink/dial.ts';
 import { ERRNO, NetlinkError } from '../../src/netlink/error.ts';
-import { FLAG, type Message, type Request } from '../../src/netlink/message.ts';
+import { decodeMessages, encodeMessage, errnoOf, FLAG, type Message, type Request } from '../../src/netlink/message.ts';
+import { openSocket, PROTOCOL } from '../../src/netlink/socket.ts';
 
 const request = (bytes = 8, fill = 0): Request => ({ type: 42, flags: 0, body: Buffer.alloc(bytes, fill) });
 
+const dumpRequest = (sequence: number): Buffer => {
+  const datagram = Buffer.alloc(24);
+  encodeMessage(datagram, 0, request(), sequence, FLAG.DUMP);
+  return datagram;
+};
+
 /** Answers each message by a function of its place among all. */
-const kernel = (respond: (message: Message, index: number) => readonly Answer[]) => {
+const kernel = (respond: (message: Message, index: number) => readonly Answer[], options: ConnectionOptions = {}) => {
   const sends: (readonly Message[])[] = [];
   let seen = 0;
   const socket = dial((messages) => {
@@ -17,7 +24,7 @@ const kernel = (respond: (message: Message, index: number) => readonly Answer[])
       return respond(message, seen - 1);
     });
   });
-  return { connection: new Connection(socket), sends };
+  return { connection: new Connection(socket, options), sends };
 };
 
 describe('many requests', () => {
@@ -125,5 +132,116 @@ describe('a list', () => {
     expect(again.connection.dump(request())).toHaveLength(3);
     const fails = kernel((message) => [done(message, ERRNO.EPERM)]);
     expect(() => fails.connection.dump(request())).toThrow('EPERM');
+  });
+});
+
+describe('a list that is read with rests', () => {
+  const parts = (message: Message) => [part(message, 7, Buffer.from('one!')), part(message, 7, Buffer.from('two!'))];
+  const slow = (respond = (message: Message): readonly Answer[] => [...parts(message), done(message)]) =>
+    kernel(respond, { visitMs: 0 });
+
+  it('gives way to others between its parts, and is whole', async () => {
+    const { connection } = slow();
+    const seen: string[] = [];
+    const reading = connection.visit(request(), ({ body }) => seen.push(body.toString()));
+    expect(seen).toEqual(['one!']);
+    expect(await reading).toBe(true);
+    expect(seen).toEqual(['one!', 'two!']);
+  });
+
+  it.each([
+    ['a write', (connection: Connection) => connection.execute([request()])],
+    ['a transaction', (connection: Connection) => connection.batch(request(), [request()], request())],
+    ['a question', (connection: Connection) => connection.get(request())],
+    ['a list', (connection: Connection) => connection.dump(request())],
+    ['another such list', (connection: Connection) => connection.visit(request(), () => undefined)],
+  ])('lets nobody else use the connection: %s throws at once, and nothing is sent', async (_, use) => {
+    const { connection, sends } = slow();
+    const reading = connection.visit(request(), () => undefined);
+    await expect((async () => use(connection))()).rejects.toThrow('used while a list was read');
+    expect(sends).toHaveLength(1);
+    expect(await reading).toBe(true);
+  });
+
+  it('frees the connection when it has ended, however it did', async () => {
+    let isFirst = true;
+    const { connection } = slow((message) => {
+      if (!isFirst) return acknowledge(message);
+      isFirst = false;
+      return [...parts(message), done(message, ERRNO.EPERM)];
+    });
+    await expect(connection.visit(request(), () => undefined)).rejects.toThrow('EPERM');
+    expect(connection.execute([request()])).toEqual([]);
+  });
+});
+
+describe('a socket', () => {
+  it('in tests has one list at a time, as the kernel’s do: the second gets EBUSY', async () => {
+    const socket = dial((messages) =>
+      messages.flatMap((message) => [part(message, 7, Buffer.alloc(4)), done(message)]),
+    );
+    const reading = new Connection(socket, { visitMs: 0 }).visit(request(), () => undefined);
+    socket.send(dumpRequest(500));
+    await reading;
+    expect(decodeMessages(socket.receive(0) ?? Buffer.alloc(0)).map(errnoOf)).toEqual([ERRNO.EBUSY]);
+    expect(new Connection(socket, { sequence: 600 }).dump(request())).toHaveLength(1);
+  });
+
+  it.each([
+    ['in tests', () => dial((messages) => messages.flatMap(acknowledge))],
+    ['of this machine', () => openSocket(PROTOCOL.ROUTE)],
+  ])('%s that was closed neither sends nor receives: its number may be another’s by then', (_, open) => {
+    const socket = open();
+    socket.close();
+    expect(() => socket.send(Buffer.alloc(16))).toThrow('EBADF');
+    expect(() => socket.receive(0)).toThrow('EBADF');
+    expect(() => new Connection(socket).execute([request()])).toThrow('the socket is closed');
+    socket.close();
+  });
+});
+
+describe('sequence numbers', () => {
+  const LAST = 2 ** 32 - 1;
+
+  it.each([1, 2, 3, 4, 5])(
+    'begin anew behind the last of 32 bits, and answers find their requests: %i before it',
+    (n) => {
+      const { connection, sends } = kernel(
+        (message, i) => (i === 3 ? [refuse(message, ERRNO.ENOENT)] : acknowledge(message)),
+        { sequence: LAST - n },
+      );
+      const failures = connection.execute(Array.from({ length: 6 }, () => request()));
+      expect(failures.map(({ index }) => index)).toEqual([3]);
+      const numbers = sends.flat().map(({ sequence }) => sequence);
+      expect(numbers).toEqual(Array.from({ length: 6 }, (_, i) => ((LAST - n + i) % LAST) + 1));
+      expect(numbers).not.toContain(0);
+      expect(connection.execute([request()])).toEqual([]);
+    },
+  );
+
+  it('of a transaction that passes the limit tell which message was refused', () => {
+    const { connection } = kernel((message, i) => (i === 2 ? [refuse(message, ERRNO.EEXIST)] : acknowledge(message)), {
+      sequence: LAST - 2,
+    });
+    const refused = connection.batch(request(), [request(), request(), request()], request());
+    expect(refused?.failures.map(({ index }) => index)).toEqual([1]);
+  });
+
+  it('of a list, and of a question, may be the first after the limit', async () => {
+    const list = kernel((message) => [part(message, 7, Buffer.from('one!')), done(message)], { sequence: LAST });
+    expect(list.connection.dump(request())).toHaveLength(1);
+    const visited = kernel((message) => [part(message, 7, Buffer.from('one!')), done(message)], { sequence: LAST });
+    expect(await visited.connection.visit(request(), () => undefined)).toBe(true);
+    const one = kernel((message) => [part(message, 7, Buffer.from('one!')), ...acknowledge(message)], {
+      sequence: LAST,
+    });
+    expect(one.connection.get(request())?.body.toString()).toBe('one!');
+  });
+
+  it('of none, as notifications have, are nobody’s answer', () => {
+    const socket = dial((messages) =>
+      messages.flatMap((message) => [refuse({ ...message, sequence: 0 }, ERRNO.EPERM), ...acknowledge(message)]),
+    );
+    expect(new Connection(socket, { sequence: LAST }).execute([request()])).toEqual([]);
   });
 });

@@ -71,7 +71,8 @@ export class MemoryNft {
 
   /** For a program that starts now. */
   ends(): Ends {
-    const connect = (): Nftables => new Nftables(new Connection(this.open()));
+    // a list is read with a rest behind each of its parts
+    const connect = (): Nftables => new Nftables(new Connection(this.open(), { visitMs: 0 }));
     const writer = connect();
     return { writer, openReader: connect, openWatch: (family) => this.#watch(FAMILY_NUMBER[family], writer.port) };
   }
