@@ -21,6 +21,7 @@ const settings = {
   excluded: [],
   timeouts: { tcp: 0, tcpFin: 0, udp: 0 },
   ignoresReuse: false,
+  marks: { mask: 0x1f7f, masqueradeMark: 0x4000 },
 };
 const kernel = await openKernel(await findTools('auto'), settings);
 const { signal } = new AbortController();

@@ -6,7 +6,7 @@ import { parseCIDR } from '../model/address.ts';
 
 const DEFAULT_SCHEDULER = 'rr';
 
-export const backendOptions = ({ pointsman, ipvs }: Config): OpenOptions => ({
+export const backendOptions = ({ pointsman, ipvs, iptables }: Config): OpenOptions => ({
   iptablesTool: pointsman.iptablesTool,
   countsTraffic: pointsman.serviceMetrics > 0,
   ipvs: {
@@ -19,7 +19,13 @@ export const backendOptions = ({ pointsman, ipvs }: Config): OpenOptions => ({
       udp: seconds(ipvs.udpTimeoutMs),
     },
     ignoresReuse: dropsReused(release()),
+    marks: markSettings(pointsman.ipvsMarkMask, 2 ** iptables.masqueradeBit),
   },
+});
+
+const markSettings = (mask: number, masqueradeMark: number): OpenOptions['ipvs']['marks'] => ({
+  mask: (mask & ~masqueradeMark) >>> 0,
+  masqueradeMark,
 });
 
 const seconds = (milliseconds: number): number => Math.round(milliseconds / 1_000);

@@ -7,7 +7,7 @@ import { type Opened, openBackends } from '../backends/index.ts';
 import { compileAll } from '../dataplane/report.ts';
 import type { IPFamily } from '../model/address.ts';
 import { backendOptions } from './backend-options.ts';
-import { type Difference, differencesOf, differencesText } from './difference.ts';
+import { type Difference, differencesOf, differencesText, isDifference } from './difference.ts';
 import { readObjects, trackerOf, write } from './look.ts';
 import { checkRights } from './rights.ts';
 import type { Setup } from './setup.ts';
@@ -34,7 +34,7 @@ export const diff = async (setup: Setup, { output, family, signal }: DiffOptions
     families.set(one, differencesOf(backend, state, await backend.read(signal)));
   }
   await write(output === 'json' ? asJson(families) : asText(config.mode, families));
-  return [...families.values()].every((differences) => differences.length === 0);
+  return [...families.values()].every((differences) => !differences.some(isDifference));
 };
 
 /** Throws for a family that was asked for and that this host cannot do. */

@@ -9,7 +9,8 @@ import { compareText } from '../model/endpoint.ts';
 export interface Difference {
   /** Undefined for what nobody wants. */
   readonly owner: string | undefined;
-  readonly op: Change<KernelObject>['op'];
+  /** `leave`: it goes by itself, and is no difference. */
+  readonly op: Change<KernelObject>['op'] | 'leave';
   readonly kind: string;
   readonly id: string;
   /** In the tool's own language; undefined where there is none. */
@@ -18,6 +19,9 @@ export interface Difference {
 }
 
 type Formatter = Pick<Backend<KernelObject, unknown>, 'format'>;
+
+/** Whether the kernel is otherwise than wanted. */
+export const isDifference = ({ op }: Difference): boolean => op !== 'leave';
 
 /** By owner, and within one by id; what nobody wants comes last. */
 export const differencesOf = (
@@ -28,7 +32,8 @@ export const differencesOf = (
   const differences = diff(found, state.want).map((change): Difference => {
     const { op, object } = change;
     const owner = op === 'remove' ? undefined : headingOf(state, object.id);
-    return { owner, op, kind: object.kind, id: object.id, ...textsOf(change, backend) };
+    const leaves = op === 'remove' && object.leaves === true;
+    return { owner, op: leaves ? 'leave' : op, kind: object.kind, id: object.id, ...textsOf(change, backend) };
   });
   const sorted = (some: readonly Difference[]): readonly Difference[] =>
     [...some].sort((a, b) => compareOwners(a.owner ?? '', b.owner ?? '') || compareText(a.id, b.id));
@@ -45,11 +50,13 @@ const textsOf = (change: Change<KernelObject>, backend: Formatter): Pick<Differe
   return found === wanted ? { found: change.previous.content, wanted: object.content } : { found, wanted };
 };
 
-const SIGNS = { add: '+', replace: '~', remove: '-' } as const;
+const SIGNS = { add: '+', replace: '~', remove: '-', leave: ' ' } as const;
 
 /** One block an owner: `+`, `-` or `~` and the object's id, then its lines; of a replaced one those that differ. */
-export const differencesText = (heading: string, differences: readonly Difference[]): string => {
-  if (differences.length === 0) return `# ${heading}: no difference\n`;
+export const differencesText = (heading: string, all: readonly Difference[]): string => {
+  const differences = all.filter(isDifference);
+  const leaving = leavingText(all.filter((one) => !isDifference(one)));
+  if (differences.length === 0) return `# ${heading}: no difference\n${leaving}`;
   const lines = [`# ${heading}: ${differences.length} ${differences.length === 1 ? 'difference' : 'differences'}`];
   let block: string | undefined = '';
   for (const difference of differences) {
@@ -57,8 +64,13 @@ export const differencesText = (heading: string, differences: readonly Differenc
     block = difference.owner;
     lines.push(`${SIGNS[difference.op]} ${printable(difference.id)}`, ...linesOf(difference));
   }
-  return `${lines.join('\n')}\n`;
+  return `${lines.join('\n')}\n${leaving}`;
 };
+
+const leavingText = (leaving: readonly Difference[]): string =>
+  leaving.length === 0
+    ? ''
+    : ['# draining, until their connections end', ...leaving.map(({ id }) => `  ${printable(id)}`), ''].join('\n');
 
 const printable = (text: string): string => text.replace(/[^ -~]/g, '?');
 

@@ -46,11 +46,22 @@ const VMODULE: Check = {
       : undefined,
 };
 
+/** Packets to be masqueraded carry that bit besides. */
+const MARK_MASK: Check = {
+  of: ['pointsman.ipvsMarkMask', 'iptables.masqueradeBit'],
+  find: (settings) =>
+    settingAt(settings, 'pointsman.ipvsMarkMask') === 2 ** settingAt(settings, 'iptables.masqueradeBit')
+      ? `${nameOf(settings, 'pointsman.ipvsMarkMask')}: expected another bit than that of ` +
+        nameOf(settings, 'iptables.masqueradeBit')
+      : undefined,
+};
+
 const CHECKS: readonly Check[] = [
   ...PERIODS,
   needed('BridgeInterface', 'detectLocal.bridgeInterface', '--pod-bridge-interface'),
   needed('InterfaceNamePrefix', 'detectLocal.interfaceNamePrefix', '--pod-interface-name-prefix'),
   VMODULE,
+  MARK_MASK,
 ];
 
 /** The problems of settings taken together; `unread` are those that already have a problem of their own. */

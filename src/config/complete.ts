@@ -150,6 +150,7 @@ const runConfig = (get: Get): RunConfig => ({
     source: get('pointsman.source'),
     iptablesTool: get('pointsman.iptablesTool'),
     serviceMetrics: get('pointsman.serviceMetrics'),
+    ipvsMarkMask: get('pointsman.ipvsMarkMask'),
     dryRun: get('pointsman.dryRun'),
     startupTaint: orUndefined(get('pointsman.startupTaint')),
   },

@@ -137,6 +137,8 @@ export interface RunConfig {
     readonly iptablesTool: IptablesTool;
     /** The most service ports that have traffic metrics of their own; 0 = none. */
     readonly serviceMetrics: number;
+    /** Bits of packet marks that are mode ipvs' own; the masquerade bit counts for none. */
+    readonly ipvsMarkMask: number;
     readonly dryRun: boolean;
     /** Key of the taint that goes once rules are in place; undefined = none. */
     readonly startupTaint: string | undefined;

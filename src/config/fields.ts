@@ -23,7 +23,7 @@ import {
   positiveDuration,
   text,
 } from './kinds.ts';
-import { gates, quantity, serverAddress, source, taintKey, vmodule } from './special-kinds.ts';
+import { bitMask, gates, quantity, serverAddress, source, taintKey, vmodule } from './special-kinds.ts';
 
 export interface Field<T> {
   readonly kind: Kind<T>;
@@ -42,6 +42,11 @@ const INT32_MAX = 2_147_483_647;
 /** More series than anybody stores. */
 const MAX_SERVICE_METRICS = 100_000;
 
+/**
+ * Packet marks of mode ipvs. Not in it: 0x80 (AWS VPC CNI), 0x2000 (CNI plugin portmap), 0x4000 (masquerade), 0x8000 (drop, of
+ * kubelets up to 1.26), 0xffff0000 (Calico; Cilium's identities).
+ */
+const MARK_MASK = 0x1f7f;
 /** Upstream speaks protobuf by default; we keep the word so that an untouched setting is recognised as such. */
 const CONTENT_TYPE = 'application/vnd.kubernetes.protobuf';
 
@@ -133,6 +138,7 @@ export const LINE_FIELDS = {
   'pointsman.source': field<Source>(source, { kind: 'apiserver' }),
   'pointsman.iptablesTool': field<IptablesTool>(choice('auto', 'nft', 'legacy'), 'auto'),
   'pointsman.serviceMetrics': field(integer(0, MAX_SERVICE_METRICS), 0),
+  'pointsman.ipvsMarkMask': field(bitMask, MARK_MASK),
   'pointsman.dryRun': field(boolean, false),
   'pointsman.startupTaint': field(taintKey, ''),
 } satisfies Readonly<Record<string, Field<unknown>>>;

@@ -142,6 +142,7 @@ const OURS = group(
     ['iptables-tool', 'pointsman.iptablesTool', 'which iptables programs to use: auto, nft or legacy'],
     ['startup-taint', 'pointsman.startupTaint', 'key of a taint to take off this node once its rules are in place'],
     ['service-metrics', 'pointsman.serviceMetrics', 'most service ports with traffic metrics of their own, 0 = none'],
+    ['ipvs-mark-mask', 'pointsman.ipvsMarkMask', 'the only bits of packet marks that ipvs sets and compares'],
     ['dry-run', 'pointsman.dryRun', 'say what would be written instead of writing it'],
   ],
   true,

@@ -117,6 +117,17 @@ const TAINT_KEY = /^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\/)?[A-Za-z0-9]([-A-Za-
 /** Just the key: no value, and no effect. */
 export const taintKey: Kind<string> = matching(TAINT_KEY, 'the key of a taint, such as example.com/not-ready', 'key');
 
+/** 32 bits, at least one of them set. */
+export const bitMask: Kind<number> = textual(
+  'bits of a packet mark, such as 0x1f7f',
+  'mask',
+  (given) => {
+    const mask = /^(0[xX][0-9a-fA-F]{1,8}|[1-9]\d{0,9})$/.test(given) ? Number(given) : 0;
+    return mask > 0 && mask <= 0xffff_ffff ? mask : undefined;
+  },
+  (value) => `0x${value.toString(16)}`,
+);
+
 export const source: Kind<Source> = textual<Source>(
   'apiserver, or files:DIR',
   'source',

@@ -17,6 +17,8 @@ export interface KernelObject {
   readonly content: string;
   /** Set when wanted, and never taken back: others may have come to rely on it. */
   readonly stays?: true;
+  /** Found on its way out, which it goes by itself: its absence is no loss, its presence no difference. */
+  readonly leaves?: true;
 }
 
 /** The kernel objects that one owner wants. */

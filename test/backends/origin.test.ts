@@ -89,7 +89,7 @@ describe.each(IP_FAMILIES)('mode ipvs, %s', (family) => {
     const rest = ours.filter(({ id, stays }) => !theirs.has(id) && stays !== true).map(({ id }) => id);
     expect(rest.length).toBeGreaterThan(10);
     for (const id of rest)
-      expect(id).toMatch(/-f \d+|EXTERNAL-POLICY-MARK|DROP-(?:EX|IN)TERNAL|KUBE-IPVS-(?:MARK|OUT)$/);
+      expect(id).toMatch(/-f \(.*\)|EXTERNAL-POLICY-(?:MARK|OWNER)|DROP-(?:EX|IN)TERNAL|KUBE-IPVS-(?:MARK|OUT)$/);
   });
 
   it('is nobody’s where there is the link alone', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { differencesOf, differencesText } from '../../src/commands/difference.ts';
+import { differencesOf, differencesText, isDifference } from '../../src/commands/difference.ts';
 import type { KernelObject } from '../../src/dataplane/contract.ts';
 import { KernelState } from '../../src/dataplane/state.ts';
 
@@ -99,5 +99,31 @@ describe('differences', () => {
 
   it('that are none are said to be none', () => {
     expect(differencesText('IPv4', [])).toBe('# IPv4: no difference\n');
+  });
+});
+
+describe('what leaves by itself', () => {
+  const state = stateOf({ 'ns/a/TCP': [object('a', 'x')] });
+  const draining = object('server 10.0.0.1', 'w 0', { leaves: true });
+
+  it('is named, and no difference', () => {
+    const all = differencesOf(backend, state, byId(object('a', 'x'), draining));
+    expect(all.map(({ op, owner, id }) => `${op} ${id} of ${owner}`)).toEqual(['leave server 10.0.0.1 of undefined']);
+    expect(all.some(isDifference)).toBe(false);
+    expect(differencesText('IPv4', all)).toBe(
+      '# IPv4: no difference\n# draining, until their connections end\n  server 10.0.0.1\n',
+    );
+  });
+
+  it('is a difference where it is wanted', () => {
+    const wanted = stateOf({ 'ns/a/TCP': [object(draining.id, 'w 1')] });
+    expect(differencesOf(backend, wanted, byId(draining)).map(({ op }) => op)).toEqual(['replace']);
+  });
+
+  it('stands after the differences', () => {
+    const text = differencesText('IPv4', differencesOf(backend, state, byId(draining)));
+    expect(text).toMatch(
+      /^# IPv4: 1 difference\n[\s\S]*\n# draining, until their connections end\n {2}server 10\.0\.0\.1\n$/,
+    );
   });
 });

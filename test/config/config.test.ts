@@ -32,7 +32,13 @@ describe('the configuration', () => {
       configSyncPeriodMs: 900_000,
       clientConnection: { contentType: 'application/vnd.kubernetes.protobuf', qps: 5, burst: 10 },
       logging: { format: 'text', flushFrequencyMs: 5_000, verbosity: 0, vmodule: [] },
-      pointsman: { source: { kind: 'apiserver' }, iptablesTool: 'auto', serviceMetrics: 0, dryRun: false },
+      pointsman: {
+        source: { kind: 'apiserver' },
+        iptablesTool: 'auto',
+        serviceMetrics: 0,
+        ipvsMarkMask: 0x1f7f,
+        dryRun: false,
+      },
     });
   });
 

@@ -110,7 +110,7 @@ describe('settings with effect are not named', () => {
       ...['--healthz-bind-address=1.1.1.1:1', '--healthz-port=0', '--metrics-bind-address=1.1.1.1:1'],
       ...['--metrics-port=0', '--bind-address-hard-fail', '--profiling', '--oom-score-adj=0'],
       ...['--feature-gates=ComponentFlagz=false', '--log-json-split-stream'],
-      ...['--source=files:/d', '--iptables-tool=nft', '--service-metrics=5', '--dry-run'],
+      ...['--source=files:/d', '--iptables-tool=nft', '--service-metrics=5', '--ipvs-mark-mask=0xff', '--dry-run'],
     ]);
     expect(warnings).toEqual([]);
   });

@@ -67,6 +67,7 @@ export const EFFECTS: readonly (readonly [string, string, string, unknown])[] = 
   ['source', 'files:/srv/a:b', 'pointsman.source', { kind: 'files', dir: '/srv/a:b' }],
   ['iptables-tool', 'legacy', 'pointsman.iptablesTool', 'legacy'],
   ['service-metrics', '500', 'pointsman.serviceMetrics', 500],
+  ['ipvs-mark-mask', '0xff0', 'pointsman.ipvsMarkMask', 0xff0],
   ['dry-run', 'true', 'pointsman.dryRun', true],
   ['startup-taint', 'node.example.com/not-ready', 'pointsman.startupTaint', 'node.example.com/not-ready'],
 ];
@@ -143,6 +144,10 @@ export const REFUSED: Readonly<Record<string, readonly [texts: readonly string[]
   source: [['files', 'files:', 'etcd'], 'apiserver, or files:DIR'],
   'iptables-tool': [['nftables'], 'auto, nft or legacy'],
   'service-metrics': [['-1', '100001', '1.5', 'all'], 'a whole number from 0 to 100000'],
+  'ipvs-mark-mask': [
+    ['0', '0x', '0x0', '-1', '0x100000000', '4294967296', '017', 'ff'],
+    'bits of a packet mark, such as 0x1f7f',
+  ],
   'dry-run': [['x'], BOOLEAN],
   'startup-taint': [
     ['a=b', 'a:NoSchedule', 'A.com/a', '/a', 'a/', 'a/b/c', '-a', `a/${'b'.repeat(64)}`, ' '],

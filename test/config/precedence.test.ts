@@ -53,7 +53,7 @@ const WINNERS = [
   ...['config', 'write-config-to', 'cleanup', 'init-only', 'version', 'master', 'hostname-override'],
   ...['v', 'vmodule', 'logging-format', 'log-flush-frequency', 'log-text-split-stream', 'log-text-info-buffer-size'],
   ...['log-json-split-stream', 'log-json-info-buffer-size', 'source', 'iptables-tool', 'dry-run', 'startup-taint'],
-  'service-metrics',
+  ...['service-metrics', 'ipvs-mark-mask'],
 ];
 
 describe('with a configuration file', () => {
@@ -84,7 +84,7 @@ describe('with a configuration file', () => {
       ...['--hostname-override=from-flag', '--master=https://api', '--cleanup', '--init-only', '--write-config-to=/w'],
       ...['--logging-format=text', '-v=5', '--log-flush-frequency=2s', '--log-text-split-stream'],
       ...['--log-text-info-buffer-size=1Ki', '--log-json-split-stream', '--log-json-info-buffer-size=2Ki'],
-      ...['--source=files:/d', '--iptables-tool=nft', '--service-metrics=500', '--dry-run'],
+      ...['--source=files:/d', '--iptables-tool=nft', '--service-metrics=500', '--ipvs-mark-mask=240', '--dry-run'],
     ]);
     expect(config).toMatchObject({
       hostnameOverride: 'from-flag',
@@ -102,7 +102,13 @@ describe('with a configuration file', () => {
           json: { splitStream: true, infoBufferSize: '2Ki' },
         },
       },
-      pointsman: { source: { kind: 'files', dir: '/d' }, iptablesTool: 'nft', serviceMetrics: 500, dryRun: true },
+      pointsman: {
+        source: { kind: 'files', dir: '/d' },
+        iptablesTool: 'nft',
+        serviceMetrics: 500,
+        ipvsMarkMask: 0xf0,
+        dryRun: true,
+      },
     });
   });
 

@@ -8,6 +8,7 @@ import { BASICS } from './table-basics.ts';
 import { EDITS } from './table-edits.ts';
 import { LIVES_AND_RIVALS } from './table-lives.ts';
 import { MATRIX } from './table-matrix.ts';
+import { OWN_ADDRESS } from './table-own-address.ts';
 import { POLICIES } from './table-policies.ts';
 import { PORTS } from './table-ports.ts';
 import { STATES } from './table-states.ts';
@@ -25,6 +26,7 @@ export const ROWS: readonly Row[] = [
   ...ENDPOINT_STEPS,
   ...EDITS,
   ...LIVES_AND_RIVALS,
+  ...OWN_ADDRESS,
 ];
 
 /** Flags of rows that name none. */

@@ -72,13 +72,14 @@ export interface PortSpec {
 }
 
 /** Addresses by name, so that two Services of a row can want the same one. */
-export type AddressName = 'cluster' | 'rival cluster' | 'external' | 'second external' | 'vip' | 'second vip';
+export type AddressName = 'node1' | 'cluster' | 'rival cluster' | 'external' | 'second external' | 'vip' | 'second vip';
 export type NodePortName = 'node-port' | 'second node-port';
 
 export interface ServiceSpec {
   readonly endpoints: readonly EndpointSpec[];
   readonly cluster?: AddressName;
-  readonly port?: number;
+  /** A number of its own, or that of a NodePort. */
+  readonly port?: number | NodePortName;
   readonly nodePort?: boolean | NodePortName;
   readonly externalIP?: boolean | readonly AddressName[];
   readonly vip?: boolean | readonly AddressName[];
@@ -124,7 +125,7 @@ export interface Variant {
 const OTHER_PROTOCOL = { TCP: 'UDP', UDP: 'TCP', SCTP: 'UDP' } as const;
 
 /** IPv4 network, IPv6 network, and how far from its beginning. */
-const ADDRESS_PLAN: Readonly<Record<AddressName, readonly [string, string, number]>> = {
+const ADDRESS_PLAN: Readonly<Record<Exclude<AddressName, 'node1'>, readonly [string, string, number]>> = {
   cluster: ['10.96', 'fd96::', 1],
   'rival cluster': ['10.96', 'fd96::', 65],
   external: ['198.18', 'fd98::', 1],
@@ -139,6 +140,7 @@ export const FIRST_NODE_PORT: Readonly<Record<NodePortName, number>> = {
 };
 
 export const addressOf = (name: AddressName, { family, number }: Variant): string => {
+  if (name === 'node1') return ADDRESSES.node1[family];
   const [ipv4, ipv6, offset] = ADDRESS_PLAN[name];
   const at = offset * 256 + number;
   return family === 'IPv4' ? `${ipv4}.${at >> 8}.${at & 255}` : ipv6 + at.toString(16);
@@ -224,11 +226,14 @@ const RANGES_OF_OTHER_FAMILY = { IPv4: ['fd50::/64', 'fd20::/48'], IPv6: ['10.25
 
 const BIRTHDAYS = { older: '2026-01-01T00:00:00Z', younger: '2026-02-02T00:00:00Z' } as const;
 
+const portNumber = (port: ServiceSpec['port'], variant: Variant): number =>
+  typeof port === 'string' ? nodePortOf(port, variant) : (port ?? SERVICE_PORT);
+
 const portsOf = (service: ServiceSpec, variant: Variant): readonly Record<string, unknown>[] => {
   const { nodePort, morePorts = [] } = service;
   const first = nodePort === true ? 'node-port' : nodePort || undefined;
   const ports = [
-    { name: 'p', port: service.port ?? SERVICE_PORT, target: TARGET_PORT, nodePort: first, protocol: undefined },
+    { name: 'p', port: portNumber(service.port, variant), target: TARGET_PORT, nodePort: first, protocol: undefined },
     ...morePorts,
   ];
   return ports.map(({ name, port, target, protocol, nodePort: wanted }) => ({

@@ -1,7 +1,8 @@
 /** What `diff` says of a node in mode ipvs: nothing after a run, and just what somebody changed; and it writes nothing. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { objectsOf, type ServiceSpec } from '../conformance/world.ts';
-import { type Bench, startBench } from '../kernel/cluster.ts';
+import { type Bench, startBench, untilAnswered } from '../kernel/cluster.ts';
 
 const MAIN = new URL('../../dist/main.js', import.meta.url).pathname;
 const FLAGS = ['--proxy-mode=ipvs', '--cluster-cidr=10.200.0.0/16,fd20::/48', '--hostname-override=node1'];
@@ -31,6 +32,32 @@ const listing = async (): Promise<readonly string[]> => [
   await on('ip', '-o', 'address', 'show'),
   (await on('iptables-save')).replace(/^#.*$/gm, '').replace(/\[\d+:\d+\]/g, ''),
 ];
+
+it('mode ipvs: names what drains, which is no difference', async () => {
+  const variant = { family: 'IPv4', protocol: 'TCP', number: 2 } as const;
+  await bench.cluster.put(objectsOf('drained', { endpoints: [{ on: 'pod1' }] }, variant));
+  const proxy = bench.cluster.startProxy('node1', [...FLAGS, '-v=2']);
+  const target = { protocol: 'tcp', host: '10.96.1.2', port: 80 } as const;
+  await untilAnswered(bench.lab, 'pod3', target, ANSWER_MS);
+  const held = await (await bench.lab.agent('pod3')).hold({ ...target, timeoutMs: 10_000 });
+  await bench.cluster.put(objectsOf('drained', { endpoints: [{ on: 'remote1' }] }, variant));
+  for (const deadline = Date.now() + ANSWER_MS; ; await sleep(200)) {
+    if (/-t 10\.96\.1\.2:80 -r 10\.200\.0\.11:8080 -m -w 0/.test(await on('ipvsadm', '-Sn'))) break;
+    if (Date.now() > deadline) throw new Error('it does not drain');
+  }
+  await proxy.stop();
+  expect(await diff('--ip-family=ipv4')).toMatchObject({
+    exitCode: 0,
+    stdout: [
+      '# IPv4, mode ipvs: no difference',
+      '# draining, until their connections end',
+      '  server -t 10.96.1.2:80 -r 10.200.0.11:8080',
+    ].join('\n'),
+  });
+  expect(await held.stop()).toMatchObject({ alive: true, server: 'pod1' });
+  await bench.cluster.delete(objectsOf('drained', { endpoints: [] }, variant));
+  await on(process.execPath, MAIN, 'cleanup', '--proxy-mode=ipvs');
+});
 
 it('mode ipvs: says nothing after a run, and just what somebody changed', async () => {
   const before = await listing();

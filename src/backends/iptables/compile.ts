@@ -72,6 +72,8 @@ const externalRules = (service: ServiceEndpoints, node: NodeContext): readonly s
     rules.push(rule({ comment: `route LOCAL traffic for ${name} external`, matches: [FROM_LOCAL] }, svc));
   }
   if (hasExternalEndpoints(service)) rules.push(rule({}, port.externalPolicyLocal ? svl : svc));
+  // where the address is the node's own, its port may be another Service's NodePort: this one drops, and does not pass it on
+  else rules.push(rule({ comment: `${name} has no local endpoints` }, 'ACCEPT'));
   return rules;
 };
 

@@ -1,14 +1,31 @@
-/** Frontends to the objects that they are made of. A frontend is granted as a whole, so no two ever want one object. */
+/**
+ * Frontends to the objects that they are made of. A frontend is granted as a whole, and of two at one place one alone is
+ * there (an address goes before a NodePort, if anybody serves there), so no two ever want one object.
+ */
 import type { Arranger, Change } from '../../dataplane/contract.ts';
-import type { Wish } from './objects.ts';
+import type { Frontend, Wish } from './objects.ts';
+
+/** Those that are granted at one address and port. */
+interface Place {
+  readonly first: Frontend | undefined;
+  readonly second: Frontend | undefined;
+}
+
+const NOBODY: Place = { first: undefined, second: undefined };
+
+const placeOf = ({ id, yieldsTo }: Frontend): string => yieldsTo ?? id;
+
+const holderOf = ({ first, second }: Place): Frontend | undefined =>
+  first?.isVacant === true ? (second ?? first) : (first ?? second);
 
 export class Frontends implements Arranger<Wish> {
   readonly mixes = false;
   /** Object → the frontend that it is part of. */
   readonly #frontendOf = new Map<string, string>();
+  readonly #places = new Map<string, Place>();
 
   arrange(changes: readonly Change<Wish>[]): readonly Change<Wish>[] {
-    const spans = spansOf(changes);
+    const spans = this.#ofHolders(spansOf(changes));
     // what one frontend gives up another may take over: what is wanted comes last, and counts
     const gone = spans.flatMap(({ before, after }) => this.#takeApart(before, after));
     const come = spans.flatMap(({ after }) => this.#putTogether(after));
@@ -18,6 +35,31 @@ export class Frontends implements Arranger<Wish> {
   sources(id: string): readonly string[] {
     const frontend = this.#frontendOf.get(id);
     return frontend === undefined ? [] : [frontend];
+  }
+
+  /** Of frontends the changes of those that have their place; all else as it is. */
+  #ofHolders(spans: readonly Span[]): readonly Span[] {
+    const holders = new Map<string, Frontend | undefined>();
+    const others: Span[] = [];
+    for (const span of spans) {
+      const frontend = asFrontend(span.after) ?? asFrontend(span.before);
+      if (frontend === undefined) {
+        others.push(span);
+        continue;
+      }
+      const at = placeOf(frontend);
+      const place = this.#places.get(at) ?? NOBODY;
+      if (!holders.has(at)) holders.set(at, holderOf(place));
+      const rank = frontend.yieldsTo === undefined ? 'first' : 'second';
+      this.#settle(at, { ...place, [rank]: asFrontend(span.after) });
+    }
+    const changed = [...holders].map(([at, before]) => ({ before, after: holderOf(this.#places.get(at) ?? NOBODY) }));
+    return [...others, ...changed.filter(({ before, after }) => before !== after)];
+  }
+
+  #settle(at: string, place: Place): void {
+    if (holderOf(place) === undefined) this.#places.delete(at);
+    else this.#places.set(at, place);
   }
 
   #takeApart(former: Wish | undefined, latter: Wish | undefined): readonly Change<Wish>[] {
@@ -38,6 +80,8 @@ export class Frontends implements Arranger<Wish> {
     });
   }
 }
+
+const asFrontend = (wish: Wish | undefined): Frontend | undefined => (wish?.kind === 'frontend' ? wish : undefined);
 
 interface Span {
   readonly before: Wish | undefined;

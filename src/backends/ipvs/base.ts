@@ -67,7 +67,7 @@ const chains = (node: NodeContext): readonly Chain[] => [
   chain('nat', SERVICES, services(node)),
   chain('nat', IPVS_OUT, fromAddresses(node)),
   chain('nat', LOAD_BALANCER, [
-    rule({ matches: [inSet(node, 'LOAD-BALANCER-LOCAL', 'dst,dst')] }, 'RETURN'),
+    rule({ matches: [inSet(node, 'LOAD-BALANCER-LOCAL', 'dst,dst'), NOT_FROM_LOCAL] }, 'RETURN'),
     rule({}, MARK_MASQ),
   ]),
   chain('nat', NODE_PORT, nodePorts(node)),
@@ -88,6 +88,9 @@ const chains = (node: NodeContext): readonly Chain[] => [
   ]),
   chain('filter', IPVS_FILTER, guard(node)),
 ];
+
+/** Policy Local keeps the client's address, except for the node's own packets: their answers have to find back. */
+const NOT_FROM_LOCAL = FROM_LOCAL.replace('--src', '! --src');
 
 const inSet = ({ family }: NodeContext, name: SetName, flags: string, negated = ''): string =>
   `-m set ${negated}--match-set ${setName(name, family)} ${flags}`;
@@ -147,6 +150,7 @@ const services = (node: NodeContext): readonly string[] => {
     ...(node.masqueradeAll ? [masqueraded('CLUSTER-IP')] : outsiders),
     rule({ matches: [inSet(node, 'LOAD-BALANCER', 'dst,dst')] }, LOAD_BALANCER),
     masqueraded('EXTERNAL-IP'),
+    rule({ matches: [inSet(node, 'EXTERNAL-IP-LOCAL', 'dst,dst'), FROM_LOCAL] }, MARK_MASQ),
     // no later rule, such as a host port's, is to take these away from IPVS
     ...(['CLUSTER-IP', 'LOAD-BALANCER', 'EXTERNAL-IP', 'EXTERNAL-IP-LOCAL'] as const).map((name) =>
       rule({ matches: [inSet(node, name, 'dst,dst')] }, 'ACCEPT'),
@@ -155,7 +159,6 @@ const services = (node: NodeContext): readonly string[] => {
   ];
 };
 
-/** Policy Local keeps the client's address, except for the node's own packets: their answers have to find back. */
 const nodePorts = (node: NodeContext): readonly string[] =>
   (
     [
@@ -164,7 +167,7 @@ const nodePorts = (node: NodeContext): readonly string[] =>
       ['SCTP', 'NODE-PORT-SCTP-HASH', 'NODE-PORT-LOCAL-SCTP-HASH', 'dst,dst'],
     ] as const
   ).flatMap(([protocol, all, local, flags]) => [
-    rule({ protocol, matches: [inSet(node, local, flags), FROM_LOCAL.replace('--src', '! --src')] }, 'RETURN'),
+    rule({ protocol, matches: [inSet(node, local, flags), NOT_FROM_LOCAL] }, 'RETURN'),
     rule({ protocol, matches: [inSet(node, all, flags)] }, MARK_MASQ),
   ]);
 

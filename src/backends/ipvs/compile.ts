@@ -14,7 +14,7 @@ import type { ServiceEndpoints } from '../../model/topology.ts';
 import type { SetEntry, SetProtocol } from '../../netlink/ipset.ts';
 import { nodeIPs } from './addresses.ts';
 import { sourceRangeEntries } from './firewall.ts';
-import { nodePortMark, vipMark } from './marks.ts';
+import { markKey, markName } from './marks.ts';
 import { type SetName, setDefinition } from './names.ts';
 import {
   address,
@@ -22,6 +22,7 @@ import {
   entry,
   type Frontend,
   frontend,
+  markedEntry,
   realServer,
   virtualServer,
   type Wish,
@@ -41,27 +42,38 @@ interface Subject {
 export const compile = (service: ServiceEndpoints, node: NodeContext, settings: IpvsSettings): Fragment<Wish> => {
   const { port } = service;
   const subject = { service, node, settings: serviceSettings(port, settings) };
-  const isLocal = port.externalPolicyLocal ? '-LOCAL' : '';
-  const vips = port.loadBalancerVIPs.filter((ip) => ip !== port.clusterIP);
-  // one frontend an address: an external IP that is also a VIP is guarded by the source ranges
-  const externalIPs = port.externalIPs.filter((ip) => ip !== port.clusterIP && !vips.includes(ip));
+  const ways = waysIn(subject);
   return {
     owner: ownerOf(port.name),
     since: port.createdAt,
     notes: schedulerNotes(port, settings),
     objects: [
       ...bound(port.clusterIP, node),
-      ...clusterIP(subject),
-      ...externalIPs.flatMap((ip) => [
-        ...bound(ip, node),
-        ...vip(subject, ip, [entryOf(subject, `EXTERNAL-IP${isLocal}`, ip)]),
-      ]),
-      ...vips.flatMap((ip) => [...bound(ip, node), ...vip(subject, ip, balancerEntries(subject, ip))]),
-      ...(port.nodePort === 0 ? [] : nodePort(subject)),
+      clusterIP(subject),
+      ...ways,
+      ...(port.externalPolicyLocal && ways.length > 0 ? [wayAround(subject)] : []),
       ...(port.healthCheckNodePort === 0 ? [] : [healthCheck(port)]),
       ...loopBack(service, node),
     ],
   };
+};
+
+/** All but the ClusterIP. */
+const waysIn = (subject: Subject): readonly Wish[] => {
+  const { service, node } = subject;
+  const { port } = service;
+  const isLocal = port.externalPolicyLocal ? '-LOCAL' : '';
+  const vips = port.loadBalancerVIPs.filter((ip) => ip !== port.clusterIP);
+  // one frontend an address: an external IP that is also a VIP is guarded by the source ranges
+  const externalIPs = port.externalIPs.filter((ip) => ip !== port.clusterIP && !vips.includes(ip));
+  return [
+    ...externalIPs.flatMap((ip) => [
+      ...bound(ip, node),
+      vip(subject, ip, [entryOf(subject, `EXTERNAL-IP${isLocal}`, ip)]),
+    ]),
+    ...vips.flatMap((ip) => [...bound(ip, node), vip(subject, ip, balancerEntries(subject, ip))]),
+    ...(port.nodePort === 0 ? [] : nodePort(subject)),
+  ];
 };
 
 const serviceSettings = (port: ServicePort, settings: IpvsSettings): ServiceSettings => {
@@ -100,43 +112,31 @@ const server = (
 const at = ({ service: { port } }: Subject, ip: string, number: number) =>
   ({ protocol: port.name.protocol, address: ip, port: number }) as const;
 
-/**
- * An address and port, and the way around it by a mark. Everybody claims both, also who has no use for the second: else a
- * younger Service with policy Local would lead pods away from the older one that has the address.
- */
-const frontendsAt = (
-  subject: Subject,
+const placeId = (port: ServicePort, ip: string, number: number): string =>
+  `frontend ${ip} ${protocolOf(port)} ${number}`;
+
+const frontendAt = (
+  { service: { port, hasAny } }: Subject,
   ip: string,
   number: number,
   objects: Frontend['objects'],
-  around: Frontend['objects'] = [],
-): readonly Frontend[] => {
-  const { protocol } = subject.service.port.name;
-  return [
-    frontend(`frontend ${ip} ${protocol.toLowerCase()} ${number}`, objects),
-    frontend(`mark ${markOf(subject, vipMark(ip, protocol, number))}`, around),
-  ];
-};
+): Frontend => frontend(placeId(port, ip, number), objects, { isVacant: !hasAny });
 
-const clusterIP = (subject: Subject): readonly Frontend[] => {
+const clusterIP = (subject: Subject): Frontend => {
   const { port, local, cluster, hasAny } = subject.service;
   const ip = port.clusterIP;
   const isDropped = hasAny && port.internalPolicyLocal && local.length === 0;
-  return frontendsAt(subject, ip, port.port, [
+  return frontendAt(subject, ip, port.port, [
     ...server(subject, at(subject, ip, port.port), port.internalPolicyLocal ? local : cluster),
     entryOf(subject, 'CLUSTER-IP', ip),
     ...(isDropped ? [entryOf(subject, 'DROP-INTERNAL', ip)] : []),
   ]);
 };
 
-/** An external or load-balancer IP, and under policy Local the other way to it. */
-const vip = (subject: Subject, ip: string, entries: readonly Entry[]): readonly Frontend[] => {
-  const { port } = subject.service;
-  const mark = markOf(subject, vipMark(ip, port.name.protocol, port.port));
-  const around = port.externalPolicyLocal
-    ? [...markedServers(subject, mark), markEntry(subject, ip, port.port, mark)]
-    : [];
-  return frontendsAt(subject, ip, port.port, [...externalServer(subject, ip, port.port), ...entries], around);
+/** An external or load-balancer IP. */
+const vip = (subject: Subject, ip: string, entries: readonly Entry[]): Frontend => {
+  const { port } = subject.service.port;
+  return frontendAt(subject, ip, port, [...externalServer(subject, ip, port), ...entries]);
 };
 
 const externalServer = (subject: Subject, ip: string, number: number): Frontend['objects'] => {
@@ -145,6 +145,7 @@ const externalServer = (subject: Subject, ip: string, number: number): Frontend[
   return [
     ...server(subject, at(subject, ip, number), port.externalPolicyLocal ? local : cluster),
     ...(isDropped ? [entryOf(subject, 'DROP-EXTERNAL', ip, { port: number })] : []),
+    ...(port.externalPolicyLocal ? [markEntry(subject, ip, number)] : []),
   ];
 };
 
@@ -158,15 +159,21 @@ const balancerEntries = (subject: Subject, ip: string): readonly Entry[] => {
 };
 
 /**
- * Two virtual servers of the cluster's endpoints: packets of the node itself carry the masquerade mark besides. The mark
- * of each entry is the pods'; the chain for the node's own packets adds the other bit.
+ * Two virtual servers of the cluster's endpoints, for all ways in: packets of the node itself carry the masquerade mark
+ * besides. The entries of the ways in carry the pods' mark; the chain for the node's own packets adds the other bit.
  */
-const markedServers = (subject: Subject, mark: number): Frontend['objects'] => {
-  const { family } = subject.service.port;
+const wayAround = (subject: Subject): Frontend => {
+  const { port, cluster } = subject.service;
   const own = { ...subject, settings: withoutPersistence(subject.settings) };
-  return [mark, (mark | subject.node.masqueradeMark) >>> 0].flatMap((fwmark) =>
-    server(own, { fwmark, family }, subject.service.cluster),
-  );
+  const mark = markName(port);
+  return frontend(`mark ${mark}`, [
+    ...[false, true].flatMap((isOwn) => server(own, markKey(mark, port.family, isOwn), cluster)),
+    markedEntry(
+      setDefinition('EXTERNAL-POLICY-OWNER', port.family),
+      { address: port.clusterIP, protocol: protocolOf(port), port: port.port },
+      mark,
+    ),
+  ]);
 };
 
 /**
@@ -178,16 +185,12 @@ const withoutPersistence = (settings: ServiceSettings): ServiceSettings =>
     ? settings
     : { ...settings, persistenceSeconds: 0, scheduler: 'mh', hashesPort: false };
 
-const markEntry = (subject: Subject, ip: string, number: number, value: number): Entry =>
-  entryOf(subject, 'EXTERNAL-POLICY-MARK', ip, { port: number, mark: { value, mask: 0xffffffff } });
-
-const markOf = ({ node }: Subject, plain: number): number => withoutBit(plain, node.masqueradeMark);
-
-/** Makes room for a bit that must not be part of a number. */
-const withoutBit = (value: number, bit: number): number => {
-  const low = value % bit;
-  return (value - low) * 2 + low;
-};
+const markEntry = ({ service: { port } }: Subject, ip: string, number: number): Entry =>
+  markedEntry(
+    setDefinition('EXTERNAL-POLICY-MARK', port.family),
+    { address: ip, protocol: protocolOf(port), port: number },
+    markName(port),
+  );
 
 /** Nothing on a node without an address for NodePorts: the sets of ports would speak of all that it has. */
 const nodePort = (subject: Subject): readonly Frontend[] => {
@@ -197,17 +200,16 @@ const nodePort = (subject: Subject): readonly Frontend[] => {
   const ips = nodeIPs(node);
   if (ips.length === 0) return [];
   const number = port.nodePort;
-  const mark = markOf(subject, nodePortMark(port));
   return [
     ...bitmap(port),
-    ...ips.flatMap((ip) =>
-      frontendsAt(subject, ip, number, [
+    ...ips.map((ip) => {
+      const objects = [
         ...externalServer(subject, ip, number),
         ...(protocol === 'SCTP' ? hashEntries(subject, ip) : []),
-        ...(port.externalPolicyLocal ? [markEntry(subject, ip, number, mark)] : []),
-      ]),
-    ),
-    frontend(`mark ${mark}`, port.externalPolicyLocal ? markedServers(subject, mark) : []),
+      ];
+      const place = placeId(port, ip, number);
+      return frontend(`node-port at ${place}`, objects, { yieldsTo: place });
+    }),
   ];
 };
 

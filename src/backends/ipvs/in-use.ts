@@ -5,7 +5,8 @@
 import type { Destination, ServiceKey } from '../../ipvs-netlink/types.ts';
 import type { IpvsConnection } from '../../kernel/ipvs-connections.ts';
 import { parseIP } from '../../model/address.ts';
-import { type Entry, type Held, serviceFlag } from './objects.ts';
+import { isMarkKey } from './marks.ts';
+import { type Entry, type Held, isRecord, serviceFlag } from './objects.ts';
 import { marksOf } from './read.ts';
 
 /** Where clients connect to: `TCP 10.96.0.1 443`. */
@@ -20,18 +21,21 @@ const isOfUdp = (front: Front): boolean => front.startsWith('UDP ');
 export type FrontsOf = (key: ServiceKey) => readonly Front[];
 
 export const frontsIn = (objects: readonly Held[]): FrontsOf => {
-  const byMark = new Map<number, Front[]>();
+  const byMark = new Map<number | string, Front[]>();
   for (const object of objects) {
-    if (object.kind !== 'entry' || object.entry.mark === undefined) continue;
-    const { mark, protocol, address, port } = object.entry;
-    if (protocol === undefined || address === undefined || port === undefined) continue;
-    const fronts = byMark.get(mark.value) ?? [];
+    if (object.kind !== 'entry' || isRecord(object)) continue;
+    const { protocol, address, port } = object.entry;
+    const mark = object.mark ?? object.entry.mark?.value;
+    if (mark === undefined || protocol === undefined || address === undefined || port === undefined) continue;
+    const fronts = byMark.get(mark) ?? [];
     fronts.push(frontOf(protocol, address, port));
-    byMark.set(mark.value, fronts);
+    byMark.set(mark, fronts);
   }
+  const marksOfKey = (key: Extract<ServiceKey, { fwmark: number }>): readonly (number | string)[] =>
+    isMarkKey(key) ? [key.mark] : marksOf(key.fwmark);
   return (key) =>
     'fwmark' in key
-      ? marksOf(key.fwmark).flatMap((mark) => byMark.get(mark) ?? [])
+      ? marksOfKey(key).flatMap((mark) => byMark.get(mark) ?? [])
       : [frontOf(key.protocol, key.address, key.port)];
 };
 
@@ -103,12 +107,14 @@ export const findInUse = async (
   const fronts = new Set(used.flatMap(frontsOf));
   const addresses = new Set([...fronts].flatMap((front) => front.split(' ')[1] ?? []));
   const ports = new Set([...fronts].map(withoutAddress));
+  const marks = new Set(used.flatMap((key) => (isMarkKey(key) ? [key.mark] : [])));
   return {
     connections: [...fronts].reduce((sum, front) => sum + (live.get(front) ?? 0), 0),
     needs: (object) => {
       if (object.kind === 'virtual-server') return servers.has(serviceFlag(object.key));
       if (object.kind === 'address') return addresses.has(object.address);
-      return object.kind === 'entry' && isEntryOf(object, { fronts, addresses, ports });
+      if (object.kind !== 'entry') return false;
+      return isRecord(object) ? marks.has(object.mark ?? '') : isEntryOf(object, { fronts, addresses, ports });
     },
   };
 };

@@ -17,6 +17,7 @@ import { compile } from './compile.ts';
 import { isThere, type OpenLeaving, openLeaving } from './departure.ts';
 import { Draining } from './draining.ts';
 import { type Handles, openHandles } from './handles.ts';
+import { Marks } from './marks.ts';
 import { formatObject, type Held, type Wish } from './objects.ts';
 import { heldByKubeProxy } from './origin.ts';
 import { type Payload, plan } from './plan.ts';
@@ -24,7 +25,7 @@ import { print } from './print.ts';
 import { readHeld } from './read.ts';
 import { readTraffic } from './read-traffic.ts';
 import { type IpvsSettings, SCHEDULERS } from './settings.ts';
-import { writeMessages } from './write.ts';
+import { writeNumbered } from './write.ts';
 
 /** Enough for a few hundred Services: each group is one turn of the process. */
 const GROUP_SIZE = 4_000;
@@ -60,6 +61,7 @@ export const openKernel = async (
 
 export const ipvsBackend = ({ family, settings, kernel }: IpvsOptions): Backend<Wish, Payload> => {
   const draining = kernel === undefined ? undefined : new Draining(kernel.handles.ipvs, kernel.now);
+  const marks = new Marks(settings.marks);
   const sysctls = kernelSettings(settings).filter((object): object is Sysctl => object.kind === 'sysctl');
   return {
     mode: 'ipvs',
@@ -69,14 +71,14 @@ export const ipvsBackend = ({ family, settings, kernel }: IpvsOptions): Backend<
     arranger: () => new Frontends(),
     plan,
     format,
-    print,
+    print: (sections) => print(sections, settings.marks),
     read: async () => {
       if (kernel === undefined || draining === undefined) throw offline();
       try {
         const rules = await kernel.rules[family].read();
-        // who has seen nobody leave has nobody to delete
-        const seen = kernel.readOnly === true ? new Draining(kernel.handles.ipvs, kernel.now) : draining;
-        const held = await readHeld(kernel.handles, seen, family, settings, sysctls);
+        // who only looks deletes nobody
+        const seen = kernel.readOnly === true ? undefined : draining;
+        const held = await readHeld(kernel.handles, seen, family, settings, sysctls, marks);
         return new Map<string, Held>([...rules.values(), ...held].map((object) => [object.id, object]));
       } catch (error) {
         throw kernelError(error);
@@ -85,7 +87,7 @@ export const ipvsBackend = ({ family, settings, kernel }: IpvsOptions): Backend<
     traffic: async () => {
       if (kernel === undefined) throw offline();
       try {
-        return await readTraffic(kernel.handles, family);
+        return await readTraffic(kernel.handles, family, marks);
       } catch (error) {
         throw kernelError(error);
       }
@@ -94,7 +96,7 @@ export const ipvsBackend = ({ family, settings, kernel }: IpvsOptions): Backend<
     apply: async ({ payload }) => {
       if (kernel === undefined || draining === undefined) throw offline();
       if (payload.by === 'iptables') await kernel.rules[family].write(payload.input);
-      else await writeMessages(kernel.handles, draining, payload.changes);
+      else await writeNumbered(kernel.handles, draining, marks, payload.changes);
     },
   };
 };

@@ -9,7 +9,7 @@
  * Chains are the other mode's by now. Two go with the addresses: the one that guards the host's own ports, and one for the
  * node's own calls, which have the Service's address as their source while it is the node's own. kube-proxy has it not.
  */
-import { type Batch, type Departing, KernelError } from '../../dataplane/contract.ts';
+import { type Batch, type Departing, KernelError, type Part, type Section } from '../../dataplane/contract.ts';
 import type { ServiceKey } from '../../ipvs-netlink/types.ts';
 import type { IpvsConnection } from '../../kernel/ipvs-connections.ts';
 import type { IPFamily } from '../../model/address.ts';
@@ -23,13 +23,14 @@ import { ownCalls } from './base.ts';
 import { Draining } from './draining.ts';
 import type { Handles } from './handles.ts';
 import { BusyServers, type FrontsOf, findInUse, frontsIn, type InUse, isUdp } from './in-use.ts';
+import { Marks } from './marks.ts';
 import { DEVICE } from './names.ts';
 import { formatObject, type Held, realServer, type Wish } from './objects.ts';
 import { type MessageChange, type Payload, plan } from './plan.ts';
 import { print } from './print.ts';
 import { readHeld } from './read.ts';
 import type { IpvsSettings } from './settings.ts';
-import { writeMessages } from './write.ts';
+import { writeNumbered } from './write.ts';
 
 /** Tracked UDP flows. */
 export interface FlowTable {
@@ -60,9 +61,10 @@ export class Leaving implements Departing<Wish, Payload> {
   readonly mode = 'ipvs';
   readonly groupSize = 1;
   readonly plan = plan;
-  readonly print = print;
+  readonly print = (sections: readonly Section<Wish>[]): readonly Part[] => print(sections, this.#marks.settings);
   readonly #options: LeavingOptions;
   readonly #draining: Draining;
+  readonly #marks: Marks;
   #frontsOf: FrontsOf = () => [];
   #awaited = 0;
   #isShielded = false;
@@ -71,6 +73,7 @@ export class Leaving implements Departing<Wish, Payload> {
     const { kernel } = options;
     this.#options = options;
     this.#draining = new Draining(kernel.handles.ipvs, kernel.now);
+    this.#marks = new Marks(options.settings.marks);
   }
 
   /** Connections for which the last read left something out. */
@@ -98,8 +101,14 @@ export class Leaving implements Departing<Wish, Payload> {
     const { family, settings, kernel } = this.#options;
     try {
       const busy = new BusyServers();
-      const held = await readHeld(kernel.handles, this.#draining, family, settings, [], (key, destination) =>
-        busy.add(key, destination),
+      const held = await readHeld(
+        kernel.handles,
+        this.#draining,
+        family,
+        settings,
+        [],
+        this.#marks,
+        (key, destination) => busy.add(key, destination),
       );
       this.#frontsOf = frontsIn(held);
       const inUse = await findInUse(busy.all, this.#frontsOf, kernel.connections);
@@ -120,7 +129,7 @@ export class Leaving implements Departing<Wish, Payload> {
     if (payload.by === 'iptables') return kernel.rules[family].write(payload.input);
     const places = this.#udpPlaces(payload.changes);
     const flows = places.size === 0 ? [] : await kernel.flows.to(places, family);
-    await writeMessages(kernel.handles, this.#draining, payload.changes);
+    await writeNumbered(kernel.handles, this.#draining, this.#marks, payload.changes);
     kernel.flows.delete(flows);
   }
 

@@ -1,21 +1,160 @@
 /**
- * Packet marks by which virtual servers are found. A NodePort's is made of protocol and port, so it is nobody else's; that
- * of a VIP is a hash of address, protocol and port in a range of its own. Should two of those ever be the same, the
- * older Service has it, and the other's status says so.
+ * Packet marks by which virtual servers are found, one a service port.
+ *
+ * A mark is wanted by name. Which number inside the mask a name has is known to the driver alone and kept in the kernel, in a
+ * set of its own, so that desired state depends on no history and no number ever changes while it is in use. IPVS compares
+ * all 32 bits, so each number has the mask's highest bit: a low one that others set by themselves leads nowhere.
  */
-import { createHash } from 'node:crypto';
-import type { Protocol } from '../../model/kubernetes.ts';
+import type { ServiceKey } from '../../ipvs-netlink/types.ts';
 import type { ServicePort } from '../../model/service.ts';
 
-const PROTOCOL_NUMBER = { TCP: 1, UDP: 2, SCTP: 3 } as const;
-const VIPS = 2 ** 30;
+export interface MarkSettings {
+  /** The only bits of a packet mark that are set and compared. Without the masquerade bit. */
+  readonly mask: number;
+  readonly masqueradeMark: number;
+}
 
-/** Below 2^18; never 0. */
-export const nodePortMark = ({ name, nodePort }: ServicePort): number =>
-  PROTOCOL_NUMBER[name.protocol] * 0x10000 + nodePort;
+/** A mark that is not a number yet. `isOwn`: as packets of the node itself carry it, with the masquerade bit besides. */
+export interface MarkKey {
+  readonly mark: string;
+  readonly isOwn: boolean;
+  readonly family: 'IPv4' | 'IPv6';
+  /** 0 until it is known. */
+  readonly fwmark: number;
+}
 
-/** From 2^30 to 2^31 - 1. */
-export const vipMark = (ip: string, protocol: Protocol, port: number): number => {
-  const digest = createHash('sha256').update(`${ip} ${protocol} ${port}`).digest();
-  return VIPS + (digest.readUInt32BE() % VIPS);
-};
+/** `10.96.0.1 tcp 80`: the API server gives each ClusterIP to one Service. */
+export const markName = ({ clusterIP, name, port }: ServicePort): string =>
+  `${clusterIP} ${name.protocol.toLowerCase()} ${port}`;
+
+export const markKey = (mark: string, family: MarkKey['family'], isOwn: boolean): MarkKey => ({
+  mark,
+  isOwn,
+  family,
+  fwmark: 0,
+});
+
+export const isMarkKey = (key: ServiceKey | MarkKey): key is MarkKey => 'mark' in key;
+
+/** The bits of a mask, lowest first, as numbers. */
+const bitsOf = (mask: number): readonly number[] =>
+  Array.from({ length: 32 }, (_, i) => 2 ** i).filter((bit) => (mask & bit) !== 0);
+
+/** What a read has seen. */
+export interface MarksFound {
+  /** Number → name. */
+  readonly recorded: ReadonlyMap<number, string>;
+  /** Marks of any virtual server or entry, also of others. */
+  readonly seen: Iterable<number>;
+}
+
+export class Marks {
+  readonly settings: MarkSettings;
+  readonly #bits: readonly number[];
+  readonly #numbers = new Map<string, number>();
+  readonly #names = new Map<number, string>();
+  /** In the kernel under no name of ours. */
+  #foreign = new Set<number>();
+  /** No smaller index is free. */
+  #lowest = 0;
+  /** Name → turn in which it was written last. */
+  readonly #written = new Map<string, number>();
+  #turn = 0;
+
+  constructor(settings: MarkSettings) {
+    this.settings = settings;
+    this.#bits = bitsOf(settings.mask);
+  }
+
+  /** How many names there may be at a time. */
+  get size(): number {
+    return this.#bits.length === 0 ? 0 : 2 ** (this.#bits.length - 1);
+  }
+
+  /** The number of a name, a free one if it has none yet; undefined when none is free. */
+  numberOf(name: string): number | undefined {
+    this.#written.set(name, this.#turn);
+    const known = this.#numbers.get(name);
+    if (known !== undefined) return known;
+    for (; this.#lowest < this.size; this.#lowest += 1) {
+      const number = this.#number(this.#lowest);
+      if (this.#names.has(number) || this.#isForeign(number)) continue;
+      this.#put(name, number);
+      return number;
+    }
+    return undefined;
+  }
+
+  /** The number that a name has; undefined if it has none. */
+  known(name: string): number | undefined {
+    return this.#numbers.get(name);
+  }
+
+  nameOf(number: number): string | undefined {
+    return this.#names.get(number);
+  }
+
+  /** The same virtual server by its name, if its mark has one. */
+  named(key: ServiceKey): ServiceKey | MarkKey {
+    if (!('fwmark' in key)) return key;
+    const { masqueradeMark } = this.settings;
+    const isOwn = (key.fwmark & masqueradeMark) !== 0;
+    const mark = this.#names.get((isOwn ? key.fwmark ^ masqueradeMark : key.fwmark) >>> 0);
+    return mark === undefined ? key : { ...key, mark, isOwn };
+  }
+
+  /** Its number is free again: nothing of it is in the kernel. */
+  release(name: string): void {
+    this.#written.set(name, this.#turn);
+    this.#remove(name);
+  }
+
+  /** Before a read begins; what it returns goes with what the read has found. */
+  begin(): number {
+    this.#turn += 1;
+    return this.#turn;
+  }
+
+  /** What was written since the read began is known better than by it. */
+  learn({ recorded, seen }: MarksFound, begun: number): void {
+    const isNewer = (name: string): boolean => (this.#written.get(name) ?? 0) >= begun;
+    const found = new Map([...recorded].map(([number, name]) => [name, number]));
+    for (const [name, number] of this.#numbers) {
+      if (!isNewer(name) && found.get(name) !== number) this.#remove(name);
+    }
+    for (const [name, number] of found) {
+      const isFree = !this.#numbers.has(name) && !this.#names.has(number);
+      if (isFree && !isNewer(name) && this.#isOurs(number)) this.#put(name, number);
+    }
+    for (const [name, turn] of this.#written) if (turn < begun) this.#written.delete(name);
+    this.#foreign = new Set([...seen].filter((number) => !('mark' in this.named({ fwmark: number, family: 'IPv4' }))));
+    this.#lowest = 0;
+  }
+
+  #put(name: string, number: number): void {
+    this.#numbers.set(name, number);
+    this.#names.set(number, name);
+  }
+
+  #remove(name: string): void {
+    const number = this.#numbers.get(name);
+    if (number === undefined) return;
+    this.#numbers.delete(name);
+    this.#names.delete(number);
+    this.#lowest = 0;
+  }
+
+  /** The n-th number: n in the lower bits of the mask, and its highest. */
+  #number(n: number): number {
+    const bits = this.#bits.slice(0, -1).filter((_, i) => Math.floor(n / 2 ** i) % 2 === 1);
+    return [...bits, this.#bits.at(-1) ?? 0].reduce((sum, bit) => sum + bit, 0);
+  }
+
+  #isOurs(number: number): boolean {
+    return (number & ~this.settings.mask) === 0 && (number & (this.#bits.at(-1) ?? 0)) !== 0;
+  }
+
+  #isForeign(number: number): boolean {
+    return this.#foreign.has(number) || this.#foreign.has((number | this.settings.masqueradeMark) >>> 0);
+  }
+}

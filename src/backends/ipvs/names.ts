@@ -31,6 +31,7 @@ export type SetName =
   | 'HEALTH-CHECK-NODE-PORT'
   | 'IPVS-IPS'
   | 'EXTERNAL-POLICY-MARK'
+  | 'EXTERNAL-POLICY-OWNER'
   | 'DROP-EXTERNAL'
   | 'DROP-INTERNAL';
 
@@ -56,6 +57,8 @@ const TYPES: Readonly<Record<SetName, SetType>> = {
   'IPVS-IPS': 'hash:ip',
   /** Ours: external policy Local; entry → mark of the virtual server that pods and the node use instead. */
   'EXTERNAL-POLICY-MARK': 'hash:ip,port',
+  /** Ours: ClusterIP and port → the mark that is this service port's. No rule looks into it. */
+  'EXTERNAL-POLICY-OWNER': 'hash:ip,port',
   /** Ours: there are endpoints, but none that the traffic policy admits. */
   'DROP-EXTERNAL': 'hash:ip,port',
   'DROP-INTERNAL': 'hash:ip,port',
@@ -64,7 +67,12 @@ const TYPES: Readonly<Record<SetName, SetType>> = {
 export const SET_NAMES = Object.keys(TYPES) as readonly SetName[];
 
 /** Of these kube-proxy knows nothing. */
-export const OWN_SETS: readonly SetName[] = ['EXTERNAL-POLICY-MARK', 'DROP-EXTERNAL', 'DROP-INTERNAL'];
+export const OWN_SETS: readonly SetName[] = [
+  'EXTERNAL-POLICY-MARK',
+  'EXTERNAL-POLICY-OWNER',
+  'DROP-EXTERNAL',
+  'DROP-INTERNAL',
+];
 
 const MAX_NAME = 31;
 /** kube-proxy's: with another one its own `ipset create -exist` would fail when it takes the node back. */
@@ -79,5 +87,5 @@ export const setDefinition = (name: SetName, family: IPFamily): SetDefinition =>
   type: TYPES[name],
   family,
   maxEntries: TYPES[name] === 'bitmap:port' ? 0 : MAX_ENTRIES,
-  hasMarks: name === 'EXTERNAL-POLICY-MARK',
+  hasMarks: name === 'EXTERNAL-POLICY-MARK' || name === 'EXTERNAL-POLICY-OWNER',
 });

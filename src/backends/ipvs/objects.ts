@@ -4,7 +4,8 @@ import type { DestinationKey, DestinationSettings, ServiceKey, ServiceSettings }
 import type { SetDefinition, SetEntry } from '../../netlink/ipset.ts';
 import type { Chain, Jump } from '../xtables/objects.ts';
 import { formatSysctl, type Sysctl } from '../xtables/sysctl.ts';
-import { DEVICE } from './names.ts';
+import type { MarkKey } from './marks.ts';
+import { DEVICE, setName } from './names.ts';
 
 export interface VirtualServer extends KernelObject {
   readonly kind: 'virtual-server';
@@ -41,6 +42,8 @@ export interface Entry extends KernelObject {
   readonly kind: 'entry';
   readonly set: SetDefinition;
   readonly entry: SetEntry;
+  /** Of a mark that the entry carries. */
+  readonly mark?: string;
 }
 
 /** IPVS's own time-outs, in seconds; 0 = as it is. */
@@ -56,6 +59,10 @@ export type Held = IpvsObject | Chain | Jump;
 export interface Frontend extends KernelObject {
   readonly kind: 'frontend';
   readonly objects: readonly (VirtualServer | RealServer | Entry)[];
+  /** Id of the frontend that has the place as long as it is there, whosever it is. */
+  readonly yieldsTo?: string;
+  /** Without any endpoint it lets the one that yields have the place. */
+  readonly isVacant?: boolean;
 }
 
 export type Wish = Held | Frontend;
@@ -65,11 +72,12 @@ const PROTOCOL_FLAG = { TCP: '-t', UDP: '-u', SCTP: '--sctp-service' } as const;
 const hostPort = ({ address, port }: DestinationKey): string =>
   address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 
-/** As ipvsadm names it: `-t 10.96.0.1:443`, `-f 16385 -6`. */
-export const serviceFlag = (key: ServiceKey): string =>
-  'fwmark' in key
-    ? `-f ${key.fwmark}${key.family === 'IPv6' ? ' -6' : ''}`
-    : `${PROTOCOL_FLAG[key.protocol]} ${hostPort(key)}`;
+/** As ipvsadm names it: `-t 10.96.0.1:443`, `-f 16385 -6`; a mark that has a name by that: `-f (10.96.0.1 tcp 80)`. */
+export const serviceFlag = (key: ServiceKey | MarkKey): string => {
+  if (!('fwmark' in key)) return `${PROTOCOL_FLAG[key.protocol]} ${hostPort(key)}`;
+  const mark = 'mark' in key ? `(${key.mark}${key.isOwn ? ', own' : ''})` : key.fwmark;
+  return `-f ${mark}${key.family === 'IPv6' ? ' -6' : ''}`;
+};
 
 const schedulerFlags = (settings: ServiceSettings): string => {
   const { scheduler, hasFallback, hashesPort } = settings;
@@ -80,7 +88,7 @@ const schedulerFlags = (settings: ServiceSettings): string => {
 };
 
 /** The id of a virtual server. */
-export const serverId = (key: ServiceKey): string => `service ${serviceFlag(key)}`;
+export const serverId = (key: ServiceKey | MarkKey): string => `service ${serviceFlag(key)}`;
 
 export const virtualServer = (key: ServiceKey, settings: ServiceSettings): VirtualServer => {
   const persistence = settings.persistenceSeconds > 0 ? ` -p ${settings.persistenceSeconds}` : '';
@@ -149,6 +157,17 @@ export const entry = (set: SetDefinition, value: SetEntry): Entry => {
   return { kind: 'entry', id: `entry ${set.name} ${entryText(value)}`, content, set, entry: value };
 };
 
+/** Whether an entry is the record of whose its mark is. */
+export const isRecord = ({ set, entry: { address: ip = '' } }: Entry): boolean =>
+  set.name === setName('EXTERNAL-POLICY-OWNER', ip.includes(':') ? 'IPv6' : 'IPv4');
+
+/** One that carries a mark, by the mark's name. */
+export const markedEntry = (set: SetDefinition, value: SetEntry, mark: string): Entry => ({
+  ...entry(set, value),
+  content: ` skbmark (${mark})`,
+  mark,
+});
+
 export const ipvsTimeouts = (seconds: IpvsTimeouts['seconds']): IpvsTimeouts => ({
   kind: 'timeouts',
   id: 'ipvs timeouts',
@@ -157,12 +176,35 @@ export const ipvsTimeouts = (seconds: IpvsTimeouts['seconds']): IpvsTimeouts => 
   seconds,
 });
 
-export const frontend = (id: string, objects: Frontend['objects']): Frontend => ({
+export const frontend = (
+  id: string,
+  objects: Frontend['objects'],
+  more: Pick<Frontend, 'yieldsTo' | 'isVacant'> = {},
+): Frontend => ({
   kind: 'frontend',
   id,
-  content: objects.map((object) => `${object.id} ${object.content}`).join('\n'),
+  content: [...(more.isVacant ? ['vacant'] : []), ...objects.map((object) => `${object.id} ${object.content}`)].join(
+    '\n',
+  ),
   objects,
+  ...more,
 });
+
+const unnamed = (key: ServiceKey): ServiceKey => ('fwmark' in key ? { fwmark: key.fwmark, family: key.family } : key);
+
+/** An object whose mark has a number, as the tools show it. */
+export const withoutNames = (object: IpvsObject): IpvsObject => {
+  switch (object.kind) {
+    case 'virtual-server':
+      return virtualServer(unnamed(object.key), object.settings);
+    case 'real-server':
+      return realServer(unnamed(object.service), object.key, object.settings, object.drains);
+    case 'entry':
+      return object.mark === undefined ? object : entry(object.set, object.entry);
+    default:
+      return object;
+  }
+};
 
 /** In the language of the tool that one would use. */
 export const formatObject = (object: IpvsObject): string => {

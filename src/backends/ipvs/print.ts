@@ -2,7 +2,9 @@
 import type { Part, Section } from '../../dataplane/contract.ts';
 import { printRules } from '../xtables/print.ts';
 import { jumpRank } from './base.ts';
-import { formatObject, type IpvsObject, type Wish } from './objects.ts';
+import { type MarkSettings, Marks } from './marks.ts';
+import { numbered } from './numbering.ts';
+import { formatObject, type IpvsObject, type Wish, withoutNames } from './objects.ts';
 
 /** In the order in which one would put them in: rules name sets, and virtual servers come last. */
 const PARTS: readonly {
@@ -18,20 +20,26 @@ const PARTS: readonly {
   { tool: 'ipvsadm', kinds: ['virtual-server', 'real-server'], hasComments: false },
 ];
 
-export const print = (sections: readonly Section<Wish>[]): readonly Part[] =>
-  PARTS.map(({ tool, kinds, hasComments }) => ({
+/** Marks get their numbers in the order of the sections. */
+export const print = (sections: readonly Section<Wish>[], settings: MarkSettings): readonly Part[] => {
+  const marks = new Marks(settings);
+  return PARTS.map(({ tool, kinds, hasComments }) => ({
     tool,
-    text: tool === 'iptables' ? printRules(sections, jumpRank) : lines(sections, kinds, hasComments).join(''),
+    text: tool === 'iptables' ? printRules(sections, jumpRank) : lines(sections, kinds, hasComments, marks).join(''),
   }));
+};
 
 const lines = (
   sections: readonly Section<Wish>[],
   kinds: readonly Wish['kind'][],
   hasComments: boolean,
+  marks: Marks,
 ): readonly string[] =>
   sections.flatMap(({ title, objects }) => {
     const own = kinds.flatMap((kind) => objects.filter((object) => object.kind === kind)) as readonly IpvsObject[];
-    if (own.length === 0) return [];
+    // what has no number is not written either
+    const ready = own.flatMap((object) => numbered(object, marks) ?? []);
+    if (ready.length === 0) return [];
     const heading = hasComments ? [`# ${title.replace(/[^ -~]/g, '?')}\n`] : [];
-    return [...heading, ...own.map((object) => `${formatObject(object)}\n`)];
+    return [...heading, ...ready.map((object) => `${formatObject(withoutNames(object))}\n`)];
   });

@@ -6,16 +6,17 @@ import type { Counts, Traffic } from '../../dataplane/contract.ts';
 import type { CountedService } from '../../ipvs-netlink/types.ts';
 import { familyOf, type IPFamily } from '../../model/address.ts';
 import type { Handles } from './handles.ts';
+import type { Marks } from './marks.ts';
 import { serverId } from './objects.ts';
 
 /** Others' virtual servers are among them. Throws NetlinkError. */
-export const readTraffic = async ({ ipvs, openReader }: Handles, family: IPFamily): Promise<Traffic> => {
+export const readTraffic = async ({ ipvs, openReader }: Handles, family: IPFamily, marks: Marks): Promise<Traffic> => {
   const reader = openReader();
   try {
     const counts = new Map<string, Counts>();
     const { messages } = ipvs.sent;
     await reader.visitServices((service) => {
-      if (familyOfService(service) === family) counts.set(serverId(service.key), countsOf(service));
+      if (familyOfService(service) === family) counts.set(serverId(marks.named(service.key)), countsOf(service));
     });
     // the kernel counts its way through the list: one that changes meanwhile may lack some, and does not say so
     return { counts, isWhole: ipvs.sent.messages === messages };

@@ -7,13 +7,25 @@
 import { setImmediate as pause } from 'node:timers/promises';
 import type { Destination, Service, ServiceKey } from '../../ipvs-netlink/types.ts';
 import { cidrContains, type IPFamily, isLoopback } from '../../model/address.ts';
-import { type ListedSet, listSets } from '../../netlink/ipset.ts';
+import { type ListedSet, listSets, type SetDefinition, type SetEntry } from '../../netlink/ipset.ts';
 import { getLink, type LinkAddress, listAddresses } from '../../netlink/route.ts';
 import { readSysctls, type Sysctl } from '../xtables/sysctl.ts';
 import type { Draining } from './draining.ts';
 import type { Handles } from './handles.ts';
+import type { Marks, MarksFound } from './marks.ts';
 import { DEVICE, SET_NAMES, setName } from './names.ts';
-import { address, device, entry, type Held, ipSet, ipvsTimeouts, realServer, virtualServer } from './objects.ts';
+import {
+  address,
+  device,
+  type Entry,
+  entry,
+  type Held,
+  ipSet,
+  ipvsTimeouts,
+  markedEntry,
+  realServer,
+  virtualServer,
+} from './objects.ts';
 import type { IpvsSettings } from './settings.ts';
 
 /** After so many virtual servers other work gets a turn. */
@@ -24,13 +36,16 @@ export type OnDestination = (service: ServiceKey, destination: Destination) => v
 
 export const readHeld = async (
   handles: Handles,
-  draining: Draining,
+  /** Undefined where one only looks: what drains is listed then, as leaving. */
+  draining: Draining | undefined,
   family: IPFamily,
   settings: IpvsSettings,
   sysctls: readonly Sysctl[],
+  marks: Marks,
   onDestination?: OnDestination,
 ): Promise<readonly Held[]> => {
   const { links, sets, ipvs } = handles;
+  const begun = marks.begin();
   const link = getLink(links, DEVICE);
   const addresses = listAddresses(links, family);
   const own = addresses.filter(({ index, scope }) => index === link?.index && scope === 'global');
@@ -38,7 +53,9 @@ export const readHeld = async (
     sets,
     SET_NAMES.map((name) => setName(name, family)),
   );
-  const services = ipvs.services().filter(ownership(family, settings, addresses, own, listed));
+  const all = ipvs.services();
+  marks.learn(marksIn(listed, all, family, marks), begun);
+  const services = all.filter(ownership(family, settings, addresses, own, listed));
   const { tcp, tcpFin, udp } = settings.timeouts;
   const found = tcp + tcpFin + udp > 0 ? [ipvsTimeouts(withoutUnset(ipvs.timeouts(), settings.timeouts))] : [];
   return [
@@ -49,8 +66,13 @@ export const readHeld = async (
     ...found,
     ...(link === undefined ? [] : [device]),
     ...own.map((one) => address(one.address)),
-    ...[...listed.values()].flatMap(setObjects),
-    ...(await serverObjects(handles, draining, services, onDestination)),
+    ...[...listed.values()].flatMap((set) => setObjects(set, marks)),
+    ...(await serverObjects(
+      handles,
+      draining,
+      services.map(({ key, ...rest }) => ({ ...rest, key: marks.named(key) })),
+      onDestination,
+    )),
   ];
 };
 
@@ -61,15 +83,39 @@ const withoutUnset = <T extends Readonly<Record<'tcp' | 'tcpFin' | 'udp', number
   udp: wanted.udp === 0 ? 0 : found.udp,
 });
 
+/** Numbers that a mark of ours has in the kernel, and all that are there at all. */
+const marksIn = (
+  listed: ReadonlyMap<string, ListedSet>,
+  services: readonly Service[],
+  family: IPFamily,
+  { settings }: Marks,
+): MarksFound => {
+  const recorded = new Map<number, string>();
+  for (const { address: ip, protocol, port, mark } of listed.get(setName('EXTERNAL-POLICY-OWNER', family))?.entries ??
+    []) {
+    if (mark?.mask === settings.mask) recorded.set(mark.value, `${ip} ${protocol} ${port}`);
+  }
+  const inSets = [...listed.values()].flatMap(({ entries }) => entries.flatMap(({ mark }) => mark?.value ?? []));
+  const ofServers = services.flatMap(({ key }) => ('fwmark' in key && key.family === family ? [key.fwmark] : []));
+  return { recorded, seen: [...inSets, ...ofServers] };
+};
+
 /** A set of our name and another shape is not what we want, whatever is in it: its shape differs from the wanted one. */
-const setObjects = ({ definition, entries }: ListedSet): readonly Held[] => [
+const setObjects = ({ definition, entries }: ListedSet, marks: Marks): readonly Held[] => [
   ipSet(definition),
-  ...entries.map((one) => entry(definition, one)),
+  ...entries.map((one) => listedEntry(definition, one, marks)),
 ];
+
+/** Marks that are recorded have a name; a record of another number than its own stands as it is. */
+const listedEntry = (definition: SetDefinition, one: SetEntry, marks: Marks): Entry => {
+  const { mark } = one;
+  const name = mark?.mask === marks.settings.mask ? marks.nameOf(mark.value) : undefined;
+  return name === undefined ? entry(definition, one) : markedEntry(definition, one, name);
+};
 
 const serverObjects = async (
   { ipvs }: Handles,
-  draining: Draining,
+  draining: Draining | undefined,
   services: readonly Service[],
   onDestination?: OnDestination,
 ): Promise<readonly Held[]> => {
@@ -81,11 +127,13 @@ const serverObjects = async (
     for (const destination of ipvs.destinations(key)) {
       onDestination?.(key, destination);
       const server = realServer(key, destination.key, destination.settings);
-      if (destination.settings.weight === 0) leaving.add(server.id);
-      if (draining.counts(key, destination)) objects.push(server);
+      const isLeaving = destination.settings.weight === 0;
+      if (isLeaving) leaving.add(server.id);
+      if (draining === undefined) objects.push(isLeaving ? { ...server, leaves: true } : server);
+      else if (draining.counts(key, destination)) objects.push(server);
     }
   }
-  draining.remember(leaving);
+  draining?.remember(leaving);
   return objects;
 };
 

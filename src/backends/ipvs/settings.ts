@@ -1,6 +1,7 @@
 /** What the operator configured for this mode. */
 import type { Cidr } from '../../model/address.ts';
 import type { ServicePort } from '../../model/service.ts';
+import type { MarkSettings } from './marks.ts';
 
 export interface IpvsSettings {
   /** Of virtual servers whose Service names none. */
@@ -12,6 +13,7 @@ export interface IpvsSettings {
   readonly timeouts: { readonly tcp: number; readonly tcpFin: number; readonly udp: number };
   /** IPVS of kernels from 4.1 up to 5.8 drops what reuses a port (k/k#81775): there it is told not to look. */
   readonly ignoresReuse: boolean;
+  readonly marks: MarkSettings;
 }
 
 /** ipvsadm(8), and the modules of Linux 6. */

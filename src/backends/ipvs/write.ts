@@ -17,7 +17,9 @@ import { deleteAddress, deleteLink, getLink, listAddresses, newAddress, newDummy
 import { writeSysctl } from '../xtables/sysctl.ts';
 import type { Draining } from './draining.ts';
 import type { Handles } from './handles.ts';
+import type { Marks } from './marks.ts';
 import { DEVICE } from './names.ts';
+import { noMarkLeft, numberChanges, releaseRemoved } from './numbering.ts';
 import { type Address, formatObject, type IpvsObject, type RealServer, type VirtualServer } from './objects.ts';
 import type { MessageChange } from './plan.ts';
 
@@ -44,6 +46,19 @@ export const writeMessages = async (
   const refused: Refused[] = [];
   for (const run of runs(changes)) refused.push(...(await attempt(handles, draining, run)));
   if (refused.length > 0) throw toKernelError(refused);
+};
+
+/** The same of objects whose marks are names. Throws KernelError, also for those that no number is left for. */
+export const writeNumbered = async (
+  handles: Handles,
+  draining: Draining,
+  marks: Marks,
+  changes: readonly MessageChange[],
+): Promise<void> => {
+  const numbered = numberChanges(changes, marks);
+  await writeMessages(handles, draining, numbered.changes);
+  releaseRemoved(changes, marks);
+  if (numbered.without.length > 0) throw noMarkLeft(marks, numbered.without);
 };
 
 /** Neighbours of one kind, and of one direction. */

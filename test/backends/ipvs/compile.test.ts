@@ -1,7 +1,6 @@
 /** One service port to the objects that it needs. */
 import { describe, expect, it } from 'vitest';
 import { compile } from '../../../src/backends/ipvs/compile.ts';
-import { nodePortMark, vipMark } from '../../../src/backends/ipvs/marks.ts';
 import { formatObject, type Wish } from '../../../src/backends/ipvs/objects.ts';
 import { SCHEDULERS } from '../../../src/backends/ipvs/settings.ts';
 import { parseCIDR } from '../../../src/model/address.ts';
@@ -97,8 +96,8 @@ describe('external policy Local', () => {
     const lines = linesOf(web);
     const here = [`-r ${POD}:8080 -m -w 1`];
     const everywhere = [...here, `-r ${OTHER}:8080 -m -w 1`];
-    const marks = lines.flatMap((line) => /^-A -f (\d+) /.exec(line)?.[1] ?? []);
-    expect(marks).toHaveLength(4);
+    const marks = lines.flatMap((line) => /^-A -f (\(.*?\)) /.exec(line)?.[1] ?? []);
+    expect(marks).toEqual(['(10.96.0.1 tcp 80)', '(10.96.0.1 tcp 80, own)']);
     const endpointsOf = (flag: string): readonly string[] =>
       serversAt(lines, flag)
         .slice(1)
@@ -129,31 +128,14 @@ describe('external policy Local', () => {
     expect(drops(internal)).toEqual(['add KUBE-DROP-INTERNAL 10.96.0.1,tcp:80']);
   });
 
-  it.each(Array.from({ length: 32 }, (_, bit) => bit))('marks never carry the masquerade mark, here bit %i', (bit) => {
-    const masqueradeMark = 2 ** bit;
-    const lines = linesOf(web, nodeOf('IPv4', { masqueradeMark }));
-    const entries = lines.flatMap((line) => /skbmark (0x[0-9a-f]+)\/0xffffffff$/.exec(line)?.[1] ?? []).map(Number);
-    expect(entries).toHaveLength(2);
-    const has = (mark: number): boolean => Math.floor(mark / masqueradeMark) % 2 === 1;
-    expect(entries.filter(has)).toEqual([]);
-    const servers = lines.flatMap((line) => /^-A -f (\d+) /.exec(line)?.[1] ?? []).map(Number);
-    expect([...servers].sort()).toEqual(entries.flatMap((mark) => [mark, mark + masqueradeMark]).sort());
-  });
-
-  it('has marks that no other NodePort has, and none of a virtual IP', () => {
-    const marks = new Set<number>();
-    for (const protocol of ['TCP', 'UDP', 'SCTP'] as const) {
-      for (let nodePort = 1; nodePort < 65_536; nodePort += 1) {
-        marks.add(nodePortMark({ ...web.port, nodePort, name: { ...web.port.name, protocol } }));
-      }
-    }
-    expect(marks.size).toBe(3 * 65_535);
-    expect(Math.max(...[...marks].slice(-9))).toBeLessThan(2 ** 18);
-    for (const ip of ['192.0.2.7', 'fd98::7']) {
-      expect(vipMark(ip, 'TCP', 80)).toBeGreaterThanOrEqual(2 ** 30);
-      expect(vipMark(ip, 'TCP', 80)).toBeLessThan(2 ** 31);
-      expect(new Set([vipMark(ip, 'TCP', 80), vipMark(ip, 'UDP', 80), vipMark(ip, 'TCP', 81)]).size).toBe(3);
-    }
+  it('has one mark at all its ways in, recorded at its ClusterIP', () => {
+    expect(linesOf(web).filter((line) => line.includes('skbmark'))).toEqual([
+      `add KUBE-EXTERNAL-POLICY-MARK ${VIP},tcp:80 skbmark (10.96.0.1 tcp 80)`,
+      'add KUBE-EXTERNAL-POLICY-MARK 10.250.0.1,tcp:30001 skbmark (10.96.0.1 tcp 80)',
+      'add KUBE-EXTERNAL-POLICY-OWNER 10.96.0.1,tcp:80 skbmark (10.96.0.1 tcp 80)',
+    ]);
+    const clusterOnly = { ...web, port: { ...web.port, loadBalancerVIPs: [], nodePort: 0 } };
+    expect(linesOf(clusterOnly).filter((line) => line.includes('skbmark') || line.includes('-f '))).toEqual([]);
   });
 });
 
@@ -185,9 +167,9 @@ describe('a scheduler', () => {
 it('session affinity is persistence, at every address', () => {
   const port = { affinitySeconds: 600, nodePort: 30_001, externalIPs: ['192.0.2.7'], externalPolicyLocal: true };
   const servers = linesOf(tcp('web', '10.96.0.1', [POD], port)).filter((line) => line.startsWith('-A'));
-  expect(servers).toHaveLength(7);
+  expect(servers).toHaveLength(5);
   const marked = servers.filter((line) => line.startsWith('-A -f'));
-  expect(marked).toHaveLength(4);
+  expect(marked).toHaveLength(2);
   // where a mark leads to it, persistence would not translate the port
   for (const line of servers) expect(line).toMatch(marked.includes(line) ? / -s mh$/ : / -s rr -p 600$/);
 });

@@ -36,18 +36,6 @@ const CONTESTS: readonly (readonly [string, ServiceEndpoints, ServiceEndpoints, 
     `${VIP} tcp 80`,
   ],
   [
-    'an address of the node and a NodePort under policy Local',
-    old({ externalIPs: ['10.250.0.1'], port: 30_001 }),
-    young({ nodePort: 30_001, externalPolicyLocal: true }),
-    '10.250.0.1 tcp 30001',
-  ],
-  [
-    'a NodePort under policy Local and an address of the node under policy Local',
-    old({ nodePort: 30_001, externalPolicyLocal: true }),
-    young({ externalIPs: ['10.250.0.1'], port: 30_001, externalPolicyLocal: true }),
-    '10.250.0.1 tcp 30001',
-  ],
-  [
     'a NodePort',
     old({ nodePort: 30_001 }),
     young({ nodePort: 30_001, externalPolicyLocal: true }),
@@ -63,8 +51,10 @@ const about = (listing: readonly string[], address: string): readonly string[] =
       line.includes(`-t ${ip}:${port} `) ||
       (line.startsWith('add ') && line.includes(`"address":"${ip}"`) && line.includes(`"port":${port},`)),
   );
-  const marks = own.flatMap((line) => /"value":(\d+)/.exec(line)?.[1] ?? []);
-  return [...own, ...listing.filter((line) => marks.some((mark) => line.includes(` -f ${mark} `)))];
+  const marks = own.flatMap((line) => /POLICY-MARK .*"value":(\d+)/.exec(line)?.[1] ?? []);
+  const found = [...own, ...listing.filter((line) => marks.some((mark) => line.includes(` -f ${mark} `)))];
+  // which number a mark has depends on what was there before
+  return found.map((line) => line.replace(/"value":\d+/, '"value":#').replace(/ -f \d+ /, ' -f # '));
 };
 
 // a second address, so that a NodePort is not contested as a whole
@@ -101,5 +91,41 @@ describe.each(CONTESTS)('%s', (_, older, younger, address) => {
     await life.sync([], ['ns/old:p/TCP']);
     expect(life.reconciler.status('ns/young:p/TCP').state).toBe('Done');
     expect(kernel.listing()).toEqual(await listingOf([younger]));
+  });
+});
+
+describe('an address of the node goes before a NodePort', () => {
+  const PLACE = '10.250.0.1 tcp 30001';
+  const address = { externalIPs: ['10.250.0.1'], port: 30_001 };
+  const nodePort = { nodePort: 30_001, externalPolicyLocal: true };
+
+  it.each([
+    ['the older one’s', old(address), young(nodePort)],
+    ['the younger one’s', young(address), old(nodePort)],
+    ['the younger one’s under policy Local', young({ ...address, externalPolicyLocal: true }), old(nodePort)],
+  ])('%s, whichever came first, and until it goes', async (_, one, other) => {
+    const alone = about(await listingOf([one]), PLACE);
+    expect(alone.length).toBeGreaterThan(2);
+    expect(about(await listingOf([one, other]), PLACE)).toEqual(alone);
+    expect(about(await listingOf([one], [other]), PLACE)).toEqual(alone);
+    expect(about(await listingOf([other], [one]), PLACE)).toEqual(alone);
+
+    const kernel = newKernel();
+    const life = start(kernel);
+    await life.sync([one, other]);
+    for (const { port } of [one, other]) {
+      expect(life.reconciler.status(`ns/${port.name.name}:p/TCP`).state).toBe('Done');
+    }
+    await life.sync([], [`ns/${one.port.name.name}:p/TCP`]);
+    const fresh = newKernel();
+    await start(fresh).sync([other]);
+    expect(about(kernel.listing(), PLACE)).toEqual(about(fresh.listing(), PLACE));
+  });
+
+  it('unless it has no endpoint at all', async () => {
+    const empty = { ...young(address), cluster: [], local: [], reachable: [], serving: [], hasAny: false };
+    const alone = about(await listingOf([old(nodePort)]), PLACE);
+    expect(about(await listingOf([old(nodePort), empty]), PLACE)).toEqual(alone);
+    expect(about(await listingOf([old(nodePort), young(address)], [empty]), PLACE)).toEqual(alone);
   });
 });

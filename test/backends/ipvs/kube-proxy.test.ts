@@ -91,7 +91,7 @@ const OURS_ALONE: readonly RegExp[] = [
   // external policy Local: pods and the node are led to the endpoints of the cluster by a mark …
   /^-[Aa] -f /,
   // … that this set has
-  / KUBE-(?:6-)?EXTERNAL-POLICY-MARK /,
+  / KUBE-(?:6-)?EXTERNAL-POLICY-(?:MARK|OWNER) /,
   // policy Local without an endpoint here: dropped, as in mode iptables
   / KUBE-(?:6-)?DROP-(?:EXTERNAL|INTERNAL) /,
 ];
@@ -156,6 +156,7 @@ const KUBE_PROXY_RULES: Readonly<Record<IPFamily, readonly string[]>> = {
     'filter KUBE-IPVS-OUT-FILTER -s 203.0.113.11/32 -m ipvs --vproto 6 --vaddr 203.0.113.11 --vport 80 -j DROP',
     'filter OUTPUT -j KUBE-IPVS-OUT-FILTER',
     // policy Local: the node's own packets are masqueraded all the same
+    'nat KUBE-LOAD-BALANCER -m set --match-set KUBE-LOAD-BALANCER-LOCAL dst,dst -j RETURN',
     'nat KUBE-NODE-PORT -p tcp -m set --match-set KUBE-NODE-PORT-LOCAL-TCP dst -j RETURN',
     // external IPs are IPVS's wherever a packet comes from
     'nat KUBE-SERVICES -m set --match-set KUBE-EXTERNAL-IP dst,dst -m addrtype --dst-type LOCAL -j ACCEPT',
@@ -196,13 +197,12 @@ describe('what is ours alone', () => {
     const marked = entriesOf('KUBE-EXTERNAL-POLICY-MARK').map((text) => text.split(' skbmark '));
     expect(marked.map(([address]) => address)).toEqual(Object.keys(LOCAL).sort());
     for (const [address = '', mark = ''] of marked) {
-      const value = Number(mark.replace('/0xffffffff', ''));
       const wanted = behind(`-t ${LOCAL[address]}:80`);
       expect(wanted.length, address).toBeGreaterThan(0);
-      expect(behind(`-f ${value}`), address).toEqual(wanted);
-      expect(behind(`-f ${value + 0x4000}`), `${address}, from the node`).toEqual(wanted);
+      expect(behind(`-f ${mark}`), address).toEqual(wanted);
+      expect(behind(`-f ${mark.replace(')', ', own)')}`), `${address}, from the node`).toEqual(wanted);
     }
     const servers = mine.filter((line) => line.startsWith('-A -f '));
-    expect(servers).toHaveLength(2 * marked.length);
+    expect(servers).toHaveLength(2 * new Set(Object.values(LOCAL)).size);
   });
 });

@@ -29,6 +29,7 @@ export const SETTINGS: IpvsSettings = {
   excluded: [],
   timeouts: { tcp: 0, tcpFin: 0, udp: 0 },
   ignoresReuse: false,
+  marks: { mask: 0x1f7f, masqueradeMark: 0x4000 },
 };
 
 const NAMED_SET = /--(?:match|map)-set (\S+)/g;

@@ -1,8 +1,10 @@
 /** What IPVS counts, by virtual server, and whose that is. */
 import { describe, expect, it } from 'vitest';
 import type { Handles } from '../../../src/backends/ipvs/handles.ts';
+import { Marks } from '../../../src/backends/ipvs/marks.ts';
 import { readTraffic } from '../../../src/backends/ipvs/read-traffic.ts';
 import { Ipvs, newService, PLAIN } from '../../../src/ipvs-netlink/ipvs.ts';
+import { SETTINGS } from './memory-kernel.ts';
 import { newKernel, start, tcp } from './world.ts';
 
 const LOCAL = tcp('web', '10.96.0.1', ['10.200.0.1'], {
@@ -10,6 +12,12 @@ const LOCAL = tcp('web', '10.96.0.1', ['10.200.0.1'], {
   externalPolicyLocal: true,
   externalIPs: ['198.51.100.7'],
 });
+
+/** Virtual servers behind a mark, by its name. */
+const NAMES: Readonly<Record<string, string>> = {
+  [`-f ${0x1000}`]: '-f (10.96.0.1 tcp 80)',
+  [`-f ${0x5000}`]: '-f (10.96.0.1 tcp 80, own)',
+};
 
 describe('traffic', () => {
   it('is read by virtual server, those behind a mark included, and each is its service port’s', async () => {
@@ -24,7 +32,7 @@ describe('traffic', () => {
     expect(Object.fromEntries(traffic?.counts ?? [])).toEqual(
       Object.fromEntries(
         flags.map((flag, i) => [
-          `service ${flag}`,
+          `service ${NAMES[flag] ?? flag}`,
           { connections: i + 1, packetsIn: 10, packetsOut: 9, bytesIn: 1_000, bytesOut: 2 ** 40 },
         ]),
       ),
@@ -57,12 +65,13 @@ describe('traffic', () => {
         }),
     });
     const write = (): void => void handles.ipvs.execute([newService({ fwmark: 7, family: 'IPv4' }, PLAIN)]);
-    expect((await readTraffic(slow(write), 'IPv4')).isWhole).toBe(false);
+    expect((await readTraffic(slow(write), 'IPv4', new Marks(SETTINGS.marks))).isWhole).toBe(false);
     expect(
       (
         await readTraffic(
           slow(() => undefined),
           'IPv4',
+          new Marks(SETTINGS.marks),
         )
       ).isWhole,
     ).toBe(true);

@@ -1,0 +1,80 @@
+/** Names of marks to numbers, in objects on their way to the kernel or to print. */
+import { KernelError } from '../../dataplane/contract.ts';
+import type { ServiceKey } from '../../ipvs-netlink/types.ts';
+import { isMarkKey, type Marks } from './marks.ts';
+import { type IpvsObject, isRecord } from './objects.ts';
+import type { MessageChange } from './plan.ts';
+
+/** The mark that an object is found by or carries. */
+const markOf = (object: IpvsObject): string | undefined => {
+  switch (object.kind) {
+    case 'entry':
+      return object.mark;
+    case 'virtual-server':
+      return isMarkKey(object.key) ? object.key.mark : undefined;
+    case 'real-server':
+      return isMarkKey(object.service) ? object.service.mark : undefined;
+    default:
+      return undefined;
+  }
+};
+
+const withNumber = (object: IpvsObject, number: number, { mask, masqueradeMark }: Marks['settings']): IpvsObject => {
+  const keyed = (key: ServiceKey): ServiceKey =>
+    isMarkKey(key) ? { ...key, fwmark: key.isOwn ? (number | masqueradeMark) >>> 0 : number } : key;
+  switch (object.kind) {
+    case 'entry':
+      return { ...object, entry: { ...object.entry, mark: { value: number, mask } } };
+    case 'virtual-server':
+      return { ...object, key: keyed(object.key) };
+    case 'real-server':
+      return { ...object, service: keyed(object.service) };
+    default:
+      return object;
+  }
+};
+
+/** The object as the kernel takes it; undefined when there is no number left for its mark. */
+export const numbered = (object: IpvsObject, marks: Marks): IpvsObject | undefined => {
+  const mark = markOf(object);
+  if (mark === undefined) return object;
+  const number = marks.numberOf(mark);
+  return number === undefined ? undefined : withNumber(object, number, marks.settings);
+};
+
+export interface Numbered {
+  readonly changes: readonly MessageChange[];
+  /** Ids of objects that have no number. */
+  readonly without: readonly string[];
+}
+
+/** What has no number is not in the kernel, so nothing is to be removed of it. */
+export const numberChanges = (changes: readonly MessageChange[], marks: Marks): Numbered => {
+  const ready: MessageChange[] = [];
+  const without: string[] = [];
+  for (const change of changes) {
+    const mark = markOf(change.object);
+    if (change.op === 'remove' && mark !== undefined && marks.known(mark) === undefined) continue;
+    const object = numbered(change.object, marks);
+    if (object === undefined) without.push(change.object.id);
+    else ready.push({ ...change, object });
+  }
+  return { changes: ready, without };
+};
+
+/** Numbers of what these changes have taken out of the kernel are free again: the entry that records one goes last. */
+export const releaseRemoved = (changes: readonly MessageChange[], marks: Marks): void => {
+  for (const { op, object } of changes) {
+    if (op === 'remove' && object.kind === 'entry' && object.mark !== undefined && isRecord(object)) {
+      marks.release(object.mark);
+    }
+  }
+};
+
+export const noMarkLeft = ({ size, settings }: Marks, ids: readonly string[]): KernelError =>
+  new KernelError(
+    'content',
+    `no packet mark is left in --ipvs-mark-mask=0x${settings.mask.toString(16)}: ${size} service ports with ` +
+      'externalTrafficPolicy Local have one each',
+    ids,
+  );
