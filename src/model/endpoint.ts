@@ -4,7 +4,9 @@
  * Slice ports match service ports by (name, protocol), never by number. Only the first address of an endpoint counts
  * (the API says the others are the same endpoint). Unset conditions mean ready and serving (discovery.k8s.io/v1).
  */
+
 import { familyOf, IP_FAMILIES, type IPFamily, joinHostPort, parseIP } from './address.ts';
+import { excerpt } from './excerpt.ts';
 import { Malformed, objectKey, type Protocol, readArray, readMeta, readProtocol, readString } from './kubernetes.ts';
 
 export interface Endpoint {
@@ -71,7 +73,7 @@ const readSlicePorts = (slice: Record<string, unknown>): readonly SlicePort[] =>
     const port = (entry ?? {}) as Record<string, unknown>;
     if (port.port === undefined || port.port === null || port.port === 0) return [];
     if (!Number.isInteger(port.port) || Number(port.port) < 1 || Number(port.port) > 65_535) {
-      throw new Malformed(`ports[${i}].port must be a port from 1 to 65535, not ${JSON.stringify(port.port)}`);
+      throw new Malformed(`ports[${i}].port must be a port from 1 to 65535, not ${excerpt(port.port)}`);
     }
     const name = readString(port.name, `ports[${i}].name`);
     return [{ name, protocol: readProtocol(port.protocol, `ports[${i}].protocol`), port: Number(port.port) }];
@@ -84,7 +86,7 @@ const readSliceEndpoints = (slice: Record<string, unknown>, family: IPFamily): r
     if (address === undefined) return [];
     const ip = typeof address === 'string' ? parseIP(address) : undefined;
     if (ip === undefined || familyOf(ip) !== family) {
-      throw new Malformed(`endpoints[${i}].addresses[0]: ${JSON.stringify(address)} is not an ${family} address`);
+      throw new Malformed(`endpoints[${i}].addresses[0]: ${excerpt(address)} is not an ${family} address`);
     }
     const conditions = (endpoint.conditions ?? {}) as Record<string, unknown>;
     const hints = (endpoint.hints ?? {}) as Record<string, unknown>;

@@ -5,6 +5,8 @@
  * what a proxy needs and throw Malformed with the field's path; the object is then skipped and counted.
  */
 
+import { excerpt } from './excerpt.ts';
+
 export type ObjectKind = 'Service' | 'EndpointSlice' | 'Node' | 'ServiceCIDR';
 
 export const OBJECT_KINDS: readonly ObjectKind[] = ['Service', 'EndpointSlice', 'Node', 'ServiceCIDR'];
@@ -39,11 +41,12 @@ const isRecord = (value: unknown): value is Record<string, unknown> =>
 const NAMESPACED: ReadonlySet<ObjectKind> = new Set(['Service', 'EndpointSlice']);
 
 export const readMeta = (raw: unknown, kind: ObjectKind): ObjectMeta => {
-  if (!isRecord(raw)) throw new Malformed(`a ${kind} must be an object, not ${JSON.stringify(raw) ?? 'undefined'}`);
+  if (!isRecord(raw)) throw new Malformed(`a ${kind} must be an object, not ${excerpt(raw)}`);
   const meta = raw.metadata;
   if (!isRecord(meta) || typeof meta.name !== 'string' || meta.name === '')
     throw new Malformed('metadata.name is missing');
-  const namespace = readString(meta.namespace, 'metadata.namespace');
+  const namespace = readName(meta.namespace, 'metadata.namespace');
+  readName(meta.name, 'metadata.name');
   if (namespace === '' && NAMESPACED.has(kind)) throw new Malformed('metadata.namespace is missing');
   const created = Date.parse(String(meta.creationTimestamp ?? ''));
   return {
@@ -62,19 +65,29 @@ export const objectKey = (meta: Pick<ObjectMeta, 'namespace' | 'name'>): string 
 /** A missing list is an empty one: Go omits empty lists. */
 export const readArray = (value: unknown, path: string): readonly unknown[] => {
   if (value === undefined || value === null) return [];
-  if (!Array.isArray(value)) throw new Malformed(`${path} must be a list, not ${JSON.stringify(value)}`);
+  if (!Array.isArray(value)) throw new Malformed(`${path} must be a list, not ${excerpt(value)}`);
   return value;
 };
 
 export const readString = (value: unknown, path: string): string => {
   if (value === undefined || value === null) return '';
-  if (typeof value !== 'string') throw new Malformed(`${path} must be text, not ${JSON.stringify(value)}`);
+  if (typeof value !== 'string') throw new Malformed(`${path} must be text, not ${excerpt(value)}`);
   return value;
+};
+
+/** Of anything in Kubernetes (RFC 1123 subdomain). */
+const MAX_NAME = 253;
+
+/** A name, which stands in messages, pages and labels of metrics: none is longer, and none has a control character in it. */
+export const readName = (value: unknown, path: string): string => {
+  const name = readString(value, path);
+  if (name.length <= MAX_NAME && !/\p{Cc}/u.test(name)) return name;
+  throw new Malformed(`${path} must be a name of at most ${MAX_NAME} characters, not ${excerpt(name)}`);
 };
 
 export const readPort = (value: unknown, path: string): number => {
   if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 65_535) return value;
-  throw new Malformed(`${path} must be a port from 1 to 65535, not ${JSON.stringify(value)}`);
+  throw new Malformed(`${path} must be a port from 1 to 65535, not ${excerpt(value)}`);
 };
 
 /** 0 stands for none, as in Go; so does nothing at all. */
@@ -84,5 +97,5 @@ export const readOptionalPort = (value: unknown, path: string): number =>
 export const readProtocol = (value: unknown, path: string): Protocol => {
   const protocol = value ?? 'TCP';
   if (protocol === 'TCP' || protocol === 'UDP' || protocol === 'SCTP') return protocol;
-  throw new Malformed(`${path} must be TCP, UDP or SCTP, not ${JSON.stringify(value)}`);
+  throw new Malformed(`${path} must be TCP, UDP or SCTP, not ${excerpt(value)}`);
 };

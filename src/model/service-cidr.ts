@@ -1,6 +1,8 @@
 /** ServiceCIDRs (networking.k8s.io/v1, KEP-1880): the networks that ClusterIPs are taken from. */
+
 import { type Cidr, type IPFamily, parseCIDR } from './address.ts';
 import { compareText } from './endpoint.ts';
+import { excerpt } from './excerpt.ts';
 import { Malformed, readArray, readMeta } from './kubernetes.ts';
 
 /** Reads a ServiceCIDR object. Throws Malformed when it cannot be one. */
@@ -9,7 +11,7 @@ export const readServiceCIDR = (raw: unknown): readonly Cidr[] => {
   const { spec } = raw as { readonly spec?: { readonly cidrs?: unknown } };
   return readArray(spec?.cidrs, 'spec.cidrs').map((text, i) => {
     const cidr = typeof text === 'string' ? parseCIDR(text) : undefined;
-    if (cidr === undefined) throw new Malformed(`spec.cidrs[${i}] must be a network, not ${JSON.stringify(text)}`);
+    if (cidr === undefined) throw new Malformed(`spec.cidrs[${i}] must be a network, not ${excerpt(text)}`);
     return cidr;
   });
 };

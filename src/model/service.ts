@@ -3,7 +3,9 @@
  *
  * The rules (which Services are ignored, how lists split by family, what makes a policy local) are kube-proxy 1.36's.
  */
+
 import { type Cidr, familyOf, IP_FAMILIES, type IPFamily, parseCIDR, parseIP } from './address.ts';
+import { excerpt } from './excerpt.ts';
 import {
   Malformed,
   type ObjectMeta,
@@ -11,10 +13,10 @@ import {
   type Protocol,
   readArray,
   readMeta,
+  readName,
   readOptionalPort,
   readPort,
   readProtocol,
-  readString,
 } from './kubernetes.ts';
 
 export interface ServicePortName {
@@ -105,7 +107,7 @@ const readClusterIPs = (spec: Record<string, unknown>): readonly string[] => {
     .filter((text) => text !== undefined && text !== null && text !== '' && text !== 'None')
     .map((text) => {
       const ip = typeof text === 'string' ? parseIP(text) : undefined;
-      if (ip === undefined) throw new Malformed(`spec.clusterIPs: ${JSON.stringify(text)} is not an IP address`);
+      if (ip === undefined) throw new Malformed(`spec.clusterIPs: ${excerpt(text)} is not an IP address`);
       return ip;
     });
 };
@@ -123,7 +125,7 @@ const readPorts = (
     const port = (entry ?? {}) as Record<string, unknown>;
     const at = `spec.ports[${i}]`;
     const protocol = readProtocol(port.protocol, `${at}.protocol`);
-    const name = { namespace: meta.namespace, name: meta.name, port: readString(port.name, `${at}.name`), protocol };
+    const name = { namespace: meta.namespace, name: meta.name, port: readName(port.name, `${at}.name`), protocol };
     if (seen.has(ownerOf(name))) throw new Malformed(`${at}: a second port ${ownerOf(name)} in ${objectKey(meta)}`);
     seen.add(ownerOf(name));
     return {
@@ -204,5 +206,5 @@ const readAffinitySeconds = (spec: Record<string, unknown>): number => {
   const seconds = config?.clientIP?.timeoutSeconds ?? DEFAULT_AFFINITY_SECONDS;
   if (typeof seconds === 'number' && Number.isInteger(seconds) && seconds > 0) return seconds;
   const path = 'spec.sessionAffinityConfig.clientIP.timeoutSeconds';
-  throw new Malformed(`${path} must be a whole number of seconds, not ${JSON.stringify(seconds)}`);
+  throw new Malformed(`${path} must be a whole number of seconds, not ${excerpt(seconds)}`);
 };

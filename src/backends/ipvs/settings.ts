@@ -1,5 +1,6 @@
 /** What the operator configured for this mode. */
 import type { Cidr } from '../../model/address.ts';
+import { excerpt } from '../../model/excerpt.ts';
 import type { ServicePort } from '../../model/service.ts';
 import type { MarkSettings } from './marks.ts';
 
@@ -42,6 +43,6 @@ export const schedulerNotes = ({ scheduler }: ServicePort, settings: IpvsSetting
   scheduler === undefined || SCHEDULERS.includes(scheduler)
     ? []
     : [
-        `annotation pointsman.dev/ipvs-scheduler: IPVS has no ${JSON.stringify(scheduler)}, so it is ` +
+        `annotation pointsman.dev/ipvs-scheduler: IPVS has no ${excerpt(scheduler)}, so it is ` +
           `${settings.scheduler}; there is: ${SCHEDULERS.join(', ')}`,
       ];

@@ -158,6 +158,12 @@ describe('a scheduler', () => {
     expect(contentOf('fastest')).toContain('-s rr\n');
   });
 
+  it('of 256 KiB, with what a terminal would obey, is told in a line', () => {
+    const [note = ''] = withScheduler(`\u001b[2J\n${'x'.repeat(262_144)}`).notes ?? [];
+    expect(note).toMatch(/IPVS has no "\\u001b\[2J\\nx+…" \(262149 characters\), so it is rr/);
+    expect(note.length).toBeLessThan(300);
+  });
+
   it('mh of the node hashes the port too', () => {
     const { objects } = compile(tcp('web', '10.96.0.1', []), NODE, { ...SETTINGS, scheduler: 'mh' });
     expect(objects.map(({ content }) => content).join()).toContain('-s mh -b mh-port');
