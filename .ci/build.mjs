@@ -13,6 +13,7 @@ await build({
   entryPoints: [
     { in: 'src/main.ts', out: 'main' },
     { in: 'src/lab/process.ts', out: 'lab/process' },
+    { in: 'src/lab/probe/loop.ts', out: 'lab/loop-probe' },
     // for others to use
     { in: 'src/ipvs-netlink/ipvs.ts', out: 'ipvs-netlink' },
     { in: 'src/nftables-json/nftables.ts', out: 'nftables-json' },
@@ -23,6 +24,7 @@ await build({
       ? [
           { in: 'bench/run.ts', out: 'bench/run' },
           { in: 'bench/inside/ipvs.ts', out: 'bench/inside/ipvs' },
+          { in: 'bench/inside/asking.ts', out: 'bench/inside/asking' },
           { in: 'bench/inside/count.ts', out: 'bench/inside/count' },
           { in: 'bench/inside/flush.ts', out: 'bench/inside/flush' },
           { in: 'bench/inside/transaction.ts', out: 'bench/inside/transaction' },

@@ -1,13 +1,14 @@
 /**
- * `npm run bench [-- start|restore|change|flush|transaction|ipvs …]`: the measurements of the README, on this machine's kernel, as root.
- * `start`, `restore`, `change` and `flush` take --services=5000 --endpoints=5 --variant=iptables-nft|iptables-legacy|nftables;
- * `transaction` is mode nftables alone, without a cluster; `ipvs` runs in User Mode Linux.
+ * `npm run bench [-- start|restore|change|flush|loop|transaction|ipvs …]`: the measurements of the README, on this machine's kernel, as root.
+ * `start`, `restore`, `change`, `flush` and `loop` take --services=5000 --endpoints=5 --variant=iptables-nft|iptables-legacy|nftables;
+ * with LOOP_PROFILES=FOLDER `loop` says whose the long turns were; `transaction` is mode nftables alone, without a cluster; `ipvs` runs in User Mode Linux.
  */
 import { parseArgs } from 'node:util';
 import { type Bed, makeBed, putServices, VARIANTS, type Variant } from './bed.ts';
 import { oneChange } from './change.ts';
 import { flush } from './flush.ts';
 import { ipvs } from './ipvs.ts';
+import { loop } from './loop.ts';
 import { oneRestore, start } from './start.ts';
 import { transaction } from './transaction.ts';
 
@@ -18,6 +19,7 @@ const QUESTIONS: Readonly<
   restore: oneRestore,
   change: oneChange,
   flush,
+  loop,
 };
 
 const { values, positionals } = parseArgs({

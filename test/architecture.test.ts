@@ -40,6 +40,7 @@ const TABLE: Table = {
     { files: 'lab/network/**', may: ENGINE },
     { files: 'lab/uml/**', may: ['lab/network/**', ...ENGINE] },
     { files: 'lab/vm/**', may: ['lab/network/**', ...ENGINE] },
+    { files: 'lab/probe/**', may: ['lab/network/**', ...ENGINE] },
     { files: 'lab/demo/**', may: ['lab/*', 'lab/apiserver/**', 'lab/network/**', ...ENGINE] },
     { files: 'lab/*', may: ['lab/apiserver/**', 'lab/network/**', ...ENGINE] },
     // the table of modes: finds the tool, opens the backend

@@ -1,0 +1,226 @@
+/**
+ * How long does the process ever stand still? The longest turn of its event loop, measured inside, and the longest answer of
+ * /livez and /metrics, asked from outside all the while; in each situation in which everything is looked at or written.
+ */
+import { rename, writeFile } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
+import type { NodeProxy } from '../src/lab/cluster.ts';
+import { serviceObjects } from '../src/lab/many.ts';
+import { packageFile } from '../src/lab/network/entry.ts';
+import { type LoopReport, longestTurn, ownMs, probeEnvironment, takeReport } from '../src/lab/probe/report.ts';
+import { type Bed, show, sleep, type Variant } from './bed.ts';
+import { longTurns } from './long-turns.ts';
+import { cleanUp } from './start.ts';
+
+const PATIENCE_MS = 600_000;
+/** After a situation, for what follows from it. */
+const REST_MS = 3_000;
+const SYNC_PERIOD = '25s';
+const LIVEZ = 'http://127.0.0.1:10256/livez';
+const METRICS = 'http://127.0.0.1:10249/metrics';
+
+export const loop = async (bed: Bed, variant: Variant, services: number, endpoints: number): Promise<void> => {
+  const run = await startMeasured(bed, variant);
+  try {
+    for (const situation of SITUATIONS) {
+      await situation.cause?.(run, services, endpoints);
+      await situation.isOver(run, services);
+      await sleep(REST_MS);
+      const report = await takeReport(run.socket);
+      tell(`${situation.name}, ${variant} ${services}×${endpoints}`, report, await run.answers());
+      if (report.profile !== undefined) await longTurns(report);
+      run.mark();
+    }
+  } finally {
+    await run.stop();
+    for (const one of [variant, otherThan(variant)]) await cleanUp(bed, one);
+  }
+};
+
+const tell = (title: string, report: LoopReport, answers: Readonly<Record<string, number>>): void => {
+  const gaps = [...report.gaps].sort((a, b) => ownMs(b) - ownMs(a));
+  const ms = (value: number | undefined): string => (value ?? 0).toFixed(0);
+  show(title, {
+    s: (report.ms / 1_000).toFixed(1),
+    'longest turn ms': ms(longestTurn(report)),
+    'over 50 ms': gaps.filter((gap) => ownMs(gap) > 50).length,
+    'longest pause of the collector ms': ms(Math.max(0, ...report.pauses.map((pause) => pause.ms))),
+    'without a processor ms': ms(Math.max(0, ...gaps.map(({ waitedMs }) => waitedMs))),
+    '/livez ms': ms(answers[LIVEZ]),
+    '/metrics ms': ms(answers[METRICS]),
+  });
+};
+
+interface Run {
+  readonly bed: Bed;
+  readonly variant: Variant;
+  readonly proxy: NodeProxy;
+  readonly socket: string;
+  /** Waits for a line of the log that came after the last mark. */
+  said(pattern: RegExp): Promise<void>;
+  mark(): void;
+  configure(variant: Variant): Promise<void>;
+  /** The longest since the last call, by address. */
+  answers(): Promise<Readonly<Record<string, number>>>;
+  stop(): Promise<void>;
+}
+
+/** Whatever the mode: it may change. */
+const TOOL: Readonly<Record<Variant, string>> = {
+  'iptables-nft': '--iptables-tool=nft',
+  'iptables-legacy': '--iptables-tool=legacy',
+  nftables: '--iptables-tool=nft',
+};
+
+const startMeasured = async (bed: Bed, variant: Variant): Promise<Run> => {
+  const { cluster } = bed;
+  const file = `${cluster.folder}/config.yaml`;
+  const configure = async (next: Variant): Promise<void> => {
+    await writeFile(`${file}.new`, configuration(bed, next));
+    await rename(`${file}.new`, file);
+  };
+  await configure(variant);
+  const socket = `${cluster.folder}/loop-${variant}.sock`;
+  const env = probeEnvironment(socket, process.env.LOOP_PROFILES);
+  const asking = startAsking(bed);
+  const proxy = cluster.startProxy('node1', [`--config=${file}`, TOOL[variant]], { env, withKubeconfig: false });
+  let from = 0;
+  let isOver = false;
+  void proxy.ended.then(() => {
+    isOver = true;
+  });
+  return {
+    bed,
+    variant,
+    proxy,
+    socket,
+    said: async (pattern) => {
+      for (const deadline = Date.now() + PATIENCE_MS; !pattern.test(proxy.log().slice(from)); await sleep(50)) {
+        if (isOver || Date.now() > deadline) throw new Error(`not said: ${pattern}\n${proxy.log().slice(from)}`);
+      }
+    },
+    mark: () => {
+      from = proxy.log().length;
+    },
+    configure,
+    answers: asking.answers,
+    stop: async () => {
+      asking.stop();
+      await proxy.stop();
+    },
+  };
+};
+
+const startAsking = ({ lab }: Bed): Pick<Run, 'answers'> & { stop(): void } => {
+  const child = lab.spawn('node1', process.execPath, [packageFile('dist/bench/inside/asking.js'), LIVEZ, METRICS], {
+    stdin: 'pipe',
+    stdout: 'pipe',
+    stderr: 'inherit',
+    buffer: false,
+  });
+  if (child.stdout === null) throw new Error('its answers cannot be read');
+  const lines = createInterface({ input: child.stdout });
+  return {
+    answers: () =>
+      new Promise((resolve) => {
+        lines.once('line', (line) => resolve(JSON.parse(line) as Readonly<Record<string, number>>));
+        child.stdin?.write('\n');
+      }),
+    stop: () => child.stdin?.end(),
+  };
+};
+
+const configuration = ({ cluster }: Bed, variant: Variant): string =>
+  JSON.stringify({
+    apiVersion: 'kubeproxy.config.k8s.io/v1alpha1',
+    kind: 'KubeProxyConfiguration',
+    mode: variant === 'nftables' ? 'nftables' : 'iptables',
+    clientConnection: { kubeconfig: cluster.kubeconfig },
+    clusterCIDR: '10.200.0.0/16',
+    hostnameOverride: 'node1',
+    nodePortAddresses: ['0.0.0.0/0', '::/0'],
+    logging: { verbosity: 2 },
+    conntrack: { maxPerCore: 0 },
+    iptables: { syncPeriod: SYNC_PERIOD },
+    nftables: { syncPeriod: SYNC_PERIOD },
+  });
+
+const otherThan = (variant: Variant): Variant => (variant === 'nftables' ? 'iptables-nft' : 'nftables');
+
+interface Situation {
+  readonly name: string;
+  readonly cause?: (run: Run, services: number, endpoints: number) => Promise<void>;
+  readonly isOver: (run: Run, services: number) => Promise<void>;
+}
+
+const fullSync = async ({ said }: Run): Promise<void> => {
+  for (const family of ['IPv4', 'IPv6']) await said(new RegExp(`"ipFamily":"${family}","fullSync":true.*\n`));
+};
+
+/** One endpoint of one Service is another. */
+const marker = async ({ bed }: Run, endpoints: number, ip: string): Promise<void> => {
+  const [, slice] = serviceObjects(7, endpoints, ip);
+  await bed.cluster.put([slice]);
+};
+
+/** What somebody does who takes a rule of ours away. */
+const VANDAL: Readonly<Record<Variant, readonly [string, ...string[]]>> = {
+  'iptables-nft': ['iptables-nft', '-t', 'filter', '-F', 'KUBE-FORWARD'],
+  'iptables-legacy': ['iptables-legacy', '-t', 'filter', '-F', 'KUBE-FORWARD'],
+  nftables: [
+    'nft',
+    'delete',
+    'element',
+    'ip',
+    'kube-proxy',
+    'cluster-ips',
+    '{',
+    serviceObjects(9, 1)[0].spec.clusterIP,
+    '}',
+  ],
+};
+
+const SITUATIONS: readonly Situation[] = [
+  { name: 'start', isOver: fullSync },
+  {
+    name: 'relist',
+    cause: async (run, _, endpoints) => {
+      const { cluster } = run.bed;
+      for (const resource of ['services', 'endpointslices'])
+        await cluster.inject({ fault: 'answer', status: 410, resource, verb: 'watch', count: 1 });
+      await cluster.inject({ fault: 'end-watches', abrupt: true });
+      await marker(run, endpoints, '10.99.0.1');
+    },
+    isOver: ({ said }) => said(/"ipFamily":"IPv4","fullSync":false.*"replaced":[1-9].*\n/),
+  },
+  {
+    name: 'audit',
+    cause: async ({ bed, variant }) => {
+      const [command, ...args] = VANDAL[variant];
+      await bed.lab.run('node1', command, args, { timeoutMs: PATIENCE_MS });
+    },
+    isOver: ({ said }) => said(/drift found and repaired/),
+  },
+  {
+    name: 'node change',
+    cause: ({ bed }) =>
+      bed.cluster.put([
+        {
+          apiVersion: 'v1',
+          kind: 'Node',
+          metadata: { name: 'node1', labels: { 'topology.kubernetes.io/zone': `z${performance.now()}` } },
+        },
+      ]),
+    isOver: ({ said }, services) =>
+      said(new RegExp(`"ipFamily":"IPv4","fullSync":false,"servicePorts":${services}\\D`)),
+  },
+  {
+    name: 'mode change',
+    cause: ({ configure, variant }) => configure(otherThan(variant)),
+    isOver: async (run) => {
+      await run.said(/pointsman starts/);
+      await fullSync(run);
+      await run.said(/rules of another mode removed {"ipFamily":"IPv6"/);
+    },
+  },
+];

@@ -1,0 +1,48 @@
+/** What a probe in a process tells of its event loop, and how to ask it. Times are milliseconds on the process's own clock. */
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { packageFile } from '../network/entry.ts';
+
+/** Between two calls of a timer that were further apart than they should have been. */
+export interface Gap {
+  readonly at: number;
+  readonly ms: number;
+  /** Part of it in which the process was ready, and others had the processors. */
+  readonly waitedMs: number;
+}
+
+/** A pause of the garbage collector. */
+export interface Pause {
+  readonly at: number;
+  readonly ms: number;
+  /** As node counts: 1 minor, 4 major, 8 incremental, 16 weak callbacks. */
+  readonly kind: number;
+}
+
+export interface LoopReport {
+  /** How long was measured. */
+  readonly ms: number;
+  /** Between two calls of the timer: no turn is told more finely. */
+  readonly tickMs: number;
+  readonly gaps: readonly Gap[];
+  readonly pauses: readonly Pause[];
+  /** A file with a profiler's samples. */
+  readonly profile?: string | undefined;
+}
+
+/** The environment of a process that is to be measured; the socket is made there. */
+export const probeEnvironment = (socket: string, profiles?: string): Readonly<Record<string, string>> => ({
+  NODE_OPTIONS: `--import=${packageFile('dist/lab/loop-probe.js')}`,
+  LAB_LOOP_PROBE: socket,
+  ...(profiles === undefined ? {} : { LAB_LOOP_PROFILES: profiles }),
+});
+
+/** What was measured since the last call. */
+export const takeReport = async (socket: string): Promise<LoopReport> =>
+  JSON.parse(await text(connect(socket))) as LoopReport;
+
+/** The time of a gap that was the process's own. */
+export const ownMs = ({ ms, waitedMs }: Gap): number => Math.max(0, ms - waitedMs);
+
+/** The longest turn, without what the process waited for a processor. At most one tick longer than it was. */
+export const longestTurn = ({ gaps, tickMs }: LoopReport): number => Math.max(tickMs, ...gaps.map(ownMs));
