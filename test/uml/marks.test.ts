@@ -94,6 +94,33 @@ describe('marks', () => {
   });
 });
 
+describe('a second address of the node, to which others have no way back', () => {
+  const REMOTE: ServiceSpec = { endpoints: [{ on: 'remote1' }] };
+  const external = objectsOf(
+    'own-external',
+    { ...REMOTE, port: 81, spec: { ...LOCAL, externalIPs: ['10.77.0.1'] } },
+    v4(21),
+  );
+  const balanced = objectsOf('own-balanced', { ...REMOTE, port: 82, vip: true, spec: LOCAL }, v4(22)).map((object) =>
+    object.kind === 'Service' ? { ...object, status: { loadBalancer: { ingress: [{ ip: '10.77.0.1' }] } } } : object,
+  );
+
+  it('leads the node itself to endpoints elsewhere under policy Local, as external IP and as a balancer’s', async () => {
+    await bench.cluster.put([...external, ...balanced]);
+    for (const port of [81, 82]) {
+      await untilAnswered(bench.lab, 'pod3', { protocol: 'tcp', host: '10.77.0.1', port }, ANSWER_MS);
+      const agent = await bench.lab.agent('node1');
+      const [outcome] = await agent.probe({ protocol: 'tcp', host: '10.77.0.1', port, timeoutMs: 5_000 });
+      expect(outcome, `port ${port}`).toMatchObject({
+        kind: 'answer',
+        server: 'remote1',
+        client: { address: ADDRESSES.node1.IPv4 },
+      });
+    }
+    await bench.cluster.delete([...external, ...balanced]);
+  });
+});
+
 describe('a connection through an address of the node', () => {
   const at = { protocol: 'tcp' as const, host: '10.77.0.1', port: nodePort(4).port };
   const servers = async (): Promise<readonly string[]> =>
