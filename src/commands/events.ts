@@ -6,6 +6,7 @@
 import type { ProxyMode } from '../config/config.ts';
 import type { Drift } from '../dataplane/status.ts';
 import type { IPFamily } from '../model/address.ts';
+import type { Missing } from '../model/missing.ts';
 import type { HealthCheckProblem } from '../observe/health-checks.ts';
 import type { Connection } from '../sources/apiserver/connection.ts';
 import type { EventText, Subject } from '../sources/apiserver/event.ts';
@@ -77,6 +78,11 @@ export class NodeEvents {
     const names = `${all.slice(0, NAMED).join('; ')}${more}`;
     const note = `somebody else changed this node's rules (${family}), repaired: ${counts}: ${names}`;
     this.#tell('Warning', 'DriftRepaired', 'RepairRules', note);
+  }
+
+  /** Rules are made without it. */
+  missing({ what, why }: Missing): void {
+    this.#tell('Warning', 'InputMissing', 'GoOn', `${what} is missing: ${why}`);
   }
 
   serverUnable(name: ServerName, address: string, error: string): void {

@@ -2,6 +2,7 @@
 import { toV1alpha1 } from '../config/write.ts';
 import type { IPFamily } from '../model/address.ts';
 import type { ObjectSink } from '../model/kubernetes.ts';
+import type { Missing } from '../model/missing.ts';
 import type { Tracker } from '../model/tracker.ts';
 import { flagzRoute, statuszRoute } from '../observe/debug-pages.ts';
 import { FamilyRecord } from '../observe/family-record.ts';
@@ -86,6 +87,11 @@ export class Observing {
     await Promise.all(this.#servers.map((server) => server.stop()));
   }
 
+  /** What everything goes on without. */
+  missing(): readonly Missing[] {
+    return [...(this.#source.missing?.() ?? []), ...(this.#tracker?.missing() ?? [])];
+  }
+
   /** What a source is to tell in place of the tracker. */
   listenIn(tracker: Tracker): ObjectSink {
     this.#tracker = tracker;
@@ -120,6 +126,7 @@ export class Observing {
         mode,
         node,
         waitingFor: this.#tracker?.waitingFor(),
+        missing: this.missing(),
         families: [...this.records.values()].map((record) => record.status()),
       }),
       rules: (service) => [...this.records.values()].map((record) => record.rules(service)),

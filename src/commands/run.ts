@@ -5,6 +5,8 @@ import { nodeOptions } from '../config/node-options.ts';
 import { Tracker } from '../model/tracker.ts';
 import type { Life } from '../observe/life.ts';
 import { Progress } from '../observe/progress.ts';
+import { type Resource, resourcesFor, withoutServiceCIDRs } from '../sources/resources.ts';
+import { watchAwaited } from './awaited.ts';
 import { backendOptions } from './backend-options.ts';
 import { setConntrack } from './conntrack.ts';
 import { type NodeEvents, openEvents } from './events.ts';
@@ -15,10 +17,6 @@ import { setOomScore } from './oom-score.ts';
 import { type ClusterAccess, openCluster, type Setup } from './setup.ts';
 import { type StartupTaint, startupTaint } from './startup-taint.ts';
 import { VERSION } from './version.ts';
-
-/** While something is awaited, the log says what, so often. */
-const SAY_WAITING_MS = 30_000;
-const FIRST_SAY_WAITING_MS = 5_000;
 
 /**
  * Runs until `signal` aborts; then the write under way is finished, all that was opened is closed, and the rules stay: so a
@@ -42,7 +40,7 @@ export const run = async (setup: Setup, life: Life, signal: AbortSignal): Promis
 };
 
 const serve = async (setup: Setup, life: Life, opened: Opened, signal: AbortSignal): Promise<void> => {
-  const access = await openCluster(setup);
+  const access = await openCluster(setup, watched(setup));
   const events = await openEvents(setup, access.connection);
   const observing = new Observing(setup, life, [...opened.backends.keys()], access.source, events);
   access.connection?.listen(observing.requests);
@@ -55,6 +53,11 @@ const serve = async (setup: Setup, life: Life, opened: Opened, signal: AbortSign
     await events.stop();
     access.connection?.close();
   }
+};
+
+const watched = ({ config, nodeName }: Setup): readonly Resource[] => {
+  const all = resourcesFor(nodeName);
+  return nodeOptions(config, nodeName).seesServiceCIDRs ? all : withoutServiceCIDRs(all);
 };
 
 interface Parts {
@@ -71,12 +74,12 @@ const work = async (parts: Parts, signal: AbortSignal): Promise<void> => {
   const addresses = await NodeAddresses.open({ log, onChange: () => tracker.refreshNode() });
   const taint = startupTaint(setup, access.connection, events, signal);
   const { tracker, families, progress, leftovers } = assemble(parts, addresses, taint, signal);
-  const waiting = sayWhatIsAwaited(tracker, log);
+  const awaited = watchAwaited({ tracker, missing: () => observing.missing(), log, events });
   // the kernel tells what changes: this is for what it should have missed
   const looking = setInterval(() => addresses.check(), config[config.mode].syncPeriodMs);
   await access.source.run(taint.listenIn(observing.listenIn(tracker)), signal);
   clearInterval(looking);
-  waiting.stop();
+  awaited.stop();
   progress.stop();
   await addresses.close();
   await Promise.all(families.map((family) => family.stop()));
@@ -120,16 +123,4 @@ const assemble = (parts: Parts, nodeAddresses: NodeAddresses, taint: StartupTain
     families.push(startFamily(setup, own, signal));
   }
   return { tracker, families, progress, leftovers: () => removing };
-};
-
-const sayWhatIsAwaited = (tracker: Tracker, log: Setup['log']): { stop(): void } => {
-  let timer: NodeJS.Timeout | undefined;
-  const say = (): void => {
-    const awaited = tracker.waitingFor();
-    if (awaited === undefined) return;
-    log.warn(`no rule is changed yet: waiting for ${awaited}`);
-    timer = setTimeout(say, SAY_WAITING_MS);
-  };
-  timer = setTimeout(say, FIRST_SAY_WAITING_MS);
-  return { stop: () => clearTimeout(timer) };
 };

@@ -15,6 +15,7 @@ import {
   parseIP,
 } from './address.ts';
 import { readArray, readMeta, readString } from './kubernetes.ts';
+import type { Missing } from './missing.ts';
 
 export type DetectLocalMode = 'ClusterCIDR' | 'NodeCIDR' | 'BridgeInterface' | 'InterfaceNamePrefix';
 
@@ -108,16 +109,52 @@ export const readNode = (raw: unknown): NodeFacts => {
   };
 };
 
-/** Why rules cannot be made yet; undefined when they can. */
-export const missingFacts = (options: NodeOptions, facts: NodeFacts | undefined): string | undefined => {
-  if (options.detectLocalMode === 'NodeCIDR' && (facts?.podCIDRs.length ?? 0) === 0) {
-    return `Node ${options.nodeName} has no podCIDR yet (--detect-local-mode=NodeCIDR needs it)`;
+/** What is worth a wait at the start, though rules can be made without it; undefined when nothing is. */
+export const factsAwaited = (options: NodeOptions, facts: NodeFacts | undefined): string | undefined =>
+  needsPodCIDR(options) && (facts?.podCIDRs.length ?? 0) === 0
+    ? `Node ${options.nodeName} has no podCIDR yet (--detect-local-mode=NodeCIDR needs it)`
+    : undefined;
+
+const needsPodCIDR = (options: NodeOptions): boolean => options.detectLocalMode === 'NodeCIDR';
+const needsAddresses = (options: NodeOptions): boolean => options.nodePortAddresses.includes('primary');
+
+/**
+ * A Node that comes anew may lack what controllers add to it later: until they do, what its predecessor had stays true of
+ * the machine.
+ */
+export const withFormer = (facts: NodeFacts, former: NodeFacts | undefined): NodeFacts => ({
+  ...facts,
+  podCIDRs: facts.podCIDRs.length === 0 ? (former?.podCIDRs ?? []) : facts.podCIDRs,
+  addresses: facts.addresses.length === 0 ? (former?.addresses ?? []) : facts.addresses,
+});
+
+/** What the Node object lacks. `read` is the object as it is now, undefined when there is none; `facts` is what counts. */
+export const missingFacts = (
+  options: NodeOptions,
+  read: NodeFacts | undefined,
+  facts: NodeFacts | undefined,
+): readonly Missing[] => {
+  const { nodeName } = options;
+  const kept = (values: readonly string[]): string =>
+    values.length === 0 ? '' : `, the last ones stay: ${values.join(', ')}`;
+  const networks = facts?.podCIDRs.map(({ text }) => text) ?? [];
+  const missing: Missing[] = [];
+  if (read === undefined) {
+    const why = `there is no Node object of this name (--hostname-override sets another): ${WITHOUT_NODE}`;
+    missing.push({ what: `Node ${nodeName}`, why });
   }
-  if (options.nodePortAddresses.includes('primary') && (facts?.addresses.length ?? 0) === 0) {
-    return `Node ${options.nodeName} has no address yet (--nodeport-addresses=primary needs it)`;
+  if (needsPodCIDR(options) && (read?.podCIDRs.length ?? 0) === 0) {
+    const why = `pods are not told from other callers (--detect-local-mode=NodeCIDR)${kept(networks)}`;
+    missing.push({ what: `podCIDR of Node ${nodeName}`, why });
   }
-  return undefined;
+  if (needsAddresses(options) && (read?.addresses.length ?? 0) === 0 && options.bindAddress === undefined) {
+    const why = `NodePorts have no address (--nodeport-addresses=primary)${kept(facts?.addresses ?? [])}`;
+    missing.push({ what: `addresses of Node ${nodeName}`, why });
+  }
+  return missing;
 };
+
+const WITHOUT_NODE = 'no zone hint is followed, and /healthz answers 503';
 
 /**
  * The node as one family's backend sees it.

@@ -9,7 +9,17 @@ import { type Cidr, IP_FAMILIES, type IPFamily } from './address.ts';
 import { mergeSlices, readSlice, type Slice } from './endpoint.ts';
 import { type HealthCheck, healthCheckOf } from './health-checks.ts';
 import { Malformed, OBJECT_KINDS, type ObjectKind, type ObjectSink, objectKey, readMeta } from './kubernetes.ts';
-import { missingFacts, type NodeContext, type NodeFacts, type NodeOptions, nodeContext, readNode } from './node.ts';
+import type { Missing } from './missing.ts';
+import {
+  factsAwaited,
+  missingFacts,
+  type NodeContext,
+  type NodeFacts,
+  type NodeOptions,
+  nodeContext,
+  readNode,
+  withFormer,
+} from './node.ts';
 import { ownerOf, readService, type Service } from './service.ts';
 import { networksOf, readServiceCIDR } from './service-cidr.ts';
 import { Slices } from './slices.ts';
@@ -72,7 +82,11 @@ export class Tracker implements ObjectSink {
   readonly #problems = new Map<string, Problem>();
   readonly #synced = new Set<ObjectKind>();
   readonly #views: Readonly<Record<IPFamily, FamilyView>>;
+  /** The Node object as it is now; undefined when there is none. */
+  #nodeRead: NodeFacts | undefined;
+  /** What is known of the node: of an object that is gone what it was at last. */
   #facts: NodeFacts | undefined;
+  #isPatient = true;
   #cidrChanges = 0;
   #skipped = 0;
 
@@ -99,9 +113,20 @@ export class Tracker implements ObjectSink {
 
   /** What is still awaited before rules may be made; undefined when nothing is. */
   waitingFor(): string | undefined {
-    const kinds = OBJECT_KINDS.filter((kind) => !this.#synced.has(kind));
+    const kinds = this.#kindsNeeded.filter((kind) => !this.#synced.has(kind));
     if (kinds.length > 0) return `the first list of ${kinds.join(', ')}`;
-    return missingFacts(this.#options.node, this.#facts);
+    return this.#isPatient ? factsAwaited(this.#options.node, this.#facts) : undefined;
+  }
+
+  /** From now on rules are made without what the Node object lacks. Lists are waited for all the same. */
+  goOn(): void {
+    this.#isPatient = false;
+    this.#options.onChange?.();
+  }
+
+  /** What rules are made without, though they would be better with it. Nothing before the Node was looked for. */
+  missing(): readonly Missing[] {
+    return this.#synced.has('Node') ? missingFacts(this.#options.node, this.#nodeRead, this.#facts) : [];
   }
 
   replace(kind: ObjectKind, objects: readonly unknown[]): void {
@@ -166,6 +191,10 @@ export class Tracker implements ObjectSink {
   healthCheck(service: string, family: IPFamily): HealthCheck | undefined {
     const { nodeName } = this.#options.node;
     return healthCheckOf(this.#services.get(service), this.#slices.of(service), family, nodeName);
+  }
+
+  get #kindsNeeded(): readonly ObjectKind[] {
+    return this.#options.node.seesServiceCIDRs ? OBJECT_KINDS : OBJECT_KINDS.filter((kind) => kind !== 'ServiceCIDR');
   }
 
   /** Made again only where something that it is made of changed: a node may have very many addresses. */
@@ -258,8 +287,11 @@ export class Tracker implements ObjectSink {
   }
 
   #putNode(facts: NodeFacts): void {
-    if (facts.name !== this.#options.node.nodeName || isDeepStrictEqual(this.#facts, facts)) return;
-    this.#facts = facts;
+    if (facts.name !== this.#options.node.nodeName) return;
+    this.#nodeRead = facts;
+    const known = withFormer(facts, this.#facts);
+    if (isDeepStrictEqual(this.#facts, known)) return;
+    this.#facts = known;
     this.refreshNode();
   }
 
@@ -275,6 +307,8 @@ export class Tracker implements ObjectSink {
     } else if (kind === 'ServiceCIDR' && this.#cidrs.delete(key)) {
       this.#cidrChanges += 1;
       this.refreshNode();
+    } else if (kind === 'Node' && this.#nodeRead?.name === key) {
+      this.#nodeRead = undefined;
     }
     // A Node that is deleted keeps what was known of it: the machine is still there (kube-proxy does the same).
   }
@@ -283,7 +317,7 @@ export class Tracker implements ObjectSink {
     if (kind === 'Service') return [...this.#services.keys()];
     if (kind === 'EndpointSlice') return this.#slices.keys();
     if (kind === 'ServiceCIDR') return [...this.#cidrs.keys()];
-    return [];
+    return this.#nodeRead === undefined ? [] : [this.#nodeRead.name];
   }
 
   #markDirty(service: string, family: IPFamily, toTimes = (times: readonly number[]) => times): void {

@@ -1,6 +1,7 @@
 /** The page /status: how each owner of kernel objects stands, family by family. JSON for machines, a table for people. */
 import type { ChangeCounts, OwnerState, OwnerStatus } from '../dataplane/status.ts';
 import type { IPFamily } from '../model/address.ts';
+import type { Missing } from '../model/missing.ts';
 import type { Answer } from './health-listener.ts';
 import { json, type Question, text, wantsText } from './server.ts';
 
@@ -29,6 +30,8 @@ export interface Status {
   readonly node: string;
   /** Why nothing is written yet. */
   readonly waitingFor: string | undefined;
+  /** What rules are made without. */
+  readonly missing: readonly Missing[];
   readonly families: readonly FamilyStatus[];
 }
 
@@ -67,10 +70,11 @@ const countStates = (owners: readonly OwnerStatus[]): Partial<Record<OwnerState,
   return counts;
 };
 
-const asText = ({ version, mode, node, waitingFor, families }: Status): string =>
+const asText = ({ version, mode, node, waitingFor, missing, families }: Status): string =>
   [
     `pointsman ${version}, mode ${mode}, node ${node}`,
     ...(waitingFor === undefined ? [] : [`nothing is written yet: waiting for ${waitingFor}`]),
+    ...missing.map(({ what, why }) => `missing: ${what}: ${why}`),
     ...families.flatMap((family) => ['', ...familyLines(family)]),
     '',
   ].join('\n');

@@ -8,6 +8,12 @@ import type { ObjectKind } from '../model/kubernetes.ts';
 import { HEADLESS } from '../model/service.ts';
 import { dig, digText, isRecord } from './raw.ts';
 
+/**
+ * How long everything waits for its first list once the required ones are here: for ever, for long (what it brings is missed
+ * by many), or for a moment. Then it counts as empty until it can be listed.
+ */
+export type Need = 'required' | 'wanted' | 'optional';
+
 export interface Resource {
   readonly kind: ObjectKind;
   readonly apiVersion: string;
@@ -16,8 +22,7 @@ export interface Resource {
   readonly namespaced: boolean;
   readonly labelSelector: string;
   readonly fieldSelector: string;
-  /** A cluster may be too old to have it: a missing collection is then an empty one. */
-  readonly optional: boolean;
+  readonly need: Need;
   /** The same selection as the selectors'. */
   readonly selects: (object: unknown) => boolean;
 }
@@ -51,7 +56,7 @@ export const resourcesFor = (nodeName: string): readonly Resource[] => [
     namespaced: false,
     labelSelector: '',
     fieldSelector: `metadata.name=${nodeName}`,
-    optional: false,
+    need: 'wanted',
     selects: (object) => digText(object, 'metadata', 'name') === nodeName,
   },
   {
@@ -61,7 +66,7 @@ export const resourcesFor = (nodeName: string): readonly Resource[] => [
     namespaced: false,
     labelSelector: '',
     fieldSelector: '',
-    optional: true,
+    need: 'optional',
     selects: () => true,
   },
   {
@@ -71,7 +76,7 @@ export const resourcesFor = (nodeName: string): readonly Resource[] => [
     namespaced: true,
     labelSelector: `!${PROXY_NAME_LABEL}`,
     fieldSelector: 'spec.clusterIP!=None',
-    optional: false,
+    need: 'required',
     selects: (object) => whyNotSelected(object) === undefined,
   },
   {
@@ -81,10 +86,14 @@ export const resourcesFor = (nodeName: string): readonly Resource[] => [
     namespaced: true,
     labelSelector: `!${HEADLESS_LABEL}`,
     fieldSelector: '',
-    optional: false,
+    need: 'required',
     selects: (object) => !hasLabel(object, HEADLESS_LABEL),
   },
 ];
+
+/** The same without the networks of ClusterIPs, for modes that do not look at them. */
+export const withoutServiceCIDRs = (resources: readonly Resource[]): readonly Resource[] =>
+  resources.filter((resource) => resource.kind !== 'ServiceCIDR');
 
 /** The same, but Services of every sort: for whoever asks why one is not served. */
 export const withAllServices = (resources: readonly Resource[]): readonly Resource[] =>

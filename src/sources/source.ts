@@ -3,6 +3,7 @@
  */
 import type { BaseLogger } from 'pino';
 import type { ObjectKind, ObjectSink } from '../model/kubernetes.ts';
+import type { Missing } from '../model/missing.ts';
 
 export type Log = Pick<BaseLogger, 'info' | 'warn' | 'error' | 'debug'>;
 
@@ -19,6 +20,8 @@ export interface WatchStats {
 export interface Source {
   /** Live, where there is something to count. */
   readonly stats?: Readonly<Record<ObjectKind, WatchStats>>;
+  /** What was handed over as empty because it is not to be had. */
+  missing?(): readonly Missing[];
   /**
    * Hands over everything of each kind once (`replace`), then what changes. Resolves when aborted, and only then;
    * trouble on the way is retried and logged, never thrown.

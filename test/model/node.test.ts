@@ -1,12 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import type { IPFamily } from '../../src/model/address.ts';
 import {
+  factsAwaited,
   missingFacts,
   type NodeContext,
   type NodeFacts,
   type NodeOptions,
   nodeContext,
   readNode,
+  withFormer,
 } from '../../src/model/node.ts';
 import { type Fields, NODE_OPTIONS, nodeObject } from './objects.ts';
 
@@ -211,31 +213,41 @@ describe('a context', () => {
   });
 });
 
-describe('rules can be made', () => {
+describe('what the Node object lacks', () => {
   const NO_CIDR = readNode(nodeObject({ spec: {} }));
+  const BARE = node();
+  const PRIMARY = { nodePortAddresses: ['primary'] };
+  const BY_CIDR = { detectLocalMode: 'NodeCIDR' } as const;
+  const whats = (options: Partial<NodeOptions>, read: NodeFacts | undefined, facts = read): readonly string[] =>
+    missingFacts({ ...NODE_OPTIONS, ...options }, read, facts).map(({ what }) => what);
+
   it.each([
-    ['without a Node, by ClusterCIDR', {}, undefined, undefined],
-    ['with the node’s pod CIDR', { detectLocalMode: 'NodeCIDR' }, DUAL, undefined],
-    [
-      'not without it',
-      { detectLocalMode: 'NodeCIDR' },
-      NO_CIDR,
-      'Node node1 has no podCIDR yet (--detect-local-mode=NodeCIDR needs it)',
-    ],
-    [
-      'not by NodeCIDR without a Node',
-      { detectLocalMode: 'NodeCIDR' },
-      undefined,
-      'Node node1 has no podCIDR yet (--detect-local-mode=NodeCIDR needs it)',
-    ],
-    ['with a primary address', { nodePortAddresses: ['primary'] }, DUAL, undefined],
-    [
-      'not without one',
-      { nodePortAddresses: ['primary'] },
-      node(),
-      'Node node1 has no address yet (--nodeport-addresses=primary needs it)',
-    ],
-  ] as const)('%s', (_, options, facts, expected) => {
-    expect(missingFacts({ ...NODE_OPTIONS, ...options }, facts)).toBe(expected);
+    ['nothing by default', {}, BARE, []],
+    ['the whole of it', {}, undefined, ['Node node1']],
+    ['nothing with a pod CIDR', BY_CIDR, DUAL, []],
+    ['the pod CIDR', BY_CIDR, NO_CIDR, ['podCIDR of Node node1']],
+    ['nothing with an address', PRIMARY, DUAL, []],
+    ['the addresses', PRIMARY, BARE, ['addresses of Node node1']],
+    ['nothing with an address from elsewhere', { ...PRIMARY, bindAddress: '10.250.0.9' }, BARE, []],
+    ['both', { ...PRIMARY, ...BY_CIDR }, undefined, ['Node node1', 'podCIDR of Node node1', 'addresses of Node node1']],
+  ] as const)('is %s', (_, options, read, expected) => {
+    expect(whats(options, read)).toEqual(expected);
+  });
+
+  it('stays what its predecessor had', () => {
+    const facts = withFormer(node(), DUAL);
+    expect(facts).toEqual({ ...node(), podCIDRs: DUAL.podCIDRs, addresses: DUAL.addresses });
+    expect(missingFacts({ ...NODE_OPTIONS, ...PRIMARY }, node(), facts)[0]?.why).toContain(
+      'the last ones stay: 10.250.0.1',
+    );
+    expect(withFormer(DUAL, node())).toEqual(DUAL);
+  });
+
+  it('is worth a wait where it is the pod CIDR', () => {
+    const awaited = 'Node node1 has no podCIDR yet (--detect-local-mode=NodeCIDR needs it)';
+    expect(factsAwaited({ ...NODE_OPTIONS, ...BY_CIDR }, undefined)).toBe(awaited);
+    expect(factsAwaited({ ...NODE_OPTIONS, ...BY_CIDR }, NO_CIDR)).toBe(awaited);
+    expect(factsAwaited({ ...NODE_OPTIONS, ...BY_CIDR }, DUAL)).toBeUndefined();
+    expect(factsAwaited({ ...NODE_OPTIONS, ...PRIMARY }, undefined)).toBeUndefined();
   });
 });

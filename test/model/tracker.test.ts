@@ -15,7 +15,7 @@ const healthPorts = (follower: Follower): number =>
 
 describe('before everything is there', () => {
   it('says what it waits for, kind by kind', () => {
-    const tracker = new Tracker({ node: NODE_OPTIONS });
+    const tracker = new Tracker({ node: { ...NODE_OPTIONS, seesServiceCIDRs: true } });
     const said = OBJECT_KINDS.map((kind) => {
       const waiting = tracker.waitingFor();
       tracker.replace(kind, []);
@@ -30,20 +30,76 @@ describe('before everything is there', () => {
     expect(tracker.waitingFor()).toBeUndefined();
   });
 
-  it('waits on for what the options need of the Node', () => {
-    const { tracker } = follow(
-      { Node: [nodeObject({ spec: {} })] },
-      { node: { ...NODE_OPTIONS, detectLocalMode: 'NodeCIDR' } },
-    );
-    expect(tracker.waitingFor()).toBe('Node node1 has no podCIDR yet (--detect-local-mode=NodeCIDR needs it)');
-    tracker.put('Node', nodeObject());
+  it('waits for no ServiceCIDRs in a mode that does not look at them', () => {
+    const tracker = new Tracker({ node: NODE_OPTIONS });
+    for (const kind of ['Service', 'EndpointSlice', 'Node'] as const) tracker.replace(kind, []);
     expect(tracker.waitingFor()).toBeUndefined();
   });
 
+  it('waits on for the podCIDR, until it is told to go on', () => {
+    const node = { ...NODE_OPTIONS, detectLocalMode: 'NodeCIDR' as const };
+    const awaited = 'Node node1 has no podCIDR yet (--detect-local-mode=NodeCIDR needs it)';
+    const { tracker } = follow({ Node: [nodeObject({ spec: {} })] }, { node });
+    expect(tracker.waitingFor()).toBe(awaited);
+    tracker.put('Node', nodeObject());
+    expect(tracker.waitingFor()).toBeUndefined();
+    const heard: string[] = [];
+    const other = follow({ Node: [] }, { node, onChange: () => heard.push('change') });
+    expect(other.tracker.waitingFor()).toBe(awaited);
+    heard.length = 0;
+    other.tracker.goOn();
+    expect(other.tracker.waitingFor()).toBeUndefined();
+    expect(heard).toEqual(['change']);
+    expect(other.take().node.localDetector).toBeUndefined();
+    other.tracker.put('Node', nodeObject());
+    expect(other.take()).toMatchObject({
+      nodeChanged: true,
+      node: { localDetector: { cidr: { text: '10.200.0.0/24' } } },
+    });
+  });
+
   it('a single event is no list', () => {
-    const tracker = new Tracker({ node: NODE_OPTIONS });
+    const tracker = new Tracker({ node: { ...NODE_OPTIONS, seesServiceCIDRs: true } });
     for (const kind of OBJECT_KINDS) tracker.put(kind, nodeObject());
     expect(tracker.waitingFor()).toBe('the first list of Service, EndpointSlice, Node, ServiceCIDR');
+  });
+});
+
+describe('a Node that comes anew without addresses', () => {
+  const node = { ...NODE_OPTIONS, nodePortAddresses: ['primary'] };
+  const BARE = nodeObject({ spec: {}, status: {} });
+
+  it('stops nothing, and NodePorts keep the addresses they had', () => {
+    const follower = follow({}, { node });
+    follower.takeAll();
+    follower.tracker.remove('Node', nodeObject());
+    follower.tracker.put('Node', BARE);
+    expect(follower.tracker.waitingFor()).toBeUndefined();
+    expect(follower.tracker.missing()).toMatchObject([{ what: 'addresses of Node node1' }]);
+    follower.tracker.put('Service', WEB);
+    expect(follower.take()).toMatchObject({ nodeChanged: false, node: { nodePortAddresses: ['10.250.0.1'] } });
+    follower.tracker.put('Node', nodeObject());
+    expect(follower.tracker.missing()).toEqual([]);
+  });
+
+  it('at the start holds nothing up: NodePorts come with the addresses', () => {
+    const follower = follow({ Node: [BARE] }, { node });
+    expect(follower.tracker.waitingFor()).toBeUndefined();
+    expect(follower.take().node.nodePortAddresses).toEqual([]);
+    follower.tracker.put('Node', nodeObject());
+    expect(follower.take().node.nodePortAddresses).toEqual(['10.250.0.1']);
+  });
+
+  it('is told apart from none at all', () => {
+    const { tracker } = follow({ Node: [] }, { node });
+    expect(tracker.missing().map(({ what }) => what)).toEqual(['Node node1', 'addresses of Node node1']);
+    tracker.replace('Node', [nodeObject()]);
+    expect(tracker.missing()).toEqual([]);
+    tracker.replace('Node', []);
+    expect(tracker.missing()).toMatchObject([
+      { what: 'Node node1', why: expect.stringContaining('--hostname-override') },
+      {},
+    ]);
   });
 });
 

@@ -26,7 +26,7 @@ const pages = async () => {
     rules: () => [],
     mode: 'ipvs',
     configuration: {},
-    status: () => ({ version: '1', mode: 'ipvs', node: 'n', waitingFor: undefined, families: [] }),
+    status: () => ({ version: '1', mode: 'ipvs', node: 'n', waitingFor: undefined, missing: [], families: [] }),
   });
   return { slis, get: await serve(routes) };
 };

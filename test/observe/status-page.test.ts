@@ -8,6 +8,7 @@ const STATUS: Status = {
   mode: 'nftables',
   node: 'node1',
   waitingFor: undefined,
+  missing: [],
   families: [
     {
       family: 'IPv4',
@@ -42,6 +43,7 @@ describe('the status page', () => {
       version: '1.2.3',
       mode: 'nftables',
       node: 'node1',
+      missing: [],
       families: {
         IPv4: {
           healthy: true,
@@ -115,6 +117,12 @@ describe('the status page', () => {
     const { body } = page('format=text&state=Quarantined');
     expect(body).toContain('ns/a:p/TCP');
     expect(body).not.toContain('base');
+  });
+
+  it('says what is missing', () => {
+    const missing = [{ what: 'Node n1', why: 'there is none' }];
+    expect(page('format=text', '', { ...STATUS, missing }).body).toContain('\nmissing: Node n1: there is none\n');
+    expect(JSON.parse(page('', '', { ...STATUS, missing }).body)).toMatchObject({ missing });
   });
 
   it('says what is waited for', () => {

@@ -13,7 +13,7 @@ export const NODE = 'worker-1';
 export const FAST: Partial<Timing> = {
   backoffFirstMs: 8,
   backoffMaxMs: 30,
-  healthyMs: 1000,
+  refusedMaxMs: 30,
   retryAfterMaxMs: 200,
   watchSeconds: [300, 600],
   bookmarkSilenceMs: 120,
@@ -21,6 +21,8 @@ export const FAST: Partial<Timing> = {
   bodySilenceMs: 500,
   shortWatchMs: 20,
   missingRetryMs: 50,
+  optionalWaitMs: 100,
+  wantedWaitMs: 300,
 };
 
 export interface LogLine {

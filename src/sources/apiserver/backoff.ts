@@ -3,15 +3,17 @@
  *
  * Full jitter because all nodes of a cluster lose their API server at the same moment.
  */
-import type { Timing } from './timing.ts';
-
 export type Backoff = () => number;
 
-export const createBackoff = (
-  timing: Pick<Timing, 'backoffFirstMs' | 'backoffMaxMs' | 'healthyMs'>,
-  now: () => number,
-  random: () => number,
-): Backoff => {
+export interface BackoffTiming {
+  /** The longest wait before the first retry; doubles with each. */
+  readonly backoffFirstMs: number;
+  readonly backoffMaxMs: number;
+  /** So long without trouble, and the back-off starts afresh. */
+  readonly healthyMs: number;
+}
+
+export const createBackoff = (timing: BackoffTiming, now: () => number, random: () => number): Backoff => {
   let bound = 0;
   let resumedAt = 0;
   return () => {

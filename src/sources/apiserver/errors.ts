@@ -2,6 +2,7 @@
  * What an API server answers when it does not do what it was asked: one error class, and the decisions that follow.
  */
 import { dig, digText, isRecord } from '../raw.ts';
+import { NoAnswer } from './http.ts';
 
 /** A refusal: an HTTP status other than 200, or an ERROR event in a watch. */
 export class ApiError extends Error {
@@ -81,6 +82,12 @@ export const needsFreshList = (error: unknown): boolean =>
 
 /** 4xx that say nothing about the request itself: who asks, when, and how often. */
 const CIRCUMSTANTIAL: ReadonlySet<number> = new Set([401, 408, 410, 429]);
+
+/** The server is not there, or has nobody behind it: all requests fare alike. Not of a stream that broke. */
+export const isOutage = (error: unknown): boolean =>
+  error instanceof ApiError
+    ? error.code >= 500 && !error.inStream && error.retryAfterMs === 0
+    : !(error instanceof NoAnswer || error instanceof ProtocolError || error instanceof Silence);
 
 /** The request as such will not be answered, now or later. */
 export const isRefusal = (error: unknown): error is ApiError =>

@@ -25,6 +25,11 @@ export class StaleConnection extends Error {
   override readonly name = 'StaleConnection';
 }
 
+/** Connected, and no word: the server is there, but does not answer this. */
+export class NoAnswer extends Error {
+  override readonly name = 'NoAnswer';
+}
+
 /** A peer that is gone is noticed after this and a few probes, even if nothing is ever sent. */
 const TCP_KEEP_ALIVE_MS = 30_000;
 
@@ -46,9 +51,9 @@ export const sendRequest = (url: URL, options: HttpRequest): Promise<IncomingMes
   });
 
 const limitSteps = (request: ClientRequest, isSecure: boolean, timeouts: ConnectionTimeouts): void => {
-  const giveUp = (what: string, ms: number): NodeJS.Timeout =>
-    setTimeout(() => request.destroy(new Error(`${what} within ${ms} ms`)), ms);
-  let timer = giveUp('no connection', timeouts.connectMs);
+  const giveUp = (error: Error, ms: number): NodeJS.Timeout => setTimeout(() => request.destroy(error), ms);
+  const { connectMs, headersMs } = timeouts;
+  let timer = giveUp(new Error(`no connection within ${connectMs} ms`), connectMs);
   const stop = (): void => clearTimeout(timer);
   request.on('response', stop);
   request.on('close', stop);
@@ -56,7 +61,7 @@ const limitSteps = (request: ClientRequest, isSecure: boolean, timeouts: Connect
     socket.setKeepAlive(true, TCP_KEEP_ALIVE_MS);
     const connected = (): void => {
       stop();
-      if (!request.destroyed) timer = giveUp('no answer', timeouts.headersMs);
+      if (!request.destroyed) timer = giveUp(new NoAnswer(`no answer within ${headersMs} ms`), headersMs);
     };
     // a proxy's tunnel comes connected, though TLS through it is still to begin
     if (request.reusedSocket || (!isSecure && !socket.connecting)) connected();

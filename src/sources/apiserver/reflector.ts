@@ -5,23 +5,17 @@
  * either. Nothing is ever removed from the sink because a server cannot be reached.
  */
 import type { ObjectKind, ObjectSink } from '../../model/kubernetes.ts';
-import { pause } from '../pause.ts';
+import type { pause } from '../pause.ts';
 import { digText, type RawObject } from '../raw.ts';
 import type { Resource } from '../resources.ts';
 import { describeError, type Log } from '../source.ts';
 import type { Announcer } from './announcer.ts';
-import { type Backoff, createBackoff } from './backoff.ts';
 import type { Connection } from './connection.ts';
-import {
-  ApiError,
-  HistoryLost,
-  isRefusal,
-  needsFreshList,
-  ProtocolError,
-  Silence,
-  StreamingRefused,
-} from './errors.ts';
+import { ApiError, isOutage, isRefusal, Silence, StreamingRefused } from './errors.ts';
 import { collectionPath, listAll } from './list.ts';
+import type { Outage } from './outage.ts';
+import { type Need, Position } from './position.ts';
+import { Retries } from './retries.ts';
 import type { Timing } from './timing.ts';
 import { openWatch, type WatchEvent } from './watch.ts';
 
@@ -43,41 +37,65 @@ export interface ReflectorOptions {
   readonly log: Log;
   readonly announcer: Announcer;
   readonly timing: Timing;
+  /** That of the connection. */
+  readonly outage: Outage;
+  /** Milliseconds since 1970. */
   readonly now: () => number;
+  /** Milliseconds since any fixed time. */
+  readonly clock: () => number;
   readonly random: () => number;
+  readonly pause: typeof pause;
   readonly stats: ReflectorStats;
+  /** The whole contents were handed over for the first time. */
+  readonly onSynced: () => void;
 }
-
-/** What is needed next. A list may be of any age at first, not older than what we have later, or must be the newest. */
-type Need = 'any-list' | 'known-list' | 'fresh-list' | 'watch';
-
-/** So many watches in a row that fail on their contents, and the version we resume from is to blame. */
-const STUCK = 2;
 
 export class Reflector {
   readonly #options: ReflectorOptions;
   readonly #kind: ObjectKind;
-  readonly #backoff: Backoff;
-  #need: Need = 'any-list';
-  #version = '';
-  #streaming = true;
+  readonly #retries: Retries;
+  readonly #position = new Position();
+  /** On `clock`: when a streaming list may be asked for. */
+  #streamsFrom = 0;
   #synced = false;
-  #stuck = 0;
+  /** Why an empty list stands in for one that is not to be had. */
+  #missing: string | undefined;
   #watches = 0;
   #failing = false;
+  /** The last attempt found nobody. */
+  #isOut = false;
+  /** On `clock`: when the server accepted the attempt under way; undefined = not yet. */
+  #acceptedAt: number | undefined;
 
   constructor(options: ReflectorOptions) {
     this.#options = options;
     this.#kind = options.resource.kind;
-    this.#backoff = createBackoff(options.timing, options.now, options.random);
+    this.#retries = new Retries(options.timing, options.random);
+  }
+
+  get kind(): ObjectKind {
+    return this.#kind;
+  }
+
+  get need(): Resource['need'] {
+    return this.#options.resource.need;
+  }
+
+  /** Why there is nothing of this kind; undefined when it could be listed, or may be yet. */
+  get missing(): string | undefined {
+    return this.#missing;
   }
 
   /** Resolves when aborted. */
   async run(signal: AbortSignal): Promise<void> {
+    const { outage, pause } = this.#options;
     while (!signal.aborted) {
       let delay = 0;
+      if (this.#isOut) await outage.turn(signal);
+      if (signal.aborted) return;
+      this.#acceptedAt = undefined;
       try {
-        await (this.#need === 'watch' ? this.#watch(signal) : this.#list(signal));
+        delay = await (this.#position.need === 'watch' ? this.#watch(signal) : this.#list(signal));
       } catch (error) {
         if (signal.aborted) return;
         delay = this.#recover(error);
@@ -86,9 +104,18 @@ export class Reflector {
     }
   }
 
-  async #list(signal: AbortSignal): Promise<void> {
+  /** An empty list stands in for the first one, which is asked for now and then. Not where one was handed over before. */
+  goOnWithout(why = this.#options.stats.lastError || 'the API server does not answer'): void {
+    if (this.#synced || this.#missing !== undefined) return;
+    this.#missing = why;
+    this.#options.stats.relists += 1;
+    this.#guard(() => this.#options.sink.replace(this.#kind, []));
+  }
+
+  /** As all attempts, gives the wait before the next. */
+  async #list(signal: AbortSignal): Promise<number> {
     let refusal: unknown;
-    if (this.#streaming) {
+    if (this.#options.clock() >= this.#streamsFrom) {
       try {
         return await this.#stream(signal);
       } catch (error) {
@@ -96,26 +123,27 @@ export class Reflector {
         refusal = error;
       }
     }
-    const { connection, resource, timing, announcer } = this.#options;
-    const version = { 'any-list': '0', 'known-list': this.#version, 'fresh-list': '', watch: '' }[this.#need];
-    const listing = await listAll(connection, resource, version, timing.bodySilenceMs, signal);
+    const { connection, resource, timing, announcer, clock } = this.#options;
+    this.#acceptedAt = undefined;
+    const listing = await listAll(connection, resource, this.#position.listVersion, timing.bodySilenceMs, signal);
     if (listing.strays > 0)
       announcer.say('warn', { kind: this.#kind, count: listing.strays }, 'entries of a list are no objects');
     this.#answered();
     // what is silent may only have died, but what lists and does not stream is a server without streaming lists
     if (refusal !== undefined && !(refusal instanceof Silence)) {
-      this.#streaming = false;
+      this.#streamsFrom = clock() + timing.missingRetryMs; // by then the server may be another one
       announcer.say('info', { kind: this.#kind }, 'no streaming lists from this API server', refusal);
     }
     this.#replace(listing.objects, listing.version);
+    return 0;
   }
 
   /** A streaming list: the server sends what there is as events, marks the end, and goes on as a watch. */
-  async #stream(signal: AbortSignal): Promise<void> {
+  async #stream(signal: AbortSignal): Promise<number> {
     const initial = new Map<string, RawObject>();
     const events = await this.#open(
       {
-        resourceVersion: this.#need === 'known-list' ? this.#version : '',
+        resourceVersion: this.#position.need === 'known-list' ? this.#position.version : '',
         resourceVersionMatch: 'NotOlderThan',
         sendInitialEvents: 'true',
       },
@@ -123,7 +151,7 @@ export class Reflector {
       signal,
     );
     for await (const event of events) {
-      if (this.#need === 'watch') {
+      if (this.#position.need === 'watch') {
         this.#handle(event);
       } else if (event.type === 'bookmark') {
         if (!event.endsInitial) throw new StreamingRefused('the server does not mark the end of initial events');
@@ -135,19 +163,25 @@ export class Reflector {
         else initial.delete(key);
       }
     }
-    if (this.#need !== 'watch') throw new Error('the server closed the stream before the end of the initial events');
+    if (this.#position.need !== 'watch')
+      throw new Error('the server closed the stream before the end of the initial events');
+    return this.#retries.closed(this.#isShort());
   }
 
-  async #watch(signal: AbortSignal): Promise<void> {
-    const { now, timing } = this.#options;
-    const startedAt = now();
+  async #watch(signal: AbortSignal): Promise<number> {
     let count = 0;
-    for await (const event of await this.#open({ resourceVersion: this.#version }, 0, signal)) {
+    for await (const event of await this.#open({ resourceVersion: this.#position.version }, 0, signal)) {
       count += 1;
       this.#handle(event);
     }
-    // a server that closes each watch at once would be asked thousands of times a second
-    if (count === 0 && now() - startedAt < timing.shortWatchMs) throw new Error('the server closed the watch at once');
+    if (count === 0 && this.#isShort()) throw new Error('the server closed the watch at once');
+    return this.#retries.closed(this.#isShort());
+  }
+
+  /** Whether the stream under way was accepted just now. */
+  #isShort(): boolean {
+    const { clock, timing } = this.#options;
+    return this.#acceptedAt === undefined || clock() - this.#acceptedAt < timing.shortWatchMs;
   }
 
   async #open(
@@ -172,22 +206,21 @@ export class Reflector {
 
   #replace(objects: readonly RawObject[], version: string): void {
     const { sink, stats, now } = this.#options;
-    this.#version = version;
-    this.#need = 'watch';
+    const isFirst = !this.#synced;
+    this.#position.listed(version);
     this.#synced = true;
-    this.#stuck = 0;
+    this.#missing = undefined;
+    this.#retries.worked();
     stats.relists += 1;
     stats.lastEventAt = now();
     this.#guard(() => sink.replace(this.#kind, objects));
+    if (isFirst) this.#options.onSynced();
   }
 
   #handle(event: WatchEvent): void {
     const { sink, stats, now } = this.#options;
-    if (event.type === 'bookmark' && isOlder(event.version, this.#version)) {
-      throw new HistoryLost(`the server is at version ${event.version}, and was at ${this.#version} before`);
-    }
-    if (event.version !== '') this.#version = event.version;
-    this.#stuck = 0;
+    this.#position.advanced(event.version, event.type === 'bookmark');
+    this.#retries.worked();
     stats.lastEventAt = now();
     if (event.type === 'put') this.#guard(() => sink.put(this.#kind, event.object));
     else if (event.type === 'remove') this.#guard(() => sink.remove(this.#kind, event.object));
@@ -204,34 +237,48 @@ export class Reflector {
 
   /** Whether a streaming list that failed is a reason to list in the ordinary way. */
   #mayListInstead(error: unknown): boolean {
-    if (this.#need === 'watch') return false; // the list was complete, it is the watch that failed
+    if (this.#position.need === 'watch') return false; // the list was complete, it is the watch that failed
     return error instanceof Silence || error instanceof StreamingRefused || isRefusal(error);
   }
 
-  /** Decides what is needed after an error; returns how long to wait before. */
+  /** Decides what is needed after an error; gives how long to wait before. */
   #recover(error: unknown): number {
-    const { resource, stats, announcer, connection, timing, sink, random } = this.#options;
-    if (resource.optional && !this.#synced && error instanceof ApiError && error.code === 404) {
+    const { outage, timing, resource } = this.#options;
+    const isAccepted = this.#acceptedAt !== undefined;
+    this.#isOut = !isAccepted && isOutage(error);
+    if (this.#isOut) outage.failed();
+    else if (error instanceof ApiError) outage.answered();
+    if (isAccepted && !this.#isShort()) this.#retries.worked();
+    this.#say(error);
+    const isExpired = this.#position.failed(error);
+    if (this.#isOut || isExpired) return 0; // the outage has its own wait
+    const isRare = this.#missing !== undefined && resource.need === 'optional' && error instanceof ApiError;
+    return this.#retries.failed(error, isRare ? timing.missingRetryMs : undefined);
+  }
+
+  #say(error: unknown): void {
+    const { stats, announcer, connection, resource } = this.#options;
+    const fields = { kind: this.#kind, server: connection.server };
+    if (resource.need === 'optional' && !this.#synced && error instanceof ApiError && error.code === 404) {
       this.#answered();
-      announcer.say('info', { kind: this.#kind }, 'this cluster lacks the resource; looking again now and then');
-      if (stats.relists++ === 0) this.#guard(() => sink.replace(this.#kind, []));
-      return timing.missingRetryMs * (1 + random());
+      if (this.#missing === undefined)
+        announcer.say('info', fields, 'this cluster lacks the resource; looking again now and then');
+      this.goOnWithout(describeError(error));
+      return;
     }
     stats.lastError = describeError(error);
-    this.#failing = true;
-    announcer.say('warn', { kind: this.#kind, server: connection.server }, SAYING[this.#need], error);
-    if (needsFreshList(error)) {
-      this.#need = 'fresh-list';
-    } else if (this.#need === 'watch') {
-      const bad = error instanceof ProtocolError || (error instanceof ApiError && error.inStream);
-      if (bad) this.#stuck += 1;
-      if (isRefusal(error) || this.#stuck >= STUCK) this.#need = 'known-list';
+    if (this.#missing !== undefined) {
+      this.#missing = stats.lastError; // it is told as what is missing
+      return;
     }
-    const asked = error instanceof ApiError ? Math.min(error.retryAfterMs, timing.retryAfterMaxMs) : 0;
-    return asked + this.#backoff();
+    this.#failing = true;
+    announcer.say('warn', fields, SAYING[this.#position.need], error);
   }
 
   #answered(): void {
+    this.#acceptedAt = this.#options.clock();
+    this.#isOut = false;
+    this.#options.outage.answered();
     if (!this.#failing) return;
     this.#failing = false;
     this.#options.announcer.say('info', { server: this.#options.connection.server }, 'the API server answers again');
@@ -244,7 +291,3 @@ const SAYING: Readonly<Record<Need, string>> = {
   'fresh-list': 'objects cannot be listed again, trying again',
   watch: 'a watch broke, resuming',
 };
-
-/** Versions grow, and are decimal numbers of any size; others cannot be compared. */
-const isOlder = (version: string, than: string): boolean =>
-  /^\d+$/.test(version) && /^\d+$/.test(than) && BigInt(version) < BigInt(than);

@@ -2,10 +2,13 @@
  * An API server as a source: one reflector for each resource, over one connection.
  */
 import type { ObjectKind, ObjectSink } from '../../model/kubernetes.ts';
-import { type Resource, resourcesFor } from '../resources.ts';
+import type { Missing } from '../../model/missing.ts';
+import { pause as realPause } from '../pause.ts';
+import { type Need, type Resource, resourcesFor } from '../resources.ts';
 import type { Log, Source } from '../source.ts';
 import { createAnnouncer } from './announcer.ts';
 import type { Connection } from './connection.ts';
+import { Outage } from './outage.ts';
 import { Reflector, type ReflectorStats } from './reflector.ts';
 import { DEFAULT_TIMING, type Timing } from './timing.ts';
 
@@ -17,7 +20,9 @@ export interface ApiServerSourceOptions {
   readonly log: Log;
   readonly timing?: Partial<Timing>;
   readonly now?: () => number;
+  readonly clock?: () => number;
   readonly random?: () => number;
+  readonly pause?: typeof realPause;
 }
 
 export class ApiServerSource implements Source {
@@ -25,6 +30,7 @@ export class ApiServerSource implements Source {
   readonly stats: Readonly<Record<ObjectKind, Readonly<ReflectorStats>>>;
   readonly #stats: Readonly<Record<ObjectKind, ReflectorStats>>;
   readonly #options: ApiServerSourceOptions;
+  #reflectors: readonly Reflector[] = [];
 
   constructor(options: ApiServerSourceOptions) {
     this.#options = options;
@@ -32,28 +38,39 @@ export class ApiServerSource implements Source {
     this.stats = this.#stats;
   }
 
+  missing(): readonly Missing[] {
+    return this.#reflectors.flatMap(({ kind, missing: why }) => (why === undefined ? [] : { what: `${kind}s`, why }));
+  }
+
   async run(sink: ObjectSink, signal: AbortSignal): Promise<void> {
-    const { connection, nodeName, log, now = Date.now, random = Math.random } = this.#options;
-    const { resources = resourcesFor(nodeName) } = this.#options;
+    const { connection, nodeName, log, now = Date.now, random = Math.random, pause = realPause } = this.#options;
+    const { resources = resourcesFor(nodeName), clock = () => performance.now() } = this.#options;
     const timing: Timing = { ...DEFAULT_TIMING, ...this.#options.timing };
-    const announcer = createAnnouncer(log, timing.sayAgainMs, now);
+    const announcer = createAnnouncer(log, timing.sayAgainMs, clock);
+    const outage = new Outage({ timing, clock, random, pause });
     log.info({ server: connection.server }, 'watching the API server');
-    const reflectors = resources.map(
-      (resource) =>
-        new Reflector({
-          connection,
-          resource,
-          sink,
-          log,
-          announcer,
-          timing,
-          now,
-          random,
-          stats: this.#stats[resource.kind],
-        }),
-    );
     const own = AbortSignal.any([signal]); // node warns of a leak where many listen to one signal
-    await Promise.all(reflectors.map((reflector) => reflector.run(own)));
+    const awaited = new Set(resources.filter(({ need }) => need === 'required').map(({ kind }) => kind));
+    this.#reflectors = resources.map((resource) => {
+      const onSynced = (): void => {
+        if (awaited.delete(resource.kind) && awaited.size === 0) void this.#goOn(timing, pause, own);
+      };
+      const shared = { connection, resource, sink, log, announcer, timing, outage, now, clock, random, pause };
+      return new Reflector({ ...shared, stats: this.#stats[resource.kind], onSynced });
+    });
+    await Promise.all(this.#reflectors.map((reflector) => reflector.run(own)));
+  }
+
+  /** The required resources are here: what else is not here soon is gone on without. */
+  async #goOn(timing: Timing, pause: typeof realPause, signal: AbortSignal): Promise<void> {
+    const give = (need: Need): void => {
+      if (signal.aborted) return;
+      for (const reflector of this.#reflectors) if (reflector.need === need) reflector.goOnWithout();
+    };
+    await pause(timing.optionalWaitMs, signal);
+    give('optional');
+    await pause(timing.wantedWaitMs - timing.optionalWaitMs, signal);
+    give('wanted');
   }
 }
 

@@ -82,9 +82,9 @@ describe('a server that refuses', () => {
     await poll(() => sink.synced).toBe(true);
   });
 
-  it('with 500 is asked more and more seldom', async () => {
-    lab.server.inject({ fault: 'answer', status: 500, count: 5, resource: 'services' });
-    const { sink } = await lab.begin({ backoffFirstMs: 20, backoffMaxMs: 160 });
+  it('with 401 is asked more and more seldom', async () => {
+    lab.server.inject({ fault: 'answer', status: 401, count: 5, resource: 'services' });
+    const { sink } = await lab.begin({ backoffFirstMs: 20, refusedMaxMs: 160 });
     await poll(() => sink.synced).toBe(true);
     const waits = gaps();
     expect(waits).toHaveLength(5);

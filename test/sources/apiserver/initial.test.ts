@@ -156,4 +156,61 @@ describe('the first contents', () => {
     expect(log.lines.filter(({ message }) => message.includes('lacks the resource'))).toHaveLength(1);
     expect(source.stats.ServiceCIDR.lastError).toBe('');
   });
+
+  const withheld = [
+    ['forbidden', { fault: 'answer', status: 403, resource: 'servicecidrs' }, 'Forbidden'],
+    ['never answered', { fault: 'hang', resource: 'servicecidrs' }, 'does not answer'],
+  ] as const;
+
+  it.each(withheld)(
+    'of an optional resource that is %s are empty after a while, and asked for again',
+    async (_, fault, why) => {
+      lab.server.inject(fault);
+      const { sink, log, source } = await lab.begin({}, { headersMs: 300 });
+      await poll(() => sink.synced).toBe(true);
+      expect(sink.of('ServiceCIDR')).toEqual(['replace ServiceCIDR 0']);
+      expect(source.missing()).toEqual([{ what: 'ServiceCIDRs', why: expect.stringContaining(why) }]);
+      const lines = log.lines.length;
+      await new Promise((resolve) => setTimeout(resolve, 400));
+      expect(log.lines.slice(lines).filter(({ level }) => level !== 'info')).toEqual([]);
+      lab.server.put(serviceCIDR('late'));
+      lab.server.clearFaults();
+      await poll(() => sink.names('ServiceCIDR')).toEqual(['late']);
+      expect(source.missing()).toEqual([]);
+    },
+  );
+
+  it('of the Node are waited for longer, and those of what must be there for ever', async () => {
+    lab.server.inject({ fault: 'answer', status: 403, resource: 'nodes' });
+    lab.server.inject({ fault: 'answer', status: 403, resource: 'services' });
+    const { sink, source } = await lab.begin({ optionalWaitMs: 20, wantedWaitMs: 100 });
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(sink.names('Node')).toBeUndefined();
+    lab.server.clearFaults();
+    lab.server.inject({ fault: 'answer', status: 403, resource: 'nodes' });
+    await poll(() => sink.names('Service')).toEqual([]);
+    await poll(() => sink.names('Node')).toEqual([]);
+    expect(source.missing()).toMatchObject([{ what: 'Nodes' }]);
+  });
+
+  it('of what was here once are not taken away when it is forbidden', async () => {
+    lab.server.put(serviceCIDR('kubernetes'));
+    const { sink, source } = await lab.synced();
+    lab.server.inject({ fault: 'answer', status: 403, resource: 'servicecidrs' });
+    lab.server.inject({ fault: 'end-watches', abrupt: true });
+    await poll(() => source.stats.ServiceCIDR.lastError).toContain('403');
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(sink.names('ServiceCIDR')).toEqual(['kubernetes']);
+    expect(source.missing()).toEqual([]);
+  });
+
+  it('stream again when a refusal is long ago', async () => {
+    lab.refuseStreaming();
+    await lab.synced({ missingRetryMs: 100 });
+    lab.server.clearFaults();
+    await new Promise((resolve) => setTimeout(resolve, 120));
+    lab.server.inject({ fault: 'answer', status: 410, count: 1, resource: 'services', verb: 'watch' });
+    lab.server.inject({ fault: 'end-watches', resource: 'services' });
+    await poll(() => lab.asked('watch').at(-1)?.query).toMatchObject({ sendInitialEvents: 'true' });
+  });
 });

@@ -1,0 +1,7 @@
+/** Something that is not to be had, and that everything goes on without: shown in the log, in /status and as an Event. */
+export interface Missing {
+  /** The same text for as long as the same thing is missing: `Node worker-1`. */
+  readonly what: string;
+  /** The reason, and what does not work meanwhile. */
+  readonly why: string;
+}
