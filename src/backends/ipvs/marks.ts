@@ -115,19 +115,26 @@ export class Marks {
     return this.#turn;
   }
 
-  /** What was written since the read began is known better than by it. */
+  /**
+   * What was written since the read began is known better than by it. A number whose record somebody has deleted stays its
+   * name's as long as anything else has it, so that connections stay too.
+   */
   learn({ recorded, seen }: MarksFound, begun: number): void {
     const isNewer = (name: string): boolean => (this.#written.get(name) ?? 0) >= begun;
     const found = new Map([...recorded].map(([number, name]) => [name, number]));
+    const there = new Set(seen);
+    const isInUse = (number: number): boolean =>
+      !recorded.has(number) && (there.has(number) || there.has((number | this.settings.masqueradeMark) >>> 0));
     for (const [name, number] of this.#numbers) {
-      if (!isNewer(name) && found.get(name) !== number) this.#remove(name);
+      const isKept = found.has(name) ? found.get(name) === number : isInUse(number);
+      if (!isNewer(name) && !isKept) this.#remove(name);
     }
     for (const [name, number] of found) {
       const isFree = !this.#numbers.has(name) && !this.#names.has(number);
       if (isFree && !isNewer(name) && this.#isOurs(number)) this.#put(name, number);
     }
     for (const [name, turn] of this.#written) if (turn < begun) this.#written.delete(name);
-    this.#foreign = new Set([...seen].filter((number) => !('mark' in this.named({ fwmark: number, family: 'IPv4' }))));
+    this.#foreign = new Set([...there].filter((number) => !('mark' in this.named({ fwmark: number, family: 'IPv4' }))));
     this.#lowest = 0;
   }
 

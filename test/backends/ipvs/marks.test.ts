@@ -2,8 +2,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Marks } from '../../../src/backends/ipvs/marks.ts';
+import { setDefinition } from '../../../src/backends/ipvs/names.ts';
 import { newService, PLAIN } from '../../../src/ipvs-netlink/ipvs.ts';
 import type { ServiceEndpoints } from '../../../src/model/topology.ts';
+import { deleteEntry } from '../../../src/netlink/ipset.ts';
 import { SETTINGS } from './memory-kernel.ts';
 import { newKernel, nodeOf, start, tcp, withLocal } from './world.ts';
 
@@ -135,6 +137,24 @@ describe('on a node', () => {
     expect(kernel.ipvs.flags().filter((flag) => flag.startsWith('-f'))).toEqual(
       [1_024, 1_536, 1_032, 1_544].map((mark) => `-f ${mark}`),
     );
+  });
+
+  it('a record that somebody deletes is written again, and nothing else', async () => {
+    const kernel = newKernel();
+    const life = start(kernel);
+    await life.sync([local(1), local(2)]);
+    await life.sync([], ['ns/s1:p/TCP']);
+    const listing = kernel.listing();
+    const { sets } = kernel.open().handles;
+    const set = setDefinition('EXTERNAL-POLICY-OWNER', 'IPv4');
+    sets.execute([deleteEntry(set, { address: '10.96.0.2', protocol: 'tcp', port: 80 })]);
+    expect(kernel.listing()).not.toEqual(listing);
+    expect(await life.reconciler.audit()).toEqual({
+      missing: ['entry KUBE-EXTERNAL-POLICY-OWNER 10.96.0.2,tcp:80'],
+      changed: [],
+      foreign: [],
+    });
+    expect(kernel.listing()).toEqual(listing);
   });
 
   it('virtual servers of others behind a mark stay, and ours go around them', async () => {
