@@ -1,12 +1,14 @@
 /**
- * `npm run bench [-- start|restore|change|flush|loop|transaction|ipvs …]`: the measurements of the README, on this machine's kernel, as root.
+ * `npm run bench [-- start|restore|change|flush|loop|growth|transaction|ipvs …]`: the measurements of the README, on this machine's kernel, as root.
  * `start`, `restore`, `change`, `flush` and `loop` take --services=5000 --endpoints=5 --variant=iptables-nft|iptables-legacy|nftables;
- * with LOOP_PROFILES=FOLDER `loop` says whose the long turns were; `transaction` is mode nftables alone, without a cluster; `ipvs` runs in User Mode Linux.
+ * with LOOP_PROFILES=FOLDER `loop` says whose the long turns were; `transaction` is mode nftables alone, without a cluster; `growth` needs
+ * neither root nor a kernel; `ipvs` runs in User Mode Linux.
  */
 import { parseArgs } from 'node:util';
 import { type Bed, makeBed, putServices, VARIANTS, type Variant } from './bed.ts';
 import { oneChange } from './change.ts';
 import { flush } from './flush.ts';
+import { growth } from './growth.ts';
 import { ipvs } from './ipvs.ts';
 import { loop } from './loop.ts';
 import { oneRestore, start } from './start.ts';
@@ -30,7 +32,7 @@ const { values, positionals } = parseArgs({
     variant: { type: 'string', multiple: true, default: Object.keys(VARIANTS) },
   },
 });
-const known = [...Object.keys(QUESTIONS), 'transaction', 'ipvs'];
+const known = [...Object.keys(QUESTIONS), 'growth', 'transaction', 'ipvs'];
 const unknown = positionals.find((name) => !known.includes(name));
 if (unknown !== undefined) throw new Error(`no measurement ${unknown}; there are ${known.join(', ')}`);
 const asked = positionals.length === 0 ? known : positionals;
@@ -49,5 +51,6 @@ for (const services of questions.length === 0 ? [] : values.services.map(Number)
     await bed.remove();
   }
 }
+if (asked.includes('growth')) await growth();
 if (asked.includes('transaction')) await transaction();
 if (asked.includes('ipvs')) await ipvs();

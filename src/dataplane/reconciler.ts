@@ -166,8 +166,8 @@ export class Reconciler<O extends KernelObject, B> {
     this.#backlog.gone.clear();
     for (const [owner, wanted] of this.#quarantine.due()) this.#stage(owner, wanted);
     // what stays may be there from before: kernel settings, and what is shared with others
-    const isEmpty = [...this.#state.have.values()].every(({ stays }) => stays === true);
-    if (isFirst && isEmpty) return this.#syncInGroups(node);
+    const isEmpty = isFirst && [...this.#state.have.values()].every(({ stays }) => stays === true);
+    if (isEmpty) return this.#syncInGroups(node);
     for (const service of this.#backlog.services.values()) this.#compile(service, node);
     this.#backlog.services.clear();
     const result = await this.#settle(isFirst ? (done, total) => this.#options.onProgress?.(done / total) : undefined);
