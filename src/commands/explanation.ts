@@ -93,7 +93,7 @@ const orMalformed = <T>(read: () => T): T | Malformed => {
 export const slicesOf = (objects: Snapshot, service: string): readonly Slice[] =>
   objects.EndpointSlice.flatMap((object) => {
     const slice = orMalformed(() => readSlice(object));
-    return slice instanceof Malformed || slice.service !== service ? [] : [slice];
+    return slice === undefined || slice instanceof Malformed || slice.service !== service ? [] : [slice];
   });
 
 /** Every port of the Service in this family that was asked for. */

@@ -7,7 +7,16 @@
 
 import { familyOf, IP_FAMILIES, type IPFamily, joinHostPort, parseIP } from './address.ts';
 import { excerpt } from './excerpt.ts';
-import { Malformed, objectKey, type Protocol, readArray, readMeta, readProtocol, readString } from './kubernetes.ts';
+import {
+  Malformed,
+  objectKey,
+  type Protocol,
+  readArray,
+  readMeta,
+  readProtocol,
+  readString,
+  textAt,
+} from './kubernetes.ts';
 
 export interface Endpoint {
   readonly ip: string;
@@ -48,18 +57,25 @@ const SERVICE_LABEL = 'kubernetes.io/service-name';
 const TRIGGER_ANNOTATION = 'endpoints.kubernetes.io/last-change-trigger-time';
 const NO_HINTS: readonly string[] = [];
 
-/** Reads an EndpointSlice. Throws Malformed, naming the field, when it cannot be one. */
-export const readSlice = (raw: unknown): Slice => {
+/** The Service `ns/name` that an EndpointSlice belongs to; undefined when to none. Throws Malformed without a name. */
+export const readServiceOf = (raw: unknown): string | undefined => {
+  const meta = readMeta(raw, 'EndpointSlice');
+  const service = textAt(meta.labels, SERVICE_LABEL);
+  return service === '' ? undefined : `${meta.namespace}/${service}`;
+};
+
+/** Reads an EndpointSlice; undefined when it belongs to no Service. Throws Malformed, naming the field, when it is none. */
+export const readSlice = (raw: unknown): Slice | undefined => {
+  const service = readServiceOf(raw);
+  if (service === undefined) return undefined;
   const meta = readMeta(raw, 'EndpointSlice');
   const slice = raw as Record<string, unknown>;
-  const serviceName = meta.labels[SERVICE_LABEL];
-  if (typeof serviceName !== 'string' || serviceName === '') throw new Malformed(`label ${SERVICE_LABEL} is missing`);
   const addressType = readString(slice.addressType, 'addressType');
   const family = IP_FAMILIES.find((candidate) => candidate === addressType);
-  const triggered = Date.parse(meta.annotations[TRIGGER_ANNOTATION] ?? '');
+  const triggered = Date.parse(textAt(meta.annotations, TRIGGER_ANNOTATION));
   return {
     key: objectKey(meta),
-    service: `${meta.namespace}/${serviceName}`,
+    service,
     family,
     ports: family === undefined ? [] : readSlicePorts(slice),
     endpoints: family === undefined ? [] : readSliceEndpoints(slice, family),

@@ -24,8 +24,8 @@ export interface ObjectMeta {
   /** Empty for a cluster-scoped object. */
   readonly namespace: string;
   readonly name: string;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly annotations: Readonly<Record<string, string>>;
+  readonly labels: Readonly<Record<string, unknown>>;
+  readonly annotations: Readonly<Record<string, unknown>>;
   /** Milliseconds since 1970; 0 when the object does not say. */
   readonly createdAt: number;
 }
@@ -48,14 +48,20 @@ export const readMeta = (raw: unknown, kind: ObjectKind): ObjectMeta => {
   const namespace = readName(meta.namespace, 'metadata.namespace');
   readName(meta.name, 'metadata.name');
   if (namespace === '' && NAMESPACED.has(kind)) throw new Malformed('metadata.namespace is missing');
-  const created = Date.parse(String(meta.creationTimestamp ?? ''));
+  const created = Date.parse(typeof meta.creationTimestamp === 'string' ? meta.creationTimestamp : '');
   return {
     namespace,
     name: meta.name,
-    labels: isRecord(meta.labels) ? (meta.labels as Record<string, string>) : {},
-    annotations: isRecord(meta.annotations) ? (meta.annotations as Record<string, string>) : {},
+    labels: isRecord(meta.labels) ? meta.labels : {},
+    annotations: isRecord(meta.annotations) ? meta.annotations : {},
     createdAt: Number.isNaN(created) ? 0 : created,
   };
+};
+
+/** The value of a label or annotation; empty where there is none, or none that is text. */
+export const textAt = (values: Readonly<Record<string, unknown>>, key: string): string => {
+  const value = Object.hasOwn(values, key) ? values[key] : undefined;
+  return typeof value === 'string' ? value : '';
 };
 
 /** `ns/name`, or the name alone of a cluster-scoped object. */
@@ -78,10 +84,13 @@ export const readString = (value: unknown, path: string): string => {
 /** Of anything in Kubernetes (RFC 1123 subdomain). */
 const MAX_NAME = 253;
 
-/** A name, which stands in messages, pages and labels of metrics: none is longer, and none has a control character in it. */
+/**
+ * A name, which stands in messages, pages and labels of metrics: none is longer, and none has a control character in it, or what
+ * separates the parts of an owner's name.
+ */
 export const readName = (value: unknown, path: string): string => {
   const name = readString(value, path);
-  if (name.length <= MAX_NAME && !/\p{Cc}/u.test(name)) return name;
+  if (name.length <= MAX_NAME && !/[\p{Cc}/:]/u.test(name)) return name;
   throw new Malformed(`${path} must be a name of at most ${MAX_NAME} characters, not ${excerpt(name)}`);
 };
 

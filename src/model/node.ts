@@ -14,7 +14,7 @@ import {
   parseCIDR,
   parseIP,
 } from './address.ts';
-import { readArray, readMeta, readString } from './kubernetes.ts';
+import { readArray, readMeta, readString, textAt } from './kubernetes.ts';
 import type { Missing } from './missing.ts';
 
 export type DetectLocalMode = 'ClusterCIDR' | 'NodeCIDR' | 'BridgeInterface' | 'InterfaceNamePrefix';
@@ -90,8 +90,8 @@ const ZONE_LABEL = 'topology.kubernetes.io/zone';
 export const readNode = (raw: unknown): NodeFacts => {
   const meta = readMeta(raw, 'Node');
   const { spec, status } = raw as {
-    spec?: { podCIDR?: unknown; podCIDRs?: unknown };
-    status?: { addresses?: unknown };
+    spec?: { podCIDR?: unknown; podCIDRs?: unknown } | null;
+    status?: { addresses?: unknown } | null;
   };
   const listed = readArray(spec?.podCIDRs, 'spec.podCIDRs');
   const cidrs = listed.length > 0 ? listed : [spec?.podCIDR];
@@ -103,7 +103,7 @@ export const readNode = (raw: unknown): NodeFacts => {
     addresses.flatMap(({ type, ip }) => (type === wanted && ip !== undefined ? [ip] : []));
   return {
     name: meta.name,
-    zone: meta.labels[ZONE_LABEL] ?? '',
+    zone: textAt(meta.labels, ZONE_LABEL),
     podCIDRs: cidrs.flatMap((text) => (typeof text === 'string' ? (parseCIDR(text) ?? []) : [])),
     addresses: [...ofType('InternalIP'), ...ofType('ExternalIP')],
   };

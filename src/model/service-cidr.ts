@@ -8,7 +8,7 @@ import { Malformed, readArray, readMeta } from './kubernetes.ts';
 /** Reads a ServiceCIDR object. Throws Malformed when it cannot be one. */
 export const readServiceCIDR = (raw: unknown): readonly Cidr[] => {
   readMeta(raw, 'ServiceCIDR');
-  const { spec } = raw as { readonly spec?: { readonly cidrs?: unknown } };
+  const { spec } = raw as { readonly spec?: { readonly cidrs?: unknown } | null };
   return readArray(spec?.cidrs, 'spec.cidrs').map((text, i) => {
     const cidr = typeof text === 'string' ? parseCIDR(text) : undefined;
     if (cidr === undefined) throw new Malformed(`spec.cidrs[${i}] must be a network, not ${excerpt(text)}`);

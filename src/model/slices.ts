@@ -9,6 +9,10 @@ export class Slices {
     return [...this.#serviceOf.keys()];
   }
 
+  serviceOf(key: string): string | undefined {
+    return this.#serviceOf.get(key);
+  }
+
   of(service: string): readonly Slice[] {
     return [...(this.#byService.get(service)?.values() ?? [])];
   }

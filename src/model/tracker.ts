@@ -6,7 +6,8 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { type Cidr, IP_FAMILIES, type IPFamily } from './address.ts';
-import { mergeSlices, readSlice, type Slice } from './endpoint.ts';
+import { mergeSlices, readServiceOf, readSlice, type Slice } from './endpoint.ts';
+import { excerpt } from './excerpt.ts';
 import { type HealthCheck, healthCheckOf } from './health-checks.ts';
 import { Malformed, OBJECT_KINDS, type ObjectKind, type ObjectSink, objectKey, readMeta } from './kubernetes.ts';
 import type { Missing } from './missing.ts';
@@ -228,19 +229,29 @@ export class Tracker implements ObjectSink {
       this.#read(kind, object);
       this.#problems.delete(`${kind} ${key}`);
     } catch (error) {
-      if (!(error instanceof Malformed)) throw error;
-      this.#skipped += 1;
-      const problem = { kind, key, message: error.message };
-      const known = this.#problems.get(`${kind} ${key}`);
-      this.#problems.set(`${kind} ${key}`, problem);
-      if (known?.message !== error.message) this.#options.onProblem?.(problem);
+      if (kind === 'EndpointSlice') this.#disown(object, key);
+      this.#skip(kind, key, error instanceof Malformed ? error.message : `cannot be read: ${excerpt(String(error))}`);
     }
     return key;
   }
 
+  #skip(kind: ObjectKind, key: string, message: string): void {
+    this.#skipped += 1;
+    const problem = { kind, key, message };
+    const known = this.#problems.get(`${kind} ${key}`);
+    this.#problems.set(`${kind} ${key}`, problem);
+    if (known?.message !== message) this.#options.onProblem?.(problem);
+  }
+
+  /** A slice that cannot be read keeps its endpoints, though not for a Service that it does not belong to any more. */
+  #disown(object: unknown, key: string): void {
+    const known = this.#slices.serviceOf(key);
+    if (known !== undefined && readServiceOf(object) !== known) this.#removeSlice(key);
+  }
+
   #read(kind: ObjectKind, object: unknown): void {
     if (kind === 'Service') this.#putService(readService(object));
-    else if (kind === 'EndpointSlice') this.#putSlice(readSlice(object));
+    else if (kind === 'EndpointSlice') this.#putSliceOrNone(object);
     else if (kind === 'Node') this.#putNode(readNode(object));
     else this.#putServiceCIDR(readMeta(object, kind).name, readServiceCIDR(object));
   }
@@ -257,6 +268,18 @@ export class Tracker implements ObjectSink {
       const isSame = isDeepStrictEqual(former?.ports[family] ?? [], service?.ports[family] ?? []);
       if (!isSame) this.#markDirty(key, family);
     }
+  }
+
+  /** One that belongs to no Service is nobody's trouble, and is no more the Service's that it may have been of. */
+  #putSliceOrNone(object: unknown): void {
+    const slice = readSlice(object);
+    if (slice !== undefined) this.#putSlice(slice);
+    else this.#removeSlice(objectKey(readMeta(object, 'EndpointSlice')));
+  }
+
+  #removeSlice(key: string): void {
+    const slice = this.#slices.remove(key);
+    if (slice !== undefined) this.#endpointsGone(slice);
   }
 
   #putSlice(slice: Slice): void {
@@ -302,8 +325,7 @@ export class Tracker implements ObjectSink {
       this.#services.delete(key);
       this.#portsChanged(key, former, undefined);
     } else if (kind === 'EndpointSlice') {
-      const slice = this.#slices.remove(key);
-      if (slice !== undefined) this.#endpointsGone(slice);
+      this.#removeSlice(key);
     } else if (kind === 'ServiceCIDR' && this.#cidrs.delete(key)) {
       this.#cidrChanges += 1;
       this.refreshNode();

@@ -53,9 +53,18 @@ describe('a Service', () => {
       { type: 'LoadBalancer', externalTrafficPolicy: 'Local', healthCheckNodePort: 65_536 },
       'spec.healthCheckNodePort must be a port from 1 to 65535, not 65536',
     ],
-    [clientIP('5'), 'spec.sessionAffinityConfig.clientIP.timeoutSeconds must be a whole number of seconds, not "5"'],
-    [clientIP(0.5), 'spec.sessionAffinityConfig.clientIP.timeoutSeconds must be a whole number of seconds, not 0.5'],
-    [clientIP(-1), 'spec.sessionAffinityConfig.clientIP.timeoutSeconds must be a whole number of seconds, not -1'],
+    [
+      clientIP('5'),
+      'spec.sessionAffinityConfig.clientIP.timeoutSeconds must be a whole number of seconds up to 86400, not "5"',
+    ],
+    [
+      clientIP(0.5),
+      'spec.sessionAffinityConfig.clientIP.timeoutSeconds must be a whole number of seconds up to 86400, not 0.5',
+    ],
+    [
+      clientIP(-1),
+      'spec.sessionAffinityConfig.clientIP.timeoutSeconds must be a whole number of seconds up to 86400, not -1',
+    ],
   ])('with %j', (spec, message) => {
     expect(() => readService(serviceObject('ns/web', spec))).toThrow(new Malformed(message));
   });
@@ -63,11 +72,6 @@ describe('a Service', () => {
 
 describe('an EndpointSlice', () => {
   it.each([
-    [{ metadata: { namespace: 'ns', name: 'web-1' } }, 'label kubernetes.io/service-name is missing'],
-    [
-      { metadata: { namespace: 'ns', name: 'web-1', labels: { 'kubernetes.io/service-name': '' } } },
-      'label kubernetes.io/service-name is missing',
-    ],
     [{ metadata: { namespace: 'ns' } }, 'metadata.name is missing'],
     [{ addressType: 4 }, 'addressType must be text, not 4'],
     [{ ports: {} }, 'ports must be a list, not {}'],
@@ -154,10 +158,33 @@ describe('in the tracker, objects that cannot be read', () => {
     expect(tracker.problems).toEqual([]);
   });
 
+  it('keep a slice for its Service, and for no other', () => {
+    const { follower, tracker } = followed();
+    const unreadable = { ...WEB_1, ports: 'none' };
+    tracker.put('EndpointSlice', unreadable);
+    expect(work(follower)).toEqual([]);
+    tracker.put('EndpointSlice', { ...unreadable, metadata: { namespace: 'ns', name: 'web-1', labels: {} } });
+    expect(work(follower)).toEqual(['ns/web:p/TCP:']);
+  });
+
+  it.each([
+    ['a slice without the label of its Service', {}],
+    ['one with an empty label', { labels: { 'kubernetes.io/service-name': '' } }],
+  ])('%s is none of them, and no more the Service’s that it was of', (_, labels) => {
+    const { follower, heard, tracker } = followed();
+    const orphan = { ...WEB_1, metadata: { namespace: 'ns', name: 'web-1', ...labels } };
+    tracker.put('EndpointSlice', orphan);
+    expect(work(follower)).toEqual(['ns/web:p/TCP:']);
+    tracker.replace('EndpointSlice', [orphan]);
+    expect([tracker.skipped, tracker.problems, heard]).toEqual([0, [], []]);
+    tracker.put('EndpointSlice', WEB_1);
+    expect(work(follower)).toEqual(['ns/web:p/TCP: 10.200.0.11:8080']);
+  });
+
   it('and never could be leave nothing behind', () => {
     const { tracker } = followed();
     tracker.replace('Service', [WEB, serviceObject('ns/new', { ports: 'none' }), {}]);
-    tracker.put('EndpointSlice', { ...WEB_1, metadata: { namespace: 'ns', name: 'web-2' } });
+    tracker.put('EndpointSlice', sliceObject('ns/web-2', [], { ports: 'none' }));
     expect(tracker.problems.map(({ kind, key }) => `${kind} ${key}`)).toEqual([
       'Service ns/new',
       'Service without a name',

@@ -113,18 +113,18 @@ describe('a slice', () => {
     ['a time', triggered(slice('1', []), Date.UTC(2026, 0, 2)), Date.UTC(2026, 0, 2)],
     ['no annotation', slice('1', []), undefined],
   ])('with %s', (_, object, expected) => {
-    expect(readSlice(object).triggeredAt).toBe(expected);
+    expect(readSlice(object)?.triggeredAt).toBe(expected);
   });
 
   it('with a trigger time that is none', () => {
     const annotations = { 'endpoints.kubernetes.io/last-change-trigger-time': 'yesterday' };
     const metadata = { ...(slice('1', []).metadata as Fields), annotations };
-    expect(readSlice({ ...slice('1', []), metadata }).triggeredAt).toBeUndefined();
+    expect(readSlice({ ...slice('1', []), metadata })?.triggeredAt).toBeUndefined();
   });
 
   it('gives the trigger time in nanoseconds as the API server writes it', () => {
     const annotations = { 'endpoints.kubernetes.io/last-change-trigger-time': '2026-01-02T03:04:05.678901234Z' };
     const metadata = { ...(slice('1', []).metadata as Fields), annotations };
-    expect(readSlice({ ...slice('1', []), metadata }).triggeredAt).toBe(Date.UTC(2026, 0, 2, 3, 4, 5, 678));
+    expect(readSlice({ ...slice('1', []), metadata })?.triggeredAt).toBe(Date.UTC(2026, 0, 2, 3, 4, 5, 678));
   });
 });

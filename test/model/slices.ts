@@ -13,7 +13,11 @@ export interface Wanted {
 
 export const merge = (objects: readonly Fields[], wanted: Wanted = {}): readonly Endpoint[] => {
   const { name = 'p', protocol = 'TCP', family = 'IPv4', nodeName = 'node1' } = wanted;
-  return mergeSlices(objects.map(readSlice), { name, protocol, family }, nodeName);
+  return mergeSlices(
+    objects.flatMap((object) => readSlice(object) ?? []),
+    { name, protocol, family },
+    nodeName,
+  );
 };
 
 export const addresses = (objects: readonly Fields[], wanted: Wanted = {}): readonly string[] =>

@@ -66,7 +66,7 @@ describe('the names of chains', () => {
   ] as const)('are those that kube-proxy 1.36.2 left in a kernel ($family)', ({ family, file }) => {
     const { items } = JSON.parse(read('objects.json')) as { items: readonly { readonly kind: string }[] };
     const services = items.filter(({ kind }) => kind === 'Service').map(readService);
-    const slices = items.filter(({ kind }) => kind === 'EndpointSlice').map(readSlice);
+    const slices = items.filter(({ kind }) => kind === 'EndpointSlice').flatMap((object) => readSlice(object) ?? []);
     const ports = services.flatMap((service) => service.ports[family]);
     const possible = new Set(
       ports.flatMap(({ name: of }) => [
