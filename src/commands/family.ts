@@ -6,6 +6,7 @@ import { Loop } from '../dataplane/loop.ts';
 import { Reconciler } from '../dataplane/reconciler.ts';
 import type { SyncReport } from '../dataplane/status.ts';
 import type { IPFamily } from '../model/address.ts';
+import type { Place } from '../model/flows.ts';
 import { HealthCheckNews } from '../model/health-checks.ts';
 import type { Tracker, Work } from '../model/tracker.ts';
 import type { FamilyRecord } from '../observe/family-record.ts';
@@ -14,6 +15,7 @@ import { HealthCheckServers } from '../observe/health-checks.ts';
 import type { Progress } from '../observe/progress.ts';
 import { tellWrites } from '../observe/writes.ts';
 import type { NodeEvents } from './events.ts';
+import { tellFirstRead } from './first-read.ts';
 import type { Setup } from './setup.ts';
 
 export interface FamilyParts {
@@ -41,8 +43,9 @@ export const startFamily = (setup: Setup, parts: FamilyParts, signal: AbortSigna
   const { config, log } = setup;
   const { family, backend, tracker, progress, record, events, onFirstSync } = parts;
   const { syncPeriodMs, minSyncPeriodMs } = config[config.mode];
-  const reconciler = openEngine(setup, parts, signal);
   const aftermath = openAftermath(setup, parts);
+  const told = tellFirstRead(backend, (places) => aftermath.adopted(places));
+  const reconciler = openEngine(setup, { ...parts, backend: told }, signal);
   const work = {
     waitingFor: () => tracker.waitingFor(),
     hasWork: () => tracker.hasWork(family),
@@ -59,6 +62,7 @@ export const startFamily = (setup: Setup, parts: FamilyParts, signal: AbortSigna
     onQueued: () => record.queued(),
     onDrift: (drift) => {
       record.drifted(drift);
+      aftermath.repaired();
       events.drifted(family, drift);
     },
     onFailure: (_, failure) => {
@@ -107,7 +111,11 @@ const openEngine = (
 interface Aftermath {
   /** Call with work as it is taken. Gives the same. */
   note(work: Work): Work;
+  /** What the kernel held when this process came. */
+  adopted(places: Iterable<Place>): void;
   synced(report: SyncReport): void;
+  /** Something in the kernel was not as it had been left, and is again. */
+  repaired(): void;
   stop(): Promise<void>;
 }
 
@@ -115,7 +123,7 @@ const openAftermath = ({ log }: Setup, parts: FamilyParts): Aftermath => {
   const { family, tracker, record, health, interfaceAddresses, events } = parts;
   const janitor = new Janitor({
     family,
-    connection: openFlows(),
+    open: openFlows,
     localAddresses: interfaceAddresses,
     log,
     onCleaned: (seconds, deleted) => record.flowsCleaned(seconds, deleted),
@@ -130,12 +138,19 @@ const openAftermath = ({ log }: Setup, parts: FamilyParts): Aftermath => {
     },
   });
   return {
-    note: (work) => news.note(work),
-    synced: ({ services, gone }) => {
+    note: (work) => {
+      janitor.note(work);
+      return news.note(work);
+    },
+    adopted: (places) => janitor.adopted(places),
+    synced: ({ full, services, gone }) => {
       janitor.synced(services, gone);
+      // at the start, and after a failure: for a while nobody knows how long the rules were not what they are now
+      if (full) janitor.repaired();
       const { changes, addresses } = news.take();
       healthChecks.update(changes, addresses);
     },
+    repaired: () => janitor.repaired(),
     stop: async () => {
       await Promise.all([janitor.stop(), healthChecks.stop()]);
     },

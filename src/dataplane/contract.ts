@@ -5,6 +5,7 @@
  * them. The engine does the rest by `diff(have, want)`: start-up, events, audits, clean-up and dumps are the same call
  * with other arguments, so a backend has no delete, start-up or clean-up logic of its own.
  */
+import type { Place } from '../model/flows.ts';
 import type { NodeContext } from '../model/node.ts';
 import type { ServiceEndpoints } from '../model/topology.ts';
 
@@ -116,6 +117,8 @@ export interface Backend<O extends KernelObject, B> {
   read(signal: AbortSignal): Promise<ReadonlyMap<string, O>>;
   /** Of what was read, what another proxy made that uses the same names, where that can be told. Pure. */
   madeByOther?(found: readonly O[]): readonly O[];
+  /** The addresses and ports at which an object, as it was read, leads packets elsewhere; each may come more than once. Pure. */
+  placesOf?(object: O): readonly Place[];
   /** Writes one batch, atomically where the kernel is. Idempotent. Throws KernelError. */
   apply(batch: Batch<B>, signal: AbortSignal): Promise<void>;
   /** What the kernel has counted; some of an owner's objects count. Beside reads and writes. Throws KernelError. */

@@ -1,9 +1,8 @@
 /** The janitor on a real kernel: flows made and listed by conntrack(8), which knows nothing of us. */
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { Janitor } from '../../src/conntrack/janitor.ts';
+import { Janitor, openFlows } from '../../src/conntrack/janitor.ts';
 import type { ServiceEndpoints } from '../../src/model/topology.ts';
-import { Connection } from '../../src/netlink/connection.ts';
-import { openSocket, PROTOCOL } from '../../src/netlink/socket.ts';
+import type { Connection } from '../../src/netlink/connection.ts';
 import { service } from '../dataplane/fake-backend.ts';
 import { createNamespace, NAMESPACE_NEEDS, type Namespace } from './nft-namespace.ts';
 import { describeWith, program } from './requires.ts';
@@ -27,8 +26,9 @@ describeWith([...NAMESPACE_NEEDS, program('conntrack')], 'tracked flows', () => 
       lines.push(`${message} ${JSON.stringify(fields)}`);
     };
     const log = { info: note, warn: note } as never;
-    const connection = namespace.enter(() => new Connection(openSocket(PROTOCOL.NETFILTER)));
-    janitor = new Janitor({ family: 'IPv4', connection, localAddresses: () => [NODE], log });
+    const addresses = [NODE];
+    const open = (): Connection => namespace.enter(openFlows);
+    janitor = new Janitor({ family: 'IPv4', open, localAddresses: () => addresses, log });
   });
   afterEach(async () => {
     await janitor.stop();

@@ -1,6 +1,6 @@
 /** Which flows lead nowhere useful. */
 import { describe, expect, it } from 'vitest';
-import { Entrances, entranceFields, type FlowEnds } from '../../src/model/flows.ts';
+import { Entrances, entranceFields, type FlowEnds, type NodePlaces } from '../../src/model/flows.ts';
 import type { ServiceEndpoints } from '../../src/model/topology.ts';
 import { service } from '../dataplane/fake-backend.ts';
 
@@ -21,7 +21,8 @@ const flow = (to: string, toPort: number, from: string, fromPort: number): FlowE
 
 const VIP = '10.96.0.1';
 const NODE = '10.250.0.1';
-const isOfNode = (ip: string): boolean => ip === NODE;
+const OTHER = '10.250.0.2';
+const PLACES: NodePlaces = { isOfNode: (ip) => ip === NODE || ip === OTHER, hasNodePorts: (ip) => ip === NODE };
 const { port: PORT } = udp('a', VIP, []).port;
 const TARGET_PORT = udp('a', VIP, ['10.0.0.1']).serving[0]?.port ?? 0;
 
@@ -73,10 +74,33 @@ describe('a sync makes one look at', () => {
   });
 });
 
+describe('a write that fails', () => {
+  it.each([
+    ['whose wish is taken back', ['10.0.0.1']],
+    ['and then another one is done', ['10.0.0.3']],
+  ])('%s: its entrances are looked at once something is in the kernel', (_, last) => {
+    const entrances = known(udp('a', VIP, ['10.0.0.1']));
+    entrances.note([udp('a', VIP, ['10.0.0.2'], { externalIPs: ['198.51.100.1'] })], []);
+    entrances.note([udp('a', VIP, last)], []);
+    expect([...entrances.update([], [])]).toEqual([]);
+    expect([...entrances.update([udp('a', VIP, last)], [])].sort()).toEqual(
+      [`${VIP} ${PORT}`, `198.51.100.1 ${PORT}`].sort(),
+    );
+    expect([...entrances.update([udp('a', VIP, last)], [])]).toEqual([]);
+  });
+
+  it('of an owner whose entrances change for ever is remembered up to a bound', () => {
+    const entrances = known(udp('a', VIP, ['10.0.0.1']));
+    for (let i = 0; i < 3_000; i += 1) entrances.note([udp('a', `10.97.${i >> 8}.${i & 255}`, ['10.0.0.1'])], []);
+    const looked = entrances.update([udp('a', VIP, ['10.0.0.1'])], []);
+    expect(looked.size).toBeLessThan(1_100);
+    expect(looked.has(`${VIP} ${PORT}`)).toBe(true);
+  });
+});
+
 describe('a flow', () => {
   const direct = new Set([`${VIP} ${PORT}`, ':30053']);
-  const stale = (entrances: Entrances, one: FlowEnds, among = direct): boolean =>
-    entrances.isStale(one, among, isOfNode);
+  const stale = (entrances: Entrances, one: FlowEnds, among = direct): boolean => entrances.isStale(one, among, PLACES);
   const served = known(udp('a', VIP, ['10.0.0.1'], { nodePort: 30_053 }));
   const empty = known(udp('a', VIP, [], { nodePort: 30_053 }));
 
@@ -91,6 +115,15 @@ describe('a flow', () => {
     ['to another address is not ours', served, flow('10.96.0.2', PORT, '10.9.9.9', 1), false],
     ['to a NodePort at the node goes with its endpoint', served, flow(NODE, 30_053, '10.0.0.2', TARGET_PORT), true],
     ['to a NodePort at the node stays with its endpoint', served, flow(NODE, 30_053, '10.0.0.1', TARGET_PORT), false],
+    ['to a NodePort that was never translated goes', served, flow(NODE, 30_053, NODE, 30_053), true],
+    ['to an own socket stays where NodePorts do not answer', served, flow(OTHER, 30_053, OTHER, 30_053), false],
+    [
+      'to a NodePort where they do not answer any more goes',
+      served,
+      flow(OTHER, 30_053, '10.0.0.2', TARGET_PORT),
+      true,
+    ],
+    ['to a NodePort without endpoints and never translated stays', empty, flow(NODE, 30_053, NODE, 30_053), false],
     [
       'through the node to that port elsewhere is not ours',
       served,
@@ -99,6 +132,27 @@ describe('a flow', () => {
     ],
   ] as const)('%s', (_, entrances, one, expected) => {
     expect(stale(entrances, one)).toBe(expected);
+  });
+
+  it('to an address and port of a Service of its own is that one’s, also where the port is a NodePort too', () => {
+    const both = known(
+      udp('a', VIP, ['10.0.0.1'], { nodePort: 30_053 }),
+      udp('b', '10.96.0.2', ['10.0.0.3'], { externalIPs: [NODE], port: 30_053 }),
+    );
+    const among = new Set([':30053', `${NODE} 30053`]);
+    expect(stale(both, flow(NODE, 30_053, '10.0.0.3', TARGET_PORT), among)).toBe(false);
+    expect(stale(both, flow(NODE, 30_053, '10.0.0.1', TARGET_PORT), among)).toBe(true);
+    // as mode ipvs names a NodePort
+    expect(stale(served, flow(NODE, 30_053, '10.0.0.1', TARGET_PORT), new Set([`${NODE} 30053`]))).toBe(false);
+  });
+
+  it('of an entrance that many owners want is judged by all of them, put together once', () => {
+    const many = Array.from({ length: 50 }, (_, i) => udp(`s${i}`, VIP, [`10.0.1.${i}`]));
+    const entrances = known(...many);
+    expect(stale(entrances, flow(VIP, PORT, '10.0.1.49', TARGET_PORT))).toBe(false);
+    entrances.update([udp('s49', VIP, ['10.0.2.1'])], []);
+    expect(stale(entrances, flow(VIP, PORT, '10.0.1.49', TARGET_PORT))).toBe(true);
+    expect(stale(entrances, flow(VIP, PORT, '10.0.2.1', TARGET_PORT))).toBe(false);
   });
 
   it('is left alone where nothing changed', () => {

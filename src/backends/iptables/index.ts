@@ -12,6 +12,7 @@ import { IP_FAMILIES, type IPFamily } from '../../model/address.ts';
 import { listCounters, listRules, writeRules } from '../xtables/driver.ts';
 import { type Chain, formatRule, type Jump, type SharedChain } from '../xtables/objects.ts';
 import { rulesOfKubeProxy } from '../xtables/origin.ts';
+import { placesOfRules } from '../xtables/places.ts';
 import { printRules } from '../xtables/print.ts';
 import type { RestoreInput } from '../xtables/restore.ts';
 import { RuleWatch } from '../xtables/rule-watch.ts';
@@ -100,6 +101,7 @@ export const iptablesBackend = ({
       await inTurn(() => listCounters(tool, 'nat', (line) => connections.push(line)));
       return { counts: connections.counts, isWhole: true };
     },
+    placesOf: (object) => (object.kind === 'chain' ? placesOfRules(object) : []),
     madeByOther: (found) => rulesOfKubeProxy(found.filter(isRule)),
     apply: async ({ payload }) => {
       if ('settings' in payload) return settings?.write(payload.settings);

@@ -92,6 +92,10 @@ export const ipvsBackend = ({ family, settings, kernel }: IpvsOptions): Backend<
         throw kernelError(error);
       }
     },
+    placesOf: (object) =>
+      object.kind === 'virtual-server' && !('fwmark' in object.key)
+        ? [{ ip: object.key.address, protocol: object.key.protocol, port: object.key.port }]
+        : [],
     madeByOther: (found) => heldByKubeProxy(found.filter((object) => object.kind !== 'frontend')),
     apply: async ({ payload }) => {
       if (kernel === undefined || draining === undefined) throw offline();

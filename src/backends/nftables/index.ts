@@ -11,6 +11,7 @@ import { type Ends, openEnds } from './ends.ts';
 import { nftFamily } from './names.ts';
 import { formatObject, type NftObject } from './objects.ts';
 import { madeByKubeProxy } from './origin.ts';
+import { placesOfFrontend } from './places.ts';
 import { type Payload, plan } from './plan.ts';
 import { print, printJson } from './print.ts';
 import { probe } from './probe.ts';
@@ -63,6 +64,7 @@ const backendOver = ({ family, counts = false }: NftablesOptions, online: Online
     printJson: (sections) => printJson(sections, nft),
     check: () => void online.driver(),
     read: async () => online.driver().read(),
+    placesOf: placesOfFrontend,
     madeByOther: madeByKubeProxy,
     apply: async ({ payload }) => online.driver().apply(payload.changes),
     ...(counts ? { traffic: async () => online.driver().traffic() } : {}),

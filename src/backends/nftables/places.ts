@@ -1,0 +1,18 @@
+/** Where a frontend leads packets elsewhere, from its key. */
+import type { Place } from '../../model/flows.ts';
+import type { Protocol } from '../../model/kubernetes.ts';
+import type { NftObject } from './objects.ts';
+
+const PROTOCOLS: Readonly<Record<string, Protocol>> = { tcp: 'TCP', udp: 'UDP', sctp: 'SCTP' };
+
+/** Its key is an address, protocol and port, or without an address where it is a NodePort. */
+export const placesOfFrontend = (object: NftObject): readonly Place[] => {
+  if (object.kind !== 'frontend') return [];
+  const { concat } = object.key;
+  const [name, port] = concat.slice(-2);
+  const ip = concat.length === 3 ? concat[0] : undefined;
+  const protocol = PROTOCOLS[String(name)];
+  return protocol === undefined
+    ? []
+    : [{ ip: ip === undefined ? undefined : String(ip), protocol, port: Number(port) }];
+};
