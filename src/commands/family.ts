@@ -45,7 +45,7 @@ export const startFamily = (setup: Setup, parts: FamilyParts, signal: AbortSigna
   const { syncPeriodMs, minSyncPeriodMs } = config[config.mode];
   const aftermath = openAftermath(setup, parts);
   const told = tellFirstRead(backend, (places) => aftermath.adopted(places));
-  const reconciler = openEngine(setup, { ...parts, backend: told }, signal);
+  const reconciler = openEngine(setup, { ...parts, backend: told }, signal, () => aftermath.repaired());
   const work = {
     waitingFor: () => tracker.waitingFor(),
     hasWork: () => tracker.hasWork(family),
@@ -90,6 +90,7 @@ const openEngine = (
   { config, log }: Setup,
   { family, backend, progress, record, events }: FamilyParts,
   signal: AbortSignal,
+  onServedAgain: () => void,
 ): Reconciler<KernelObject, unknown> =>
   new Reconciler(tellWrites(backend, record), {
     signal,
@@ -104,6 +105,7 @@ const openEngine = (
     onRelease: (owner, isServed) => {
       log.info({ ipFamily: family, owner, isServed }, 'not set aside any more');
       events.released(family, owner, isServed);
+      onServedAgain();
     },
   });
 
