@@ -13,6 +13,8 @@ const PARTS = [
   'ipvs-netlink/**',
   'nftables-json/**',
 ] as const;
+/** Where errors of kernel and tools become the contract's. */
+const ERRORS = 'backends/kernel-error.ts';
 const ENGINE = ['dataplane/**', 'model/**'] as const;
 
 const TABLE: Table = {
@@ -45,11 +47,12 @@ const TABLE: Table = {
     { files: 'lab/*', may: ['lab/apiserver/**', 'lab/network/**', ...ENGINE] },
     // the table of modes: finds the tool, opens the backend
     { files: 'backends/index.ts', may: ['backends/*/index.ts', 'dataplane/contract.ts', 'model/**', 'kernel/**'] },
-    { files: 'backends/iptables/**', may: ['backends/xtables/**', ...PARTS] },
-    { files: 'backends/ipvs/**', may: ['backends/xtables/**', ...PARTS] },
-    { files: 'backends/nftables/**', may: PARTS },
+    { files: ERRORS, may: ['dataplane/contract.ts', 'netlink/**'] },
+    { files: 'backends/iptables/**', may: ['backends/xtables/**', ERRORS, ...PARTS] },
+    { files: 'backends/ipvs/**', may: ['backends/xtables/**', ERRORS, ...PARTS] },
+    { files: 'backends/nftables/**', may: [ERRORS, ...PARTS] },
     // no backend: the iptables rules that two of them write
-    { files: 'backends/xtables/**', may: PARTS },
+    { files: 'backends/xtables/**', may: [ERRORS, ...PARTS] },
 
     // beside the backends: what becomes of connections that are tracked already
     { files: 'conntrack/**', may: ['model/**', 'netlink/**'] },

@@ -3,8 +3,10 @@ import type { Readable } from 'node:stream';
 import { execa } from 'execa';
 
 export interface ToolResult {
-  /** Undefined when the program was killed by a signal. */
+  /** Undefined when the program did not come to its own end: `fate` says why. */
   readonly exitCode: number | undefined;
+  /** `not started`: the machine could not start it just now (no descriptors, no memory, no room for processes). */
+  readonly fate?: 'killed' | 'timed out' | 'not started';
   readonly stderr: string;
 }
 
@@ -43,10 +45,23 @@ export const runTool = async (
   if (onLine === undefined) child.stdout?.resume();
   else if (child.stdout !== null) await eachLine(child.stdout, onLine);
   const result = await child;
-  if (result.code === 'ENOENT' || result.code === 'EACCES') throw new ToolMissing(`${file}: ${result.shortMessage}`);
-  const timedOut = result.timedOut ? `no answer within ${timeoutMs / 1000} s; ` : '';
-  return { exitCode: result.exitCode, stderr: (timedOut + (result.stderr ?? '')).slice(0, MAX_STDERR).trim() };
+  const { code, exitCode, signal, timedOut, shortMessage } = result;
+  if (code === 'ENOENT' || code === 'EACCES') throw new ToolMissing(`${file}: ${shortMessage}`);
+  const stderr = result.stderr ?? '';
+  if (timedOut) return ended('timed out', `no answer within ${timeoutMs / 1000} s; ${stderr}`);
+  if (exitCode !== undefined) return { exitCode, stderr: shortened(stderr) };
+  return signal === undefined
+    ? ended('not started', `${shortMessage} ${stderr}`)
+    : ended('killed', `${signal} ${stderr}`);
 };
+
+const ended = (fate: ToolResult['fate'] & string, said: string): ToolResult => ({
+  exitCode: undefined,
+  fate,
+  stderr: shortened(said),
+});
+
+const shortened = (said: string): string => said.slice(0, MAX_STDERR).trim();
 
 const eachLine = async (stream: Readable, onLine: (line: string) => void): Promise<void> => {
   let rest = '';

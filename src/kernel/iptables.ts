@@ -4,7 +4,8 @@
  * There are two kernels' worth of iptables (x_tables and nf_tables), with a tool each; rules in both at once are looked
  * at one after the other, so a proxy must use the one that the rest of the host uses.
  */
-import { runTool, ToolMissing, type ToolResult } from './host.ts';
+import { runTool, ToolMissing } from './host.ts';
+import { failureBy, failureOf, type IptablesFailure } from './iptables-failure.ts';
 import { lockHolder } from './lock.ts';
 
 export type IptablesVariant = 'nft' | 'legacy';
@@ -17,24 +18,9 @@ export interface IptablesTools {
   readonly IPv6: string;
 }
 
-export type IptablesFailure =
-  | { readonly reason: 'missing'; readonly message: string }
-  | { readonly reason: 'locked'; readonly message: string }
-  /** No permission, no memory, no kernel support. */
-  | { readonly reason: 'resource'; readonly message: string }
-  | { readonly reason: 'failed'; readonly message: string; readonly line: number | undefined };
-
 const TIMEOUT_MS = 120_000;
 /** As long as kube-proxy waits for the xtables lock. */
 const LOCK_SECONDS = 5;
-/** Exit status of the tools for a resource problem: the lock, missing permissions, and all that the nf_tables kernel says. */
-const EXIT_RESOURCE = 4;
-const LOCK_HELD = /holding the xtables lock/;
-/** The nf_tables kernel's word on one line of input … */
-const REFUSED = /^line \d+: \w+ failed \((.*?)\)/m;
-/** … which is not about that line when the kernel is short of something, or lets us write nothing at all. */
-const SHORT =
-  /^(?:Cannot allocate memory|No buffer space|Too many open files|Operation not permitted|Permission denied)/;
 /** A table holds what this tool cannot express: it was written by nft. */
 const INCOMPATIBLE = /^# Table `?(\S+?)'? is incompatible/;
 
@@ -54,21 +40,39 @@ const list = async (
   args: readonly string[],
   onLine: (line: string) => void,
 ): Promise<IptablesFailure | undefined> => {
+  const file = `${tool}-save`;
   let incompatible: string | undefined;
-  const failed = await attempt(`${tool}-save`, args, {
+  let isTorn = false;
+  let unfinished: string | undefined;
+  const failed = await attempt(file, args, {
     timeoutMs: TIMEOUT_MS,
     onLine: (line) => {
       incompatible ??= INCOMPATIBLE.exec(line)?.[1];
+      if (line.startsWith('*')) {
+        isTorn ||= unfinished !== undefined;
+        unfinished = line.slice(1);
+      } else if (line === 'COMMIT') unfinished = undefined;
       onLine(line);
     },
   });
-  if (incompatible === undefined) return failed;
-  return { reason: 'resource', message: `${tool}-save cannot list table ${incompatible}: it holds rules made by nft` };
+  if (failed !== undefined) return failed;
+  if (incompatible !== undefined)
+    return failureBy('incompatible', `${file} cannot list table ${incompatible}: it holds rules made by nft`);
+  if (isTorn || unfinished !== undefined)
+    return failureBy(
+      'torn',
+      `${file}: the list ends within a table${unfinished === undefined ? '' : `, ${unfinished}`}`,
+    );
+  return undefined;
 };
 
 /** Writes what `input` names and leaves everything else. Undefined = done. */
-export const restore = (tool: string, input: string): Promise<IptablesFailure | undefined> =>
-  attempt(`${tool}-restore`, ['-w', String(LOCK_SECONDS), '--noflush'], { timeoutMs: TIMEOUT_MS, input });
+export const restore = (
+  tool: string,
+  input: string,
+  timeoutMs: number = TIMEOUT_MS,
+): Promise<IptablesFailure | undefined> =>
+  attempt(`${tool}-restore`, ['-w', String(LOCK_SECONDS), '--noflush'], { timeoutMs, input });
 
 const attempt = async (
   file: string,
@@ -77,30 +81,17 @@ const attempt = async (
 ): Promise<IptablesFailure | undefined> => {
   try {
     const result = await runTool(file, args, options);
-    return result.exitCode === 0 ? undefined : await failure(file, result);
+    return result.exitCode === 0 ? undefined : await withHolder(failureOf(file, result));
   } catch (error) {
-    if (error instanceof ToolMissing) return { reason: 'missing', message: error.message };
+    if (error instanceof ToolMissing) return failureBy('missing', error.message);
     throw error;
   }
 };
 
-const failure = async (file: string, { exitCode, stderr }: ToolResult): Promise<IptablesFailure> => {
-  if (exitCode === EXIT_RESOURCE && LOCK_HELD.test(stderr)) {
-    const holder = await lockHolder();
-    const by = holder === undefined ? '' : `; the lock is held by ${holder}`;
-    return { reason: 'locked', message: `${file}: waited ${LOCK_SECONDS} s for the xtables lock${by}: ${stderr}` };
-  }
-  const refusal = REFUSED.exec(stderr)?.[1];
-  if (exitCode === EXIT_RESOURCE && (refusal === undefined || SHORT.test(refusal))) {
-    return { reason: 'resource', message: `${file}: exit status ${exitCode}: ${stderr}` };
-  }
-  const status = exitCode === undefined ? 'was killed' : `exit status ${exitCode}`;
-  const line = /line:? (\d+)/i.exec(stderr)?.[1];
-  return {
-    reason: 'failed',
-    message: `${file}: ${status}: ${stderr}`,
-    line: line === undefined ? undefined : Number(line),
-  };
+const withHolder = async (failure: IptablesFailure): Promise<IptablesFailure> => {
+  if (failure.reason !== 'locked') return failure;
+  const holder = await lockHolder();
+  return holder === undefined ? failure : { ...failure, message: `${failure.message}; the lock is held by ${holder}` };
 };
 
 /** Chains by which the kubelet says which variant it uses (KEP-3178), in the mangle table. */

@@ -4,10 +4,10 @@
  * Kernel objects are virtual servers, real servers, addresses on the dummy link, sets and their entries, the chains that
  * look into the sets, and a few kernel settings. What Services want are frontends, which are taken apart into those.
  */
-import { type Backend, KernelError } from '../../dataplane/contract.ts';
+import type { Backend } from '../../dataplane/contract.ts';
 import type { IptablesTools } from '../../kernel/iptables.ts';
 import type { IPFamily } from '../../model/address.ts';
-import { NetlinkError } from '../../netlink/error.ts';
+import { asKernelError } from '../kernel-error.ts';
 import { type Rules, rulesBy } from '../xtables/driver.ts';
 import { formatRule } from '../xtables/objects.ts';
 import type { Sysctl } from '../xtables/sysctl.ts';
@@ -81,7 +81,7 @@ export const ipvsBackend = ({ family, settings, kernel }: IpvsOptions): Backend<
         const held = await readHeld(kernel.handles, seen, family, settings, sysctls, marks);
         return new Map<string, Held>([...rules.values(), ...held].map((object) => [object.id, object]));
       } catch (error) {
-        throw kernelError(error);
+        throw asKernelError(error);
       }
     },
     traffic: async () => {
@@ -89,7 +89,7 @@ export const ipvsBackend = ({ family, settings, kernel }: IpvsOptions): Backend<
       try {
         return await readTraffic(kernel.handles, family, marks);
       } catch (error) {
-        throw kernelError(error);
+        throw asKernelError(error);
       }
     },
     placesOf: (object) =>
@@ -104,9 +104,6 @@ export const ipvsBackend = ({ family, settings, kernel }: IpvsOptions): Backend<
     },
   };
 };
-
-const kernelError = (error: unknown): unknown =>
-  error instanceof NetlinkError ? new KernelError('environment', `netlink: ${error.message}`) : error;
 
 /** This mode as one leaves it; undefined where there is nothing of it. Throws, naming what is missing. */
 export const departure = async (

@@ -9,13 +9,13 @@
  * Chains are the other mode's by now. Two go with the addresses: the one that guards the host's own ports, and one for the
  * node's own calls, which have the Service's address as their source while it is the node's own. kube-proxy has it not.
  */
-import { type Batch, type Departing, KernelError, type Part, type Section } from '../../dataplane/contract.ts';
+import type { Batch, Departing, Part, Section } from '../../dataplane/contract.ts';
 import type { ServiceKey } from '../../ipvs-netlink/types.ts';
 import type { IpvsConnection } from '../../kernel/ipvs-connections.ts';
 import type { IPFamily } from '../../model/address.ts';
 import type { Flow } from '../../netlink/conntrack.ts';
-import { NetlinkError } from '../../netlink/error.ts';
 import { getLink, listAddresses } from '../../netlink/route.ts';
+import { asKernelError } from '../kernel-error.ts';
 import type { Rules } from '../xtables/driver.ts';
 import { goesWithAddresses } from '../xtables/names.ts';
 import { type Chain, chainOf, type Jump } from '../xtables/objects.ts';
@@ -119,7 +119,7 @@ export class Leaving implements Departing<Wish, Payload> {
       const free = held.filter((object) => this.#mayGo(object, inUse)).map((object) => this.#leaving(object));
       return new Map<string, Held>([...rules, ...free].map((object) => [object.id, object]));
     } catch (error) {
-      throw error instanceof NetlinkError ? new KernelError('environment', `netlink: ${error.message}`) : error;
+      throw asKernelError(error);
     }
   }
 

@@ -1,5 +1,4 @@
 /** Changes to netlink messages, sent in the order given; what the kernel said to each is looked at one by one. */
-import { KernelError } from '../../dataplane/contract.ts';
 import {
   deleteDestination,
   deleteService,
@@ -14,6 +13,7 @@ import { ERRNO, NetlinkError } from '../../netlink/error.ts';
 import { addEntry, createSet, deleteEntry, destroySet } from '../../netlink/ipset.ts';
 import type { Request } from '../../netlink/message.ts';
 import { deleteAddress, deleteLink, getLink, listAddresses, newAddress, newDummy } from '../../netlink/route.ts';
+import { asKernelError, refused as kernelError, type Refusal } from '../kernel-error.ts';
 import { writeSysctl } from '../xtables/sysctl.ts';
 import type { Draining } from './draining.ts';
 import type { Handles } from './handles.ts';
@@ -28,15 +28,6 @@ interface Refused {
   readonly error: NetlinkError;
 }
 
-/** Errors that lie in the circumstances, not in what was asked for. */
-const ENVIRONMENT: ReadonlySet<number> = new Set([
-  ERRNO.EPERM,
-  ERRNO.ENOMEM,
-  ERRNO.ENOBUFS,
-  ERRNO.ETIMEDOUT,
-  ERRNO.EINTR,
-]);
-
 /** Throws KernelError; its suspects are the objects that were refused, and all others are done. */
 export const writeMessages = async (
   handles: Handles,
@@ -45,7 +36,7 @@ export const writeMessages = async (
 ): Promise<void> => {
   const refused: Refused[] = [];
   for (const run of runs(changes)) refused.push(...(await attempt(handles, draining, run)));
-  if (refused.length > 0) throw toKernelError(refused);
+  if (refused.length > 0) throw kernelError(refused.map(toRefusal));
 };
 
 /** The same of objects whose marks are names. Throws KernelError, also for those that no number is left for. */
@@ -82,8 +73,7 @@ const attempt = async (
   try {
     return await writeRun(handles, draining, run);
   } catch (error) {
-    if (!(error instanceof NetlinkError)) throw error;
-    throw new KernelError('environment', `netlink: ${error.message}`);
+    throw asKernelError(error);
   }
 };
 
@@ -223,18 +213,8 @@ const writeRealServers = (
   return except(rest, handles.ipvs.execute(operations), [ERRNO.ENOENT, ERRNO.ESRCH]);
 };
 
-const SHOWN = 3;
-
-const toKernelError = (refused: readonly Refused[]): KernelError => {
-  const said = refused.slice(0, SHOWN).map(({ object, error }) => `${formatObject(object)}: ${error.message}`);
-  const more = refused.length > SHOWN ? [`and ${refused.length - SHOWN} more`] : [];
-  const isEnvironment = refused.every(({ error }) => ENVIRONMENT.has(error.errno));
-  const message = [...said, ...more].join('; ');
-  return isEnvironment
-    ? new KernelError('environment', message)
-    : new KernelError(
-        'content',
-        message,
-        refused.map(({ object }) => object.id),
-      );
-};
+const toRefusal = ({ object, error }: Refused): Refusal => ({
+  cause: error,
+  message: `${formatObject(object)}: ${error.message}`,
+  suspects: [object.id],
+});

@@ -1,9 +1,9 @@
 /** The kernel's ends that this mode talks to. Both IP families write over one socket: so a watch tells us from others. */
 import { release } from 'node:os';
-import { KernelError } from '../../dataplane/contract.ts';
-import { ERRNO, NetlinkError } from '../../netlink/error.ts';
+import { ERRNO } from '../../netlink/error.ts';
 import { Nftables, TransactionError } from '../../nftables-json/nftables.ts';
 import { TableWatch } from '../../nftables-json/watch.ts';
+import { asKernelError, refused } from '../kernel-error.ts';
 import { type NftFamily, tableOf } from './names.ts';
 import type { Issued } from './write.ts';
 
@@ -26,28 +26,11 @@ export const openEnds = (): Ends => {
   };
 };
 
-/** The ruleset changed while the transaction was put together. Node.js has no name for it. */
-const ERESTART = 85;
-
-/** Nothing could have been written just now, whatever it was. */
-const ENVIRONMENT = new Set<number>([
-  ERRNO.EPERM,
-  ERRNO.EACCES,
-  ERRNO.ENOBUFS,
-  ERRNO.ENOMEM,
-  ERRNO.EAGAIN,
-  ERRNO.EINTR,
-  ERRNO.ETIMEDOUT,
-  ERESTART,
-]);
-
 /** In the engine's terms, with the objects that the kernel named. */
 export const kernelError = (error: unknown, issued: readonly Issued[] = []): unknown => {
-  if (error instanceof TransactionError) {
-    const suspects = [...new Set(error.commands.flatMap((position) => issued[position]?.id ?? []))];
-    return new KernelError(ENVIRONMENT.has(error.errno) ? 'environment' : 'content', error.message, suspects);
-  }
-  return error instanceof NetlinkError ? new KernelError('environment', `netlink: ${error.message}`) : error;
+  if (!(error instanceof TransactionError)) return asKernelError(error);
+  const suspects = error.commands.flatMap((position) => issued[position]?.id ?? []);
+  return refused([{ cause: error, message: error.message, suspects }]);
 };
 
 /** What is told of a kernel that refuses a table like ours. */

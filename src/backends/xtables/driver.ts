@@ -1,6 +1,8 @@
 /** Reading and writing rules with the iptables tools, in the contract's words. */
-import { KernelError } from '../../dataplane/contract.ts';
-import { type IptablesFailure, restore, save, saveCounters } from '../../kernel/iptables.ts';
+import type { KernelError } from '../../dataplane/contract.ts';
+import { restore, save, saveCounters } from '../../kernel/iptables.ts';
+import type { IptablesFailure } from '../../kernel/iptables-failure.ts';
+import { refused } from '../kernel-error.ts';
 import type { Table } from './names.ts';
 import type { Chain, Jump } from './objects.ts';
 import { SaveParser } from './parse.ts';
@@ -27,25 +29,27 @@ const readRules = async (tool: string): Promise<ReadonlyMap<string, Chain | Jump
 /** Every line that the tool lists. Throws KernelError. */
 export const listRules = async (tool: string, onLine: (line: string) => void): Promise<void> => {
   const failed = await save(tool, onLine);
-  if (failed !== undefined) throw toKernelError(failed, undefined);
+  if (failed !== undefined) throw unread(failed);
 };
 
 /** Every line of a table, rules with their counters. Throws KernelError. */
 export const listCounters = async (tool: string, table: Table, onLine: (line: string) => void): Promise<void> => {
   const failed = await saveCounters(tool, table, onLine);
-  if (failed !== undefined) throw toKernelError(failed, undefined);
+  if (failed !== undefined) throw unread(failed);
 };
 
 /** Throws KernelError. */
 export const writeRules = async (tool: string, input: RestoreInput): Promise<void> => {
   const failed = await restore(tool, input.text);
-  if (failed !== undefined) throw toKernelError(failed, input);
+  if (failed !== undefined) throw unwritten(failed, input);
 };
 
-const toKernelError = (failure: IptablesFailure, input: RestoreInput | undefined): KernelError => {
-  if (failure.reason !== 'failed' || input === undefined) return new KernelError('environment', failure.message);
-  return new KernelError('content', failure.message, suspects(input.text, failure.line));
-};
+/** A list holds nothing of ours that could be to blame. */
+const unread = ({ message }: IptablesFailure): KernelError =>
+  refused([{ cause: { scope: 'environment' }, message, suspects: [] }]);
+
+const unwritten = (failure: IptablesFailure, { text }: RestoreInput): KernelError =>
+  refused([{ cause: failure, message: failure.message, suspects: suspects(text, failure.line) }]);
 
 /** The chain that the refused line of input is about. The line may be a COMMIT: then nobody is named. */
 const suspects = (text: string, line: number | undefined): readonly string[] => {

@@ -1,6 +1,7 @@
 /** Kernel settings as kernel objects: set when wanted, never taken back. */
-import { KernelError, type KernelObject } from '../../dataplane/contract.ts';
+import type { KernelObject } from '../../dataplane/contract.ts';
 import type { Sysctls } from '../../kernel/sysctl.ts';
+import { refused } from '../kernel-error.ts';
 
 /** A kernel setting below /proc/sys. */
 export interface Sysctl extends KernelObject {
@@ -31,6 +32,7 @@ export const writeSysctl = async (files: Sysctls, object: Sysctl): Promise<void>
     await files.write(object.path, object.content);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new KernelError('environment', `kernel setting ${formatSysctl(object)}: ${reason}`);
+    const message = `kernel setting ${formatSysctl(object)}: ${reason}`;
+    throw refused([{ cause: { scope: 'environment' }, message, suspects: [] }]);
   }
 };
