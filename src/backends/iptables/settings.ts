@@ -5,7 +5,8 @@
  * answer on 127.0.0.1, and that must not keep the node from everything else.
  */
 import type { Sysctls } from '../../kernel/sysctl.ts';
-import { readSysctls, type Sysctl, sysctl, writeSysctl } from '../xtables/sysctl.ts';
+import { readSysctls, type Sysctl, sysctl } from '../xtables/sysctl.ts';
+import { writeSysctl } from '../xtables/write-sysctl.ts';
 import { ROUTE_LOCALNET } from './localhost.ts';
 
 const PATHS = [ROUTE_LOCALNET];

@@ -6,6 +6,8 @@
  */
 import { deleteDestination, type Ipvs, setDestination } from '../../ipvs-netlink/ipvs.ts';
 import type { Destination, ServiceKey } from '../../ipvs-netlink/types.ts';
+import type { Failure } from '../../netlink/connection.ts';
+import { ERRNO, type NetlinkError } from '../../netlink/error.ts';
 import { type RealServer, realServer, serviceFlag } from './objects.ts';
 
 interface Sighting {
@@ -13,6 +15,15 @@ interface Sighting {
   /** Milliseconds of the clock when that count was new. */
   readonly at: number;
 }
+
+/** A real server that the kernel did not let go. */
+export interface Undrained {
+  readonly object: RealServer;
+  readonly error: NetlinkError;
+}
+
+/** Only what is not there is as good as gone: who may not be changed gets new connections still. */
+const isThere = ({ error }: Failure): boolean => error.errno !== ERRNO.ENOENT && error.errno !== ERRNO.ESRCH;
 
 export class Draining {
   readonly #ipvs: Ipvs;
@@ -52,7 +63,7 @@ export class Draining {
     const isKnown = this.#sightings.has(realServer(service, destination.key, destination.settings).id);
     if (this.holds(service, destination)) return false;
     if (!isKnown || destination.settings.weight > 0) return true;
-    return this.#ipvs.execute([deleteDestination(service, destination.key)]).length > 0;
+    return this.#ipvs.execute([deleteDestination(service, destination.key)]).some(isThere);
   }
 
   /** These are all that are on their way out: of others, gone with their virtual servers, nothing is to be remembered. */
@@ -60,24 +71,35 @@ export class Draining {
     for (const id of this.#sightings.keys()) if (!leaving.has(id)) this.#sightings.delete(id);
   }
 
-  /** Takes real servers out of service; those without connections are deleted at once. What is missing is fine. */
-  drain(servers: readonly RealServer[]): void {
-    if (servers.length === 0) return;
+  /**
+   * Takes real servers out of service; those without connections are deleted at once. Gives those that the kernel refused to
+   * change or delete; what is missing is fine.
+   */
+  drain(servers: readonly RealServer[]): readonly Undrained[] {
+    if (servers.length === 0) return [];
     // whoever had a weight until now has not been silent
     for (const { id, settings } of servers) if (settings.weight > 0) this.#sightings.delete(id);
     // first no new connections, then a count: nothing can come in between
-    this.#ipvs.execute(
+    const weights = this.#ipvs.execute(
       servers.map(({ service, key, settings }) => setDestination(service, key, { ...settings, weight: 0 })),
     );
-    const leaving = new Set(servers.map(({ id }) => id));
+    const undrained = refusedOf(servers, weights);
+    const refused = new Set(undrained.map(({ object }) => object));
+    const leaving = new Map(servers.flatMap((server) => (refused.has(server) ? [] : [[server.id, server] as const])));
     const services = new Map(servers.map(({ service }) => [serviceFlag(service), service]));
     const over = [...services.values()].flatMap((service) =>
-      this.#ipvs
-        .destinations(service)
-        .filter(({ key, settings }) => leaving.has(realServer(service, key, settings).id))
-        .filter((destination) => !this.holds(service, destination))
-        .map(({ key }) => deleteDestination(service, key)),
+      this.#ipvs.destinations(service).flatMap((destination) => {
+        const server = leaving.get(realServer(service, destination.key, destination.settings).id);
+        return server === undefined || this.holds(service, destination) ? [] : [server];
+      }),
     );
-    this.#ipvs.execute(over);
+    const deletions = this.#ipvs.execute(over.map(({ service, key }) => deleteDestination(service, key)));
+    return [...undrained, ...refusedOf(over, deletions)];
   }
 }
+
+const refusedOf = (servers: readonly RealServer[], failures: readonly Failure[]): readonly Undrained[] =>
+  failures.filter(isThere).flatMap(({ index, error }) => {
+    const object = servers[index];
+    return object === undefined ? [] : [{ object, error }];
+  });

@@ -127,14 +127,23 @@ export class Leaving implements Departing<Wish, Payload> {
   async apply({ payload }: Batch<Payload>): Promise<void> {
     const { family, kernel } = this.#options;
     if (payload.by === 'iptables') return kernel.rules[family].write(payload.input);
-    const places = this.#udpPlaces(payload.changes);
+    await inItsTerms(() => this.#write(payload.changes));
+  }
+
+  async #write(changes: readonly MessageChange[]): Promise<void> {
+    const { family, kernel } = this.#options;
+    const places = this.#udpPlaces(changes);
     const flows = places.size === 0 ? [] : await kernel.flows.to(places, family);
-    await writeNumbered(kernel.handles, this.#draining, this.#marks, payload.changes);
+    await writeNumbered(kernel.handles, this.#draining, this.#marks, changes);
     kernel.flows.delete(flows);
   }
 
   /** Once, while something is awaited: the node's own calls leave with an address of the node. Throws KernelError. */
-  async shield(): Promise<void> {
+  shield(): Promise<void> {
+    return inItsTerms(() => this.#shield());
+  }
+
+  async #shield(): Promise<void> {
     if (this.#isShielded || !this.#hasAddresses()) return;
     const have = await this.#rules();
     const missing = ownCalls(this.#options).filter(
@@ -188,3 +197,12 @@ export class Leaving implements Departing<Wish, Payload> {
     return new Set([...fronts].map((front) => front.replace('UDP ', '')));
   }
 }
+
+/** What netlink throws becomes the contract's: else it would end who waits, where it is to be tried again. */
+const inItsTerms = async <T>(run: () => Promise<T>): Promise<T> => {
+  try {
+    return await run();
+  } catch (error) {
+    throw asKernelError(error);
+  }
+};

@@ -14,7 +14,7 @@ import { addEntry, createSet, deleteEntry, destroySet } from '../../netlink/ipse
 import type { Request } from '../../netlink/message.ts';
 import { deleteAddress, deleteLink, getLink, listAddresses, newAddress, newDummy } from '../../netlink/route.ts';
 import { asKernelError, refused as kernelError, type Refusal } from '../kernel-error.ts';
-import { writeSysctl } from '../xtables/sysctl.ts';
+import { writeSysctl } from '../xtables/write-sysctl.ts';
 import type { Draining } from './draining.ts';
 import type { Handles } from './handles.ts';
 import type { Marks } from './marks.ts';
@@ -207,10 +207,10 @@ const writeRealServers = (
       ({ service, key, settings }) => setDestination(service, key, settings),
     );
   }
-  draining.drain(objects.filter(({ drains }) => drains));
+  const undrained = draining.drain(objects.filter(({ drains }) => drains));
   const rest = objects.filter(({ drains }) => !drains);
   const operations = rest.map(({ service, key }) => deleteDestination(service, key));
-  return except(rest, handles.ipvs.execute(operations), [ERRNO.ENOENT, ERRNO.ESRCH]);
+  return [...undrained, ...except(rest, handles.ipvs.execute(operations), [ERRNO.ENOENT, ERRNO.ESRCH])];
 };
 
 const toRefusal = ({ object, error }: Refused): Refusal => ({

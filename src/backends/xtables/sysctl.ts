@@ -1,7 +1,6 @@
 /** Kernel settings as kernel objects: set when wanted, never taken back. */
 import type { KernelObject } from '../../dataplane/contract.ts';
 import type { Sysctls } from '../../kernel/sysctl.ts';
-import { refused } from '../kernel-error.ts';
 
 /** A kernel setting below /proc/sys. */
 export interface Sysctl extends KernelObject {
@@ -24,15 +23,4 @@ export const formatSysctl = ({ path, content }: Sysctl): string => `${path.repla
 export const readSysctls = async (files: Sysctls, paths: readonly string[]): Promise<readonly Sysctl[]> => {
   const values = await Promise.all(paths.map(async (path) => ({ path, value: await files.read(path) })));
   return values.flatMap(({ path, value }) => (value === undefined ? [] : [sysctl(path, Number(value))]));
-};
-
-/** Throws KernelError. */
-export const writeSysctl = async (files: Sysctls, object: Sysctl): Promise<void> => {
-  try {
-    await files.write(object.path, object.content);
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    const message = `kernel setting ${formatSysctl(object)}: ${reason}`;
-    throw refused([{ cause: { scope: 'environment' }, message, suspects: [] }]);
-  }
 };

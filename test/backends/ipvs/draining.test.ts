@@ -1,6 +1,9 @@
 /** Graceful termination: who leaves keeps his connections, over restarts too, and is gone when they are. */
 import { describe, expect, it } from 'vitest';
+
 import type { ServiceEndpoints } from '../../../src/model/topology.ts';
+import { ERRNO } from '../../../src/netlink/error.ts';
+import { COMMAND } from './memory-ipvs.ts';
 import type { MemoryKernel } from './memory-kernel.ts';
 import { by, newKernel, start, tcp } from './world.ts';
 
@@ -131,6 +134,45 @@ describe('an endpoint that leaves', () => {
     await life.sync([by(protocol, ONE)]);
     expect(weightOf(kernel, service)).toBe(weight);
     expect(weightOf(kernel, service, '10.200.0.2:8080')).toBe(1);
+  });
+});
+
+describe('an endpoint that the kernel does not let go', () => {
+  it.each([
+    ['its weight', COMMAND.SET_DEST],
+    ['its place', COMMAND.DEL_DEST],
+  ] as const)('keeps %s for now: the sync fails, and the next one does it', async (_, command) => {
+    const kernel = newKernel();
+    const life = start(kernel);
+    await life.sync([BOTH]);
+    kernel.ipvs.refuses = (asked) => (asked === command ? ERRNO.EPERM : undefined);
+    await expect(life.sync([ONE])).rejects.toMatchObject({ name: 'KernelError', scope: 'environment' });
+    expect(weightOf(kernel)).toBeDefined();
+    kernel.ipvs.refuses = () => undefined;
+    await life.sync([]);
+    expect(weightOf(kernel)).toBeUndefined();
+    expect(weightOf(kernel, SERVICE, '10.200.0.2:8080')).toBe(1);
+    expect(life.refused).toEqual([]);
+  });
+
+  it('is no reason to blame its Service, when only the circumstances are', async () => {
+    const kernel = newKernel();
+    const life = await busy(kernel);
+    kernel.ipvs.refuses = (asked) => (asked === COMMAND.SET_DEST ? ERRNO.ENOMEM : undefined);
+    await expect(life.sync([ONE])).rejects.toThrow(LEAVING);
+    expect(weightOf(kernel), 'new connections still come').toBe(1);
+    kernel.ipvs.refuses = () => undefined;
+    await life.sync([]);
+    expect(weightOf(kernel)).toBe(0);
+  });
+
+  it.each([ERRNO.ENOENT, ERRNO.ESRCH])('has gone by itself, where the kernel says so (%i)', async (errno) => {
+    const kernel = newKernel();
+    const life = start(kernel);
+    await life.sync([BOTH]);
+    kernel.ipvs.refuses = (asked) => (asked === COMMAND.SET_DEST || asked === COMMAND.DEL_DEST ? errno : undefined);
+    await life.sync([ONE]);
+    expect(life.refused).toEqual([]);
   });
 });
 

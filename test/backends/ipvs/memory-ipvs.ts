@@ -25,7 +25,7 @@ import type { Reply } from './memory-end.ts';
 
 const CONTROL = 16;
 const FAMILY = 30;
-const COMMAND = {
+export const COMMAND = {
   NEW_SERVICE: 1,
   SET_SERVICE: 2,
   DEL_SERVICE: 3,
@@ -60,6 +60,8 @@ type Attributes = ReturnType<typeof genericAttributes>;
 export class MemoryIpvs {
   /** Modules that are there. */
   readonly schedulers = new Set(['rr', 'wrr', 'lc', 'wlc', 'sh', 'mh']);
+  /** What is said to a command, whatever it asks for; undefined: it is carried out. */
+  refuses: (command: number) => number | undefined = () => undefined;
   timeouts: Timeouts = { tcp: 900, tcpFin: 120, udp: 300 };
   readonly #services = new Map<string, VirtualServer>();
 
@@ -108,7 +110,7 @@ export class MemoryIpvs {
         this.timeouts = merged(this.timeouts, readTimeouts(attributes));
         return 0;
       default:
-        return this.#write(command, attributes);
+        return this.refuses(command) ?? this.#write(command, attributes);
     }
   };
 

@@ -1,0 +1,15 @@
+/** Writing kernel settings: apart from what they are, which pure files know. */
+import type { Sysctls } from '../../kernel/sysctl.ts';
+import { refused } from '../kernel-error.ts';
+import { formatSysctl, type Sysctl } from './sysctl.ts';
+
+/** Throws KernelError. */
+export const writeSysctl = async (files: Sysctls, object: Sysctl): Promise<void> => {
+  try {
+    await files.write(object.path, object.content);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    const message = `kernel setting ${formatSysctl(object)}: ${reason}`;
+    throw refused([{ cause: { scope: 'environment' }, message, suspects: [] }]);
+  }
+};
