@@ -60,7 +60,8 @@ export const iptablesBackends = (
   tools: IptablesTools,
   warn: (message: string) => void = toStderr,
 ): ReadonlyMap<IPFamily, Backend<Wish, Payload>> => {
-  const ofVariant = tools.variant === 'nft' ? { inTurn: oneAtATime(), ruleWatch: new RuleWatch() } : {};
+  const ofVariant =
+    tools.variant === 'nft' ? { inTurn: oneAtATime(), ruleWatch: new RuleWatch(undefined, undefined, warn) } : {};
   const common = { tools, ...ofVariant, sysctls: PROC_SYS, warn };
   return new Map(IP_FAMILIES.map((family) => [family, iptablesBackend({ family, ...common })]));
 };

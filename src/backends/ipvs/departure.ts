@@ -56,7 +56,7 @@ export const openLeaving = async (
   const conntrack = new Connection(openSocket(PROTOCOL.NETFILTER));
   const kernel = {
     handles,
-    rules: { IPv4: rulesBy(tools.IPv4), IPv6: rulesBy(tools.IPv6) },
+    rules: rulesBy(tools),
     connections: ipvsConnections,
     flows: flowTable(conntrack),
   };

@@ -55,7 +55,7 @@ export const openKernel = async (
   if (!SCHEDULERS.includes(scheduler)) {
     throw new Error(`IPVS has no scheduler ${scheduler}; there is: ${SCHEDULERS.join(', ')}`);
   }
-  const rules = { IPv4: rulesBy(tools.IPv4), IPv6: rulesBy(tools.IPv6) };
+  const rules = rulesBy(tools);
   return { handles: await openHandles(readOnly), rules, readOnly };
 };
 

@@ -1,12 +1,14 @@
 /** Reading and writing rules with the iptables tools, in the contract's words. */
 import type { KernelError } from '../../dataplane/contract.ts';
-import { restore, save, saveCounters } from '../../kernel/iptables.ts';
+import { type IptablesTools, restore, save, saveCounters } from '../../kernel/iptables.ts';
 import type { IptablesFailure } from '../../kernel/iptables-failure.ts';
+import type { IPFamily } from '../../model/address.ts';
 import { refused } from '../kernel-error.ts';
 import type { Table } from './names.ts';
 import type { Chain, Jump } from './objects.ts';
 import { SaveParser } from './parse.ts';
 import type { RestoreInput } from './restore.ts';
+import { oneAtATime } from './turns.ts';
 
 /** The rules of one family, read and written by whoever does that. Both throw KernelError. */
 export interface Rules {
@@ -14,10 +16,15 @@ export interface Rules {
   write(input: RestoreInput): Promise<void>;
 }
 
-export const rulesBy = (tool: string): Rules => ({
-  read: () => readRules(tool),
-  write: (input) => writeRules(tool, input),
-});
+/** Both families' tools take turns: a read beside a stream of writes begins anew for ever (nf_tables), or waits for the lock. */
+export const rulesBy = ({ IPv4, IPv6 }: IptablesTools): Readonly<Record<IPFamily, Rules>> => {
+  const inTurn = oneAtATime();
+  const rules = (tool: string): Rules => ({
+    read: () => inTurn(() => readRules(tool)),
+    write: (input) => inTurn(() => writeRules(tool, input)),
+  });
+  return { IPv4: rules(IPv4), IPv6: rules(IPv6) };
+};
 
 /** Our chains and jumps, by id. Throws KernelError. */
 const readRules = async (tool: string): Promise<ReadonlyMap<string, Chain | Jump>> => {

@@ -13,6 +13,9 @@ const POLL_MS = 100;
 const OWN_CHAIN_MS = 1_000;
 /** Others take rules out of built-in chains all day, and the kernel does not say whether one of ours was among them. */
 const BUILT_IN_MS = 10_000;
+/** A socket that broke is opened anew after so long, then twice as long, up to the longest. */
+const REOPEN_MS = 1_000;
+const LONGEST_REOPEN_MS = 60_000;
 const BUILT_IN: ReadonlySet<string> = new Set(['PREROUTING', 'INPUT', 'FORWARD', 'OUTPUT', 'POSTROUTING']);
 
 /** How long since the last look a change is worth the next one, in milliseconds; undefined: it is none of our business. */
@@ -36,10 +39,19 @@ export class RuleWatch {
   #ear: Ear | undefined;
   #timer: NodeJS.Timeout | undefined;
   #deaf = 0;
+  readonly #warn: (message: string) => void;
+  /** How often in a row the socket broke or could not be opened, and when the next try is due. */
+  #breaks = 0;
+  #reopenAt = 0;
 
-  constructor(open: () => Ear = () => ChainWatch.open(), now: () => number = () => performance.now()) {
+  constructor(
+    open: () => Ear = () => ChainWatch.open(),
+    now: () => number = () => performance.now(),
+    warn: (message: string) => void = () => undefined,
+  ) {
     this.#open = open;
     this.#now = now;
+    this.#warn = warn;
   }
 
   /** Runs a write of our own, of which nothing is to be heard. */
@@ -64,11 +76,12 @@ export class RuleWatch {
 
   /** Takes what was told so far, and tells whom it concerns. */
   look(): void {
+    if (this.#ear === undefined) this.#listen();
     try {
       for (const change of this.#ear?.changes() ?? []) this.#note(change);
-    } catch {
-      // the socket is broken: what remains is the look at the end of each sync period
-      this.#close();
+      if (this.#ear !== undefined) this.#breaks = 0;
+    } catch (error) {
+      this.#broke(error);
     }
     const now = this.#now();
     for (const listener of this.#listeners.values()) {
@@ -90,12 +103,27 @@ export class RuleWatch {
   }
 
   #listen(): void {
-    if (this.#deaf > 0 || this.#listeners.size === 0) return;
+    if (this.#deaf > 0 || this.#listeners.size === 0 || this.#ear !== undefined) return;
+    if (this.#breaks > 0 && this.#now() < this.#reopenAt) return;
     try {
-      this.#ear ??= this.#open();
-    } catch {
-      this.#close();
+      this.#ear = this.#open();
+      // what was written meanwhile was told to nobody
+      if (this.#breaks > 0) this.#note(undefined);
+    } catch (error) {
+      this.#broke(error);
     }
+  }
+
+  /** Until it is open again there is the look at the end of each sync period. */
+  #broke(error: unknown): void {
+    this.#close();
+    this.#reopenAt = this.#now() + Math.min(LONGEST_REOPEN_MS, REOPEN_MS * 2 ** this.#breaks);
+    this.#breaks += 1;
+    if (this.#breaks > 1) return;
+    const reason = error instanceof Error ? error.message : String(error);
+    this.#warn(
+      `what others write to our rules is not heard just now, and found at the end of the sync period: ${reason}`,
+    );
   }
 
   #close(): void {

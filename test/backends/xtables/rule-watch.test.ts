@@ -118,3 +118,52 @@ describe('a watch', () => {
     expect(state.open).toBe(0);
   });
 });
+
+describe('a socket that breaks', () => {
+  afterEach(() => void vi.useRealTimers());
+
+  it('is opened again, later and later, said once; and what was missed is looked for', () => {
+    vi.useFakeTimers();
+    const clock = { ms: 0 };
+    const tries: number[] = [];
+    const said: string[] = [];
+    let isWhole = true;
+    const open = (): Ear => {
+      tries.push(clock.ms);
+      if (!isWhole) throw new Error('no socket');
+      return {
+        *changes() {
+          if (!isWhole) throw new Error('recv');
+          yield* [];
+        },
+        close: () => undefined,
+      };
+    };
+    const watch = new RuleWatch(
+      open,
+      () => clock.ms,
+      (message) => said.push(message),
+    );
+    let looks = 0;
+    const listening = watch.listen('IPv4', () => {
+      looks += 1;
+    });
+    const pass = (ms: number): void => {
+      for (let spent = 0; spent < ms; spent += 100) {
+        clock.ms += 100;
+        vi.advanceTimersByTime(100);
+      }
+    };
+    pass(1_000);
+    isWhole = false;
+    pass(10_000);
+    expect(tries).toEqual([0, 2_100, 4_100, 8_100]);
+    expect(said).toHaveLength(1);
+    expect(said[0]).toContain('recv');
+    expect(looks).toBe(0);
+    isWhole = true;
+    pass(10_000);
+    expect(looks).toBe(1);
+    listening.stop();
+  });
+});
