@@ -28,11 +28,10 @@ export const SCOPES = {
   EINTR: 'environment',
   ERESTART: 'environment',
   ETIMEDOUT: 'environment',
-  // the link that it stands on is gone or down: nobody's wish is to blame, and a read tells
-  ENODEV: 'environment',
-  ENXIO: 'environment',
   ENETDOWN: 'environment',
-  // it is otherwise than believed
+  // it, or what it stands on, is otherwise than believed: a read tells at once, and the write comes again
+  ENODEV: 'content',
+  ENXIO: 'content',
   ENOENT: 'content',
   ESRCH: 'content',
   EEXIST: 'content',

@@ -16,7 +16,7 @@ describe('refusals', () => {
   });
 
   it('of both kinds blame those whose content it is, and nobody else', () => {
-    const error = refused([refusal('a', ERRNO.ENOMEM), refusal('b', ERRNO.EINVAL), refusal('c', ERRNO.ENODEV)]);
+    const error = refused([refusal('a', ERRNO.ENOMEM), refusal('b', ERRNO.EINVAL), refusal('c', ERRNO.EACCES)]);
     expect(error).toMatchObject({ scope: 'content', suspects: ['b'] });
   });
 
