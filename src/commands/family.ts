@@ -5,6 +5,7 @@ import type { KernelObject } from '../dataplane/contract.ts';
 import { Loop } from '../dataplane/loop.ts';
 import { Reconciler } from '../dataplane/reconciler.ts';
 import type { SyncReport } from '../dataplane/status.ts';
+import { withRests } from '../dataplane/turn.ts';
 import type { IPFamily } from '../model/address.ts';
 import type { Place } from '../model/flows.ts';
 import { HealthCheckNews } from '../model/health-checks.ts';
@@ -49,9 +50,9 @@ export const startFamily = (setup: Setup, parts: FamilyParts, signal: AbortSigna
   const work = {
     waitingFor: () => tracker.waitingFor(),
     hasWork: () => tracker.hasWork(family),
-    take: () => {
+    take: async () => {
       record.taken();
-      return aftermath.note(tracker.take(family));
+      return aftermath.note(await withRests(tracker.taking(family)));
     },
   };
   const loop = new Loop(work, reconciler, {
@@ -69,6 +70,7 @@ export const startFamily = (setup: Setup, parts: FamilyParts, signal: AbortSigna
       progress.stop(); // after a failure the log says how things stand
       record.failed(failure);
     },
+    onRecovery: () => record.recovered(),
     onSync: (report) => {
       record.synced(report);
       aftermath.synced(report);

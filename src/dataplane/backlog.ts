@@ -20,7 +20,10 @@ export interface Backlog {
 
 export const newBacklog = (): Backlog => ({ services: new Map(), gone: new Set(), nodeChanged: false });
 
-/** What came last counts. */
+/** Trigger times that are kept of an owner whose changes do not get into the kernel: the oldest tell most. */
+const MAX_TRIGGERS = 1_000;
+
+/** What came last counts; the times of what is overtaken are kept, as none of it is in the kernel yet. */
 export const remember = (backlog: Backlog, input: SyncInput): void => {
   for (const owner of input.gone) {
     backlog.gone.add(owner);
@@ -29,7 +32,13 @@ export const remember = (backlog: Backlog, input: SyncInput): void => {
   for (const service of input.services) {
     const owner = ownerOf(service.port.name);
     backlog.gone.delete(owner);
-    backlog.services.set(owner, service);
+    const earlier = backlog.services.get(owner)?.triggeredAt ?? [];
+    const triggeredAt = [...earlier, ...service.triggeredAt].slice(0, MAX_TRIGGERS);
+    backlog.services.set(owner, earlier.length === 0 ? service : { ...service, triggeredAt });
   }
   backlog.nodeChanged ||= input.nodeChanged;
 };
+
+/** Whether something is to be staged yet. */
+export const isOutstanding = ({ services, gone, nodeChanged }: Backlog): boolean =>
+  nodeChanged || services.size > 0 || gone.size > 0;

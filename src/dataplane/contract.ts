@@ -66,6 +66,19 @@ export interface Arranger<O> {
   arrange(changes: readonly Change<O>[]): readonly Change<O>[];
   /** Ids of the wanted objects that went into an arranged kernel object; empty for one that was passed through. */
   sources(id: string): readonly string[];
+  /** Finds wishes in the kernel; costs what the kernel holds, once for many of them. Pure. */
+  standing(have: ReadonlyMap<string, O>): Standing<O>;
+}
+
+/** Arranged wishes in the kernel: a wish has parts, and the kernel may hold some of them. */
+export interface Standing<O> {
+  /** How many parts of a wish the kernel holds as wished; undefined for a wish that is a kernel object itself. */
+  count(wish: O): number | undefined;
+  /**
+   * One wish of all the parts of these wishes (of one id) that the kernel holds, as it holds them; and of all parts of
+   * `filled`. Undefined where that is none.
+   */
+  merge(wishes: readonly O[], filled: O | undefined): O | undefined;
 }
 
 export interface Measure {
@@ -102,7 +115,7 @@ export interface Backend<O extends KernelObject, B> {
   /** A fresh arranger, where the backend needs one. */
   arranger?(): Arranger<O>;
   /** Order and bounds: additions before removals, referenced objects before those that refer to them. Pure. */
-  plan(changes: readonly Change<O>[]): readonly Batch<B>[];
+  plan(changes: readonly Change<O>[]): Iterable<Batch<B>>;
   /** The object in the tool's own language. Pure. */
   format(object: O): string;
   /** How much of what metrics count an object is: so many rules of a table. Undefined for what they do not count. Pure. */

@@ -13,22 +13,24 @@ interface Claim<O> {
   readonly object: O;
 }
 
-const isOlder = <O>(a: Claim<O>, b: Claim<O>): boolean =>
-  a.since < b.since || (a.since === b.since && a.owner < b.owner);
+const compareAge = <O>(a: Claim<O>, b: Claim<O>): number =>
+  a.since - b.since || (a.owner < b.owner ? -1 : a.owner === b.owner ? 0 : 1);
 
-const oldest = <O>(claims: Iterable<Claim<O>>): Claim<O> | undefined => {
-  let found: Claim<O> | undefined;
-  for (const claim of claims) if (found === undefined || isOlder(claim, found)) found = claim;
-  return found;
-};
+/** Claims in order of age, and how many there are of each content: kept for contested objects only. */
+interface Contest<O> {
+  readonly byAge: Claim<O>[];
+  readonly contents: Map<string, number>;
+}
 
-/** Who wants one object. Thousands may (a chain that all of them use), so coming and going costs the same for any number. */
+/**
+ * The claims on one object. Thousands may share it (a chain that all Services use), and thousands may contest it (one
+ * external IP): a claim costs the logarithm of their number.
+ */
 class Claims<O extends KernelObject> {
   readonly #byOwner = new Map<string, Claim<O>>();
-  /** One of those whose wish is granted: they all want the same. */
+  /** One of the claims that are granted: their contents are equal. */
   #granted: Claim<O> | undefined;
-  /** How many want it otherwise. */
-  #others = 0;
+  #contest: Contest<O> | undefined;
 
   get granted(): O | undefined {
     return this.#granted?.object;
@@ -39,16 +41,30 @@ class Claims<O extends KernelObject> {
   }
 
   get isContested(): boolean {
-    return this.#others > 0;
+    return this.#contest !== undefined;
   }
 
   get(owner: string): O | undefined {
     return this.#byOwner.get(owner)?.object;
   }
 
-  /** The one whose wish is granted first. */
+  /** In no order. */
+  names(): Iterable<string> {
+    return this.#byOwner.keys();
+  }
+
+  *wishes(): Iterable<readonly [owner: string, object: O]> {
+    for (const { owner, object } of this.#byOwner.values()) yield [owner, object];
+  }
+
+  /** An owner with the granted claim. */
+  get first(): string | undefined {
+    return this.#granted?.owner;
+  }
+
+  /** Granted claims first, each part by age. */
   owners(): readonly string[] {
-    const claims = [...this.#byOwner.values()].sort((a, b) => (isOlder(a, b) ? -1 : 1));
+    const claims = this.#contest?.byAge ?? [...this.#byOwner.values()].sort(compareAge);
     const isGranted = (claim: Claim<O>): boolean => claim.object.content === this.#granted?.object.content;
     return [...claims.filter(isGranted), ...claims.filter((claim) => !isGranted(claim))].map(({ owner }) => owner);
   }
@@ -56,27 +72,56 @@ class Claims<O extends KernelObject> {
   add(claim: Claim<O>): void {
     this.remove(claim.owner);
     this.#byOwner.set(claim.owner, claim);
-    if (this.#granted === undefined) this.#granted = claim;
-    else if (this.isContested || claim.object.content !== this.#granted.object.content) this.#decide();
+    if (this.#contest !== undefined) {
+      this.#contest.byAge.splice(positionOf(this.#contest.byAge, claim), 0, claim);
+      count(this.#contest.contents, claim.object.content, 1);
+      this.#decide(this.#contest);
+    } else if (this.#granted === undefined) this.#granted = claim;
+    else if (claim.object.content !== this.#granted.object.content) this.#open();
   }
 
   remove(owner: string): void {
     const claim = this.#byOwner.get(owner);
     if (claim === undefined) return;
     this.#byOwner.delete(owner);
-    if (this.isContested) this.#decide();
-    else if (this.#granted === claim) this.#granted = this.#byOwner.values().next().value;
+    if (this.#contest !== undefined) {
+      this.#contest.byAge.splice(this.#contest.byAge.indexOf(claim, positionOf(this.#contest.byAge, claim)), 1);
+      count(this.#contest.contents, claim.object.content, -1);
+      this.#decide(this.#contest);
+    } else if (this.#granted === claim) this.#granted = this.#byOwner.values().next().value;
   }
 
-  /** Wishes differ: the oldest is granted. */
-  #decide(): void {
-    this.#granted = oldest(this.#byOwner.values());
-    this.#others = 0;
-    for (const { object } of this.#byOwner.values()) {
-      if (object.content !== this.#granted?.object.content) this.#others += 1;
-    }
+  #open(): void {
+    const byAge = [...this.#byOwner.values()].sort(compareAge);
+    const contents = new Map<string, number>();
+    for (const { object } of byAge) count(contents, object.content, 1);
+    this.#contest = { byAge, contents };
+    this.#decide(this.#contest);
+  }
+
+  /** The oldest claim is granted; with one content left nothing is contested. */
+  #decide({ byAge, contents }: Contest<O>): void {
+    this.#granted = byAge[0];
+    if (contents.size <= 1) this.#contest = undefined;
   }
 }
+
+/** Where a claim stands, or would stand, in order of age. */
+const positionOf = <O>(byAge: readonly Claim<O>[], claim: Claim<O>): number => {
+  let [low, high] = [0, byAge.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (compareAge(byAge[middle] as Claim<O>, claim) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+};
+
+const count = (counts: Map<string, number>, key: string, by: 1 | -1): void => {
+  const now = (counts.get(key) ?? 0) + by;
+  if (now === 0) counts.delete(key);
+  else counts.set(key, now);
+};
 
 /** An object of which different owners want different things. */
 export interface Dispute {
@@ -90,8 +135,8 @@ export interface Dispute {
 export class Desired<O extends KernelObject> {
   readonly #fragments = new Map<string, Fragment<O>>();
   readonly #claims = new Map<string, Claims<O>>();
-  /** Ids of which not every claim is granted. */
-  readonly #contested = new Set<string>();
+  /** Owners of which a claim may be granted now and was not before, or the other way round. */
+  #stirred = new Set<string>();
 
   get size(): number {
     return this.#fragments.size;
@@ -110,43 +155,64 @@ export class Desired<O extends KernelObject> {
     return this.#claims.get(id)?.owners() ?? [];
   }
 
-  /** For an owner that did not get all it wants: the first object it lost, and to whom. */
+  /** What owners other than these want of an object, each content once. Costs how many want it. */
+  wantedBeside(id: string, isOneOfThese: (owner: string) => boolean): readonly O[] {
+    const claims = this.#claims.get(id);
+    const contents = new Map<string, O>();
+    for (const [owner, object] of claims?.wishes() ?? []) {
+      if (isOneOfThese(owner)) continue;
+      contents.set(object.content, object);
+      if (claims?.isContested === false) break;
+    }
+    return [...contents.values()];
+  }
+
+  /** For an owner that did not get all it wants: the first object it lost, and to whom. Costs what the owner wants. */
   lost(owner: string): { readonly id: string; readonly to: string } | undefined {
-    for (const { id, isGranted, owners } of this.#disputesOf(owner))
-      if (!isGranted) return { id, to: owners()[0] ?? '' };
+    for (const { id, isGranted, claims } of this.#disputesOf(owner))
+      if (!isGranted) return { id, to: claims.first ?? '' };
     return undefined;
   }
 
-  /** Objects that this owner and others want differently. Costs what is contested at all. */
+  /** Objects that this owner and others want differently. */
   disputes(owner: string): readonly Dispute[] {
-    return [...this.#disputesOf(owner)].map(({ id, isGranted, owners }) => ({ id, isGranted, owners: owners() }));
+    return [...this.#disputesOf(owner)].map(({ id, isGranted, claims }) => ({
+      id,
+      isGranted,
+      owners: claims.owners(),
+    }));
   }
 
-  /** Owners that share a contested object with this one: their status may change when its wishes do. */
-  rivals(owner: string): readonly string[] {
-    const ids = [...this.#contested].filter((id) => this.#claims.get(id)?.get(owner) !== undefined);
-    return [...new Set(ids.flatMap((id) => this.claimants(id)))].filter((other) => other !== owner);
+  /** Owners whose share of contested objects may have changed since the last call. */
+  takeStirred(): ReadonlySet<string> {
+    const stirred = this.#stirred;
+    this.#stirred = new Set();
+    return stirred;
   }
 
   /** Takes an owner's wishes in place of its former ones; undefined = it wants nothing any more. */
   put(owner: string, fragment: Fragment<O> | undefined): readonly Change<O>[] {
     const former = this.#fragments.get(owner);
     const ids = new Set([...(former?.objects ?? []), ...(fragment?.objects ?? [])].map((object) => object.id));
-    const before = new Map([...ids].map((id) => [id, this.#claims.get(id)?.granted]));
+    const before = new Map([...ids].map((id) => [id, this.#grantedAt(id)]));
     for (const object of former?.objects ?? []) this.#claims.get(object.id)?.remove(owner);
     for (const object of fragment?.objects ?? []) this.#claim(owner, fragment?.since ?? 0, object);
-    for (const id of ids) this.#note(id);
     if (fragment === undefined) this.#fragments.delete(owner);
     else this.#fragments.set(owner, fragment);
-    return [...before].flatMap(([id, previous]) => change(previous, this.#claims.get(id)?.granted));
+    for (const [id, granted] of before) this.#stir(owner, id, granted);
+    return [...before].flatMap(([id, granted]) => change(granted?.object, this.#claims.get(id)?.granted));
   }
 
-  *#disputesOf(owner: string): Iterable<Omit<Dispute, 'owners'> & { readonly owners: () => readonly string[] }> {
-    for (const id of this.#contested) {
-      const claims = this.#claims.get(id);
-      const own = claims?.get(owner);
-      if (claims === undefined || own === undefined) continue;
-      yield { id, isGranted: own.content === claims.granted?.content, owners: () => claims.owners() };
+  #grantedAt(id: string): Granted<O> | undefined {
+    const claims = this.#claims.get(id);
+    return claims && { object: claims.granted, owner: claims.first };
+  }
+
+  *#disputesOf(owner: string): Iterable<Omit<Dispute, 'owners'> & { readonly claims: Claims<O> }> {
+    for (const own of this.#fragments.get(owner)?.objects ?? []) {
+      const claims = this.#claims.get(own.id);
+      if (claims?.isContested !== true) continue;
+      yield { id: own.id, isGranted: own.content === claims.granted?.content, claims };
     }
   }
 
@@ -159,12 +225,21 @@ export class Desired<O extends KernelObject> {
     claims.add({ owner, since, object });
   }
 
-  #note(id: string): void {
+  /** A claim that is not granted concerns its owner alone; all are concerned when another owner's is granted. */
+  #stir(owner: string, id: string, before: Granted<O> | undefined): void {
     const claims = this.#claims.get(id);
-    if (claims?.size === 0) this.#claims.delete(id);
-    if (claims?.isContested === true) this.#contested.add(id);
-    else this.#contested.delete(id);
+    this.#stirred.add(owner);
+    if (claims === undefined) return;
+    if (claims.size === 0) this.#claims.delete(id);
+    const isSameContent = before?.object?.content === claims.granted?.content;
+    const isSame = isSameContent && (before?.owner === claims.first || !claims.isContested);
+    if (before?.object !== undefined && !isSame) for (const name of claims.names()) this.#stirred.add(name);
   }
+}
+
+interface Granted<O> {
+  readonly object: O | undefined;
+  readonly owner: string | undefined;
 }
 
 /** The change that leads from one state of an object to another: none if they are equal. */

@@ -15,7 +15,7 @@ import { type Drift, isDrift, type SyncReport } from './status.ts';
 export interface WorkSource {
   waitingFor(): string | undefined;
   hasWork(): boolean;
-  take(): SyncInput;
+  take(): Promise<SyncInput>;
 }
 
 /** A sync or an audit that failed as a whole. */
@@ -37,6 +37,8 @@ export interface LoopOptions {
   readonly onSync?: (report: SyncReport) => void;
   readonly onDrift?: (drift: Drift) => void;
   readonly onFailure?: (message: string, failure: Failure) => void;
+  /** An audit that had failed was done, and no sync fails. */
+  readonly onRecovery?: () => void;
   /** A change waits to be written. */
   readonly onQueued?: () => void;
   /** Hears of what others write to what is ours, where the kernel tells. */
@@ -44,8 +46,8 @@ export interface LoopOptions {
 }
 
 const FIRST_RETRY_MS = 200;
-/** Least time between two looks at the kernel because somebody wrote to what is ours. */
-const LOOK_INTERVAL_MS = 250;
+/** Least time between two audits that were asked for because somebody wrote to what is ours. */
+const AUDIT_INTERVAL_MS = 250;
 /** A drift's log line names so many objects and counts the rest. */
 const NAMED = 5;
 
@@ -55,11 +57,11 @@ export class Loop<O extends KernelObject, B> {
   readonly #options: LoopOptions;
   readonly #clock: Clock;
   readonly #pacer: Pacer;
-  readonly #looking: Pacer;
+  /** On request, at the end of each sync period, and after a failed audit with a back-off of its own. */
+  readonly #audits: Pacer;
   #watch: { stop(): void } | undefined;
-  #auditTimer: unknown;
-  #auditing: Promise<void> = Promise.resolve();
   #failures = 0;
+  #failedAudits = 0;
   /** Objects that others had changed, so far. */
   #repaired = 0;
   /** Taken from the tracker, not yet in the kernel: a failed sync loses nothing. */
@@ -73,8 +75,8 @@ export class Loop<O extends KernelObject, B> {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#pacer = new Pacer(() => this.#run(), options.minIntervalMs, this.#clock);
-    this.#looking = new Pacer(() => this.audit().then(() => undefined), LOOK_INTERVAL_MS, this.#clock);
-    this.#armAudit();
+    this.#audits = new Pacer(() => this.audit(), AUDIT_INTERVAL_MS, this.#clock);
+    this.#audits.requestIn(options.syncPeriodMs);
   }
 
   /** Something changed. */
@@ -89,24 +91,27 @@ export class Loop<O extends KernelObject, B> {
     return this.#repaired;
   }
 
-  /** Looks at the kernel now instead of at the end of the sync period. */
-  async audit(): Promise<void> {
+  /** Looks at the kernel now. Gives after how many milliseconds to look again unasked. */
+  async audit(): Promise<number> {
     const startedAt = this.#clock.now();
+    const { syncPeriodMs } = this.#options;
     try {
       this.#tellDrift(await this.#reconciler.audit());
+      if (this.#failedAudits > 0 && this.#failures === 0) this.#options.onRecovery?.();
+      this.#failedAudits = 0;
+      return syncPeriodMs;
     } catch (error) {
       this.#failed({ what: 'audit', full: true, startedAt }, error);
-      this.#unsynced = true;
-      this.#pacer.request();
+      this.#failedAudits += 1;
+      return backoff(this.#failedAudits, syncPeriodMs);
     }
   }
 
   /** Ends after the write under way, if any; the kernel keeps what it has. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    this.#clock.clearTimeout(this.#auditTimer);
     this.#watch?.stop();
-    await Promise.all([this.#pacer.stop(), this.#looking.stop(), this.#auditing]);
+    await Promise.all([this.#pacer.stop(), this.#audits.stop()]);
   }
 
   async #run(): Promise<number | undefined> {
@@ -115,33 +120,33 @@ export class Loop<O extends KernelObject, B> {
     if (!this.#work.hasWork() && !this.#unsynced && retryMs !== 0) return retryMs;
     const full = this.#lastNode === undefined || this.#failures > 0;
     const startedAt = this.#clock.now();
-    const input = this.#work.hasWork() || this.#lastNode === undefined ? this.#work.take() : onlyRetry(this.#lastNode);
-    this.#lastNode = input;
     this.#unsynced = true;
     try {
+      const input = await this.#take();
+      this.#lastNode = input;
       const report = await this.#reconciler.sync(input);
       this.#unsynced = false;
       this.#failures = 0;
-      this.#logSync(report);
-      this.#tellDrift(report.drift);
-      this.#options.onSync?.(report);
-      // before the first sync nothing is ours to look after
-      this.#watch ??= this.#options.watch?.(() => this.#looking.request());
+      this.#tellSync(report);
       return this.#reconciler.nextRetryMs;
     } catch (error) {
       if (this.#stopped) return undefined;
       this.#failed({ what: 'sync', full, startedAt }, error);
       this.#failures += 1;
-      return Math.min(this.#options.syncPeriodMs, FIRST_RETRY_MS * 2 ** (this.#failures - 1));
+      return backoff(this.#failures, this.#options.syncPeriodMs);
     }
   }
 
-  #armAudit(): void {
-    this.#auditTimer = this.#clock.setTimeout(() => {
-      this.#auditing = this.audit().then(() => {
-        if (!this.#stopped) this.#armAudit();
-      });
-    }, this.#options.syncPeriodMs);
+  async #take(): Promise<SyncInput> {
+    return this.#work.hasWork() || this.#lastNode === undefined ? this.#work.take() : onlyRetry(this.#lastNode);
+  }
+
+  #tellSync(report: SyncReport): void {
+    this.#logSync(report);
+    this.#tellDrift(report.drift);
+    this.#options.onSync?.(report);
+    // before the first sync nothing is ours to look after
+    this.#watch ??= this.#options.watch?.(() => this.#audits.request());
   }
 
   #failed({ what, full, startedAt }: Pick<Failure, 'what' | 'full'> & { startedAt: number }, error: unknown): void {
@@ -180,6 +185,8 @@ export class Loop<O extends KernelObject, B> {
     this.#options.log.warn(fields, 'drift found and repaired');
   }
 }
+
+const backoff = (failures: number, mostMs: number): number => Math.min(mostMs, FIRST_RETRY_MS * 2 ** (failures - 1));
 
 /** A sync in which nothing is new: what is outstanding is tried again. */
 const onlyRetry = (last: SyncInput): SyncInput => ({ node: last.node, nodeChanged: false, services: [], gone: [] });

@@ -49,6 +49,11 @@ export class Pacer {
     if (this.#running === undefined) this.#arm(this.#restUntil - this.#clock.now());
   }
 
+  /** Asks for a run after so many milliseconds, unless one comes before. */
+  requestIn(ms: number): void {
+    if (!this.#stopped && this.#running === undefined) this.#arm(ms);
+  }
+
   /** No further runs; resolves when the one under way has ended. */
   async stop(): Promise<void> {
     this.#stopped = true;

@@ -1,8 +1,11 @@
 /**
- * One broken Service never stops a node: who is refused by the kernel is found, set aside with its last good objects,
- * and tried again with a back-off of its own, while everybody else goes on.
+ * One broken Service never stops a node: the owner that the kernel refuses is found, set aside with its last good objects,
+ * and tried again with a back-off of its own, while all others go on.
+ *
+ * Isolation touches nothing that is in the kernel as it is wanted: suspects are frozen as they are there (freeze.ts).
  */
-import type { Fragment, KernelError, KernelObject } from './contract.ts';
+import type { Fragment, KernelObject } from './contract.ts';
+import { freeze, type Wishes } from './freeze.ts';
 import type { KernelState } from './state.ts';
 import type { Refusal, Writer } from './writer.ts';
 
@@ -23,6 +26,8 @@ export interface QuarantineOptions {
   /** Owners that cannot be done without: their failure is everybody's. */
   readonly isEssential: (owner: string) => boolean;
 }
+
+const NOTHING = { former: undefined, wanted: undefined };
 
 const sameObjects = <O extends KernelObject>(a: Fragment<O> | undefined, b: Fragment<O> | undefined): boolean =>
   a?.objects.length === b?.objects.length &&
@@ -53,6 +58,12 @@ export class Quarantine<O extends KernelObject, B> {
     const patient = this.#patients.get(owner);
     if (patient === undefined) return false;
     return this.#options.now() < patient.retryAt && sameObjects(patient.wanted, wanted);
+  }
+
+  /** What it wants now is to be tried, also if that fails for the host's reasons: never again what it wanted before. */
+  renew(owner: string, wanted: Fragment<O> | undefined): void {
+    const patient = this.#patients.get(owner);
+    if (patient !== undefined) this.#patients.set(owner, { ...patient, wanted, retryAt: this.#options.now() });
   }
 
   /** Wishes whose time for another try has come. */
@@ -92,58 +103,85 @@ export class Quarantine<O extends KernelObject, B> {
 
   /**
    * After a refusal that reading back did not cure. `pending` holds, for each owner with wishes not yet in the kernel,
-   * the last wishes that were: suspects go back to those, then come in again by halves until the culprits stand alone.
-   * Throws the kernel's error when no owner can be blamed.
+   * the last wishes that were. Suspects are frozen until the kernel takes the rest, then come in again by halves until
+   * the culprits stand alone: those are set aside, and given. Throws the kernel's error when no owner can be blamed.
    */
-  async isolate(refusal: Refusal, pending: ReadonlyMap<string, Fragment<O> | undefined>): Promise<void> {
-    const held = new Map<string, Fragment<O> | undefined>();
+  async isolate(refusal: Refusal, pending: ReadonlyMap<string, Fragment<O> | undefined>): Promise<readonly string[]> {
+    const held = new Map<string, Wishes<O>>();
+    const guilty: string[] = [];
     try {
-      await this.#holdAndAdmit(refusal, pending, held);
+      await this.#holdSuspects(refusal, pending, held);
+      await this.#bisect([...held.keys()], held, guilty);
+      return guilty;
     } catch (error) {
-      // nothing can be written just now: everybody's wishes stay, to be tried as a whole later
-      for (const [owner, wanted] of held) if (!this.#patients.has(owner)) this.#state.stage(owner, wanted);
+      // nothing can be written just now: all wishes stay, to be tried as a whole later
+      for (const [owner, { wanted }] of held) if (!guilty.includes(owner)) this.#state.stage(owner, wanted);
       throw error;
     }
   }
 
-  async #holdAndAdmit(
+  async #holdSuspects(
     refusal: Refusal,
     pending: ReadonlyMap<string, Fragment<O> | undefined>,
-    held: Map<string, Fragment<O> | undefined>,
+    held: Map<string, Wishes<O>>,
   ): Promise<void> {
     for (let next: Refusal | undefined = refusal; next !== undefined; ) {
       const suspects = this.#suspects(next, pending).filter((owner) => !held.has(owner));
       if (suspects.length === 0) throw next.error;
-      for (const owner of suspects) held.set(owner, this.#state.desired.fragment(owner));
-      next = await this.#tryWith(suspects, (owner) => pending.get(owner));
+      for (const owner of suspects) {
+        held.set(owner, { former: pending.get(owner), wanted: this.#state.desired.fragment(owner) });
+      }
+      next = await this.#tryFrozen([...held.keys()], held);
     }
-    await this.#admitGuilty([...held.keys()], held, pending);
   }
 
-  async #admitGuilty(
-    owners: readonly string[],
-    wanted: ReadonlyMap<string, Fragment<O> | undefined>,
-    former: ReadonlyMap<string, Fragment<O> | undefined>,
-  ): Promise<void> {
-    const refusal = await this.#tryWith(owners, (owner) => wanted.get(owner));
+  async #bisect(owners: readonly string[], held: ReadonlyMap<string, Wishes<O>>, guilty: string[]): Promise<void> {
+    const refusal = await this.#try(() => owners.map((owner) => [owner, held.get(owner)?.wanted]));
     if (refusal === undefined) return;
-    const lapse = await this.#tryWith(owners, (owner) => former.get(owner));
-    if (lapse !== undefined) throw lapse.error;
+    const rollback = await this.#tryFrozen(owners, held);
+    if (rollback !== undefined) throw rollback.error;
     const [only] = owners;
     if (owners.length === 1 && only !== undefined) {
-      this.admit(only, wanted.get(only), refusal.error.message);
+      await this.#restoreFormer(only, held);
+      this.admit(only, held.get(only)?.wanted, refusal.error.message);
+      guilty.push(only);
       return;
     }
     const middle = Math.ceil(owners.length / 2);
-    await this.#admitGuilty(owners.slice(0, middle), wanted, former);
-    await this.#admitGuilty(owners.slice(middle), wanted, former);
+    await this.#bisect(owners.slice(0, middle), held, guilty);
+    await this.#bisect(owners.slice(middle), held, guilty);
   }
 
-  async #tryWith(
+  /** The last good objects of a culprit are put back where they are missing; refused as well, it stays as it is. */
+  async #restoreFormer(owner: string, held: ReadonlyMap<string, Wishes<O>>): Promise<void> {
+    if (held.get(owner)?.former === undefined) return;
+    const refusal = await this.#tryFrozen([owner], held, true);
+    if (refusal === undefined) return;
+    const rollback = await this.#tryFrozen([owner], held);
+    if (rollback !== undefined) throw rollback.error;
+  }
+
+  #tryFrozen(
     owners: readonly string[],
-    wishes: (owner: string) => Fragment<O> | undefined,
-  ): Promise<{ readonly error: KernelError; readonly ids: readonly string[] } | undefined> {
-    for (const owner of owners) this.#state.stage(owner, wishes(owner));
+    held: ReadonlyMap<string, Wishes<O>>,
+    fills = false,
+  ): Promise<Refusal | undefined> {
+    return this.#try(() => {
+      const these = new Map(owners.flatMap((owner) => [[owner, held.get(owner) ?? NOTHING] as const]));
+      return freeze(
+        these,
+        this.#state.freezeView((owner) => these.has(owner)),
+        fills,
+      );
+    });
+  }
+
+  /** Reads the kernel, takes these wishes, and writes. */
+  async #try(
+    wishes: () => Iterable<readonly [owner: string, wanted: Fragment<O> | undefined]>,
+  ): Promise<Refusal | undefined> {
+    await this.#writer.relearn();
+    for (const [owner, wanted] of wishes()) this.#state.stage(owner, wanted);
     const result = await this.#writer.writeAgain();
     return 'error' in result ? result : undefined;
   }

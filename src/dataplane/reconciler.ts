@@ -6,13 +6,15 @@
 import type { NodeContext } from '../model/node.ts';
 import { ownerOf } from '../model/service.ts';
 import type { ServiceEndpoints } from '../model/topology.ts';
-import { newBacklog, remember, type SyncInput } from './backlog.ts';
+import { isOutstanding, newBacklog, remember, type SyncInput } from './backlog.ts';
 import type { Backend, Fragment, KernelObject, Traffic } from './contract.ts';
+import { newLane } from './lane.ts';
 import { type Programmed, programmedOf } from './programmed.ts';
 import { Quarantine } from './quarantine.ts';
 import { Shadows } from './shadows.ts';
 import { driftBetween, KernelState } from './state.ts';
-import { addCounts, type Drift, NO_CHANGES, type OwnerStatus, type SyncReport } from './status.ts';
+import { addCounts, addDrift, type Drift, NO_CHANGES, NO_DRIFT, type OwnerStatus, type SyncReport } from './status.ts';
+import { Turn } from './turn.ts';
 import { type WriteResult, Writer } from './writer.ts';
 
 export interface ReconcilerOptions {
@@ -49,6 +51,11 @@ export class Reconciler<O extends KernelObject, B> {
   #node: NodeContext | undefined;
   /** What the kernel holds is known: false before the first read and after a failure. */
   #known = false;
+  /** Everything that was there at the start is staged: before that nothing found in the kernel is ours to judge. */
+  #adopted = false;
+  readonly #auditing = newLane();
+  /** Requested, and not begun. */
+  #nextAudit: Promise<Drift> | undefined;
   #lastError: string | undefined;
 
   constructor(backend: Backend<O, B>, options: ReconcilerOptions) {
@@ -127,36 +134,70 @@ export class Reconciler<O extends KernelObject, B> {
 
   /** Brings what changed into the kernel. Throws KernelError when nothing can be written just now. */
   sync(input: SyncInput): Promise<SyncReport> {
-    return this.#writer.exclusive(async () => {
-      const startedAt = performance.now();
-      const full = !this.#known;
-      remember(this.#backlog, input);
-      remember(this.#unreported, input);
-      try {
+    return this.#writer.exclusive(() =>
+      this.#attempt(async () => {
+        const startedAt = performance.now();
+        const full = !this.#known;
+        remember(this.#backlog, input);
+        remember(this.#unreported, input);
         const result = await this.#sync(input.node);
         this.#lastError = undefined;
         const durationMs = performance.now() - startedAt;
         return { full, ...result, durationMs, ...this.#report(), drift: this.#writer.takeDrift() };
-      } catch (error) {
-        this.#known = false;
-        this.#lastError = error instanceof Error ? error.message : String(error);
-        throw error;
-      }
+      }),
+    );
+  }
+
+  /**
+   * Compares the kernel with what we left there, and repairs what differs. One at a time: a request while one runs means
+   * another one afterwards, for all who ask meanwhile. Throws KernelError when it could not be done.
+   */
+  audit(): Promise<Drift> {
+    this.#nextAudit ??= this.#auditing(() => {
+      this.#nextAudit = undefined;
+      return this.#audit();
+    });
+    return this.#nextAudit;
+  }
+
+  async #audit(): Promise<Drift> {
+    if (!this.#adopted) return NO_DRIFT;
+    // after a failed write a read beside writes would be compared with what is not known
+    if (!this.#known) return this.#writer.exclusive(() => this.#repair(() => this.#learn()));
+    return this.#writer.readBeside((found, touched) =>
+      this.#repair(() => (this.#known ? this.#correct(found, touched) : this.#learn())),
+    );
+  }
+
+  /** Not while a sync that failed has wishes to stage: what it wants would be taken for foreign. It reads the kernel itself. */
+  async #repair(look: () => Promise<Drift>): Promise<Drift> {
+    if (isOutstanding(this.#backlog)) return NO_DRIFT;
+    return this.#attempt(async () => {
+      const drift = await look();
+      await this.#settle();
+      return addDrift(drift, this.#writer.takeDrift());
     });
   }
 
-  /** Compares the kernel with what we left there, and repairs what differs. */
-  async audit(): Promise<Drift> {
-    if (!this.#known) return { missing: [], changed: [], foreign: [] };
-    return this.#writer.readBeside(async (found, touched) => {
-      const drift = this.#correct(found, touched);
-      await this.#settle();
-      return drift;
-    });
+  async #learn(): Promise<Drift> {
+    const drift = await this.#writer.learn();
+    this.#known = true;
+    return drift;
+  }
+
+  /** After a failure nothing is known of the kernel: the next look or sync reads it first. */
+  async #attempt<T>(run: () => Promise<T>): Promise<T> {
+    try {
+      return await run();
+    } catch (error) {
+      this.#known = false;
+      this.#lastError = error instanceof Error ? error.message : String(error);
+      throw error;
+    }
   }
 
   async #sync(node: NodeContext): Promise<WriteResult> {
-    if (!this.#known) await this.#writer.learn();
+    if (!this.#known) await (this.#adopted ? this.#writer.relearn() : this.#writer.learn());
     this.#known = true;
     const isFirst = this.#node === undefined;
     this.#node = node;
@@ -167,19 +208,32 @@ export class Reconciler<O extends KernelObject, B> {
     for (const [owner, wanted] of this.#quarantine.due()) this.#stage(owner, wanted);
     // what stays may be there from before: kernel settings, and what is shared with others
     const isEmpty = isFirst && [...this.#state.have.values()].every(({ stays }) => stays === true);
-    if (isEmpty) return this.#syncInGroups(node);
-    for (const service of this.#backlog.services.values()) this.#compile(service, node);
-    this.#backlog.services.clear();
+    const result = isEmpty ? await this.#syncInGroups(node) : await this.#syncAtOnce(node, isFirst);
+    this.#adopted = true;
+    return result;
+  }
+
+  async #syncAtOnce(node: NodeContext, isFirst: boolean): Promise<WriteResult> {
+    const turn = new Turn();
+    for (const [owner, service] of this.#backlog.services) {
+      this.#compile(service, node);
+      this.#backlog.services.delete(owner);
+      if (turn.isLong()) await turn.rest();
+    }
     const result = await this.#settle(isFirst ? (done, total) => this.#options.onProgress?.(done / total) : undefined);
     if (isFirst) this.#options.onProgress?.(1); // also where there was nothing to write
     return result;
   }
 
-  /** What came since the last sync that was done: also what was compiled for one that failed then. */
+  /** What is in the kernel now and was not at the last report; what is set aside is reported when it is let in. */
   #report(): Pick<SyncReport, 'services' | 'gone' | 'triggeredAt'> {
-    const services = [...this.#unreported.services.values()];
+    const services: ServiceEndpoints[] = [];
+    for (const [owner, service] of this.#unreported.services) {
+      if (this.#quarantine.get(owner) !== undefined) continue;
+      services.push(service);
+      this.#unreported.services.delete(owner);
+    }
     const gone = [...this.#unreported.gone];
-    this.#unreported.services.clear();
     this.#unreported.gone.clear();
     return { services, gone, triggeredAt: services.flatMap(({ triggeredAt }) => triggeredAt) };
   }
@@ -190,7 +244,9 @@ export class Reconciler<O extends KernelObject, B> {
     let objects = this.#backend.groupSize; // the first Service goes in by itself: it is the API server's
     const { services } = this.#backlog;
     const total = services.size;
+    const turn = new Turn();
     for (const [owner, service] of services) {
+      if (turn.isLong()) await turn.rest();
       objects += this.#compile(service, node);
       services.delete(owner);
       if (objects < this.#backend.groupSize && services.size > 0) continue;
@@ -209,6 +265,7 @@ export class Reconciler<O extends KernelObject, B> {
     try {
       const fragment = this.#backend.compile(service, node);
       if (this.#quarantine.holds(owner, fragment)) return 0;
+      this.#quarantine.renew(owner, fragment);
       this.#stage(owner, fragment);
       return fragment.objects.length;
     } catch (error) {
@@ -226,6 +283,15 @@ export class Reconciler<O extends KernelObject, B> {
     }
     if (!this.#pending.has(owner)) this.#pending.set(owner, former);
     this.#state.stage(owner, fragment);
+    this.#noteStirred();
+  }
+
+  /** An owner that now has what another has given up is as new in the kernel as if it had changed. */
+  #noteStirred(): void {
+    for (const owner of this.#state.desired.takeStirred()) {
+      const isKnown = this.#pending.has(owner) || this.#quarantine.get(owner) !== undefined;
+      if (!isKnown) this.#pending.set(owner, this.#state.desired.fragment(owner));
+    }
   }
 
   #release(owner: string, isServed: boolean): void {
@@ -244,11 +310,13 @@ export class Reconciler<O extends KernelObject, B> {
   async #settle(onBatch?: (done: number, total: number) => void): Promise<WriteResult> {
     const first = await this.#writer.write(onBatch);
     if (!('error' in first)) return this.#done(first);
+    await this.#writer.relearn();
     const second = await this.#writer.writeAgain();
     if (!('error' in second)) return this.#done(second);
     const known = new Set(this.#quarantine.owners);
-    await this.#quarantine.isolate(second, this.#pending);
-    for (const owner of this.#quarantine.owners) {
+    const guilty = await this.#quarantine.isolate(second, this.#pending);
+    this.#noteStirred();
+    for (const owner of guilty) {
       this.#pending.delete(owner);
       const message = this.#quarantine.get(owner)?.message ?? '';
       if (!known.has(owner)) this.#options.onQuarantine?.(owner, message);
@@ -267,12 +335,15 @@ export class Reconciler<O extends KernelObject, B> {
     return result;
   }
 
-  #correct(found: ReadonlyMap<string, O>, touched: ReadonlySet<string>): Drift {
-    const drift = driftBetween(this.#state.have, found, (id) => touched.has(id));
+  async #correct(found: ReadonlyMap<string, O>, touched: ReadonlySet<string>): Promise<Drift> {
+    const drift = await driftBetween(this.#state.have, found, (id) => touched.has(id));
     for (const id of [...drift.missing, ...drift.changed]) this.#state.correct(id, found.get(id));
+    const { want } = this.#state;
+    const turn = new Turn();
     for (const [id, object] of found) {
+      if (turn.isOver()) await turn.rest();
       // also what could not be removed at an earlier try
-      if (!touched.has(id) && !this.#state.want.has(id)) this.#state.correct(id, object);
+      if (!touched.has(id) && !want.has(id)) this.#state.correct(id, object);
     }
     return drift;
   }

@@ -17,10 +17,9 @@ export class Shadows<O extends KernelObject> {
     return lost === undefined ? undefined : `${lost.id} belongs to ${lost.to}`;
   }
 
-  /** After these owners' wishes changed. An older owner that comes later changes who goes without. */
+  /** After the share of these owners changed: costs what these want, whatever else is contested. */
   tell(owners: Iterable<string>, say: (owner: string, message: string) => void): void {
-    const concerned = [...owners].flatMap((one) => [one, ...this.#desired.rivals(one)]);
-    for (const owner of new Set([...concerned, ...this.#told.keys()])) {
+    for (const owner of owners) {
       const message = this.of(owner);
       if (message === this.#told.get(owner)) continue;
       if (message === undefined) this.#told.delete(owner);

@@ -5,24 +5,35 @@
  * Only ids that an event touched are ever compared, so a change costs what it changes.
  */
 import type { Arranger, Change, Fragment, KernelObject } from './contract.ts';
-import { Desired, diff } from './desired.ts';
+import { change, Desired } from './desired.ts';
+import type { FreezeView } from './freeze.ts';
 import type { Drift } from './status.ts';
 import { type MeasureOf, Tally } from './tally.ts';
+import { Turn } from './turn.ts';
+
+/** Granted wishes that are arranged at a stretch. */
+const ARRANGED_AT_ONCE = 250;
 
 /** How what was found differs from what was left; ids to be passed over are not looked at. */
-export const driftBetween = <O extends KernelObject>(
+export const driftBetween = async <O extends KernelObject>(
   left: ReadonlyMap<string, O>,
   found: ReadonlyMap<string, O>,
   isPassed: (id: string) => boolean,
-): Drift => {
+): Promise<Drift> => {
   const missing: string[] = [];
   const changed: string[] = [];
+  const foreign: string[] = [];
+  const turn = new Turn();
   for (const [id, object] of left) {
+    if (turn.isOver()) await turn.rest();
     const there = found.get(id);
     if (isPassed(id) || there?.content === object.content) continue;
     (there === undefined ? missing : changed).push(id);
   }
-  const foreign = [...found.keys()].filter((id) => !left.has(id) && !isPassed(id));
+  for (const id of found.keys()) {
+    if (turn.isOver()) await turn.rest();
+    if (!left.has(id) && !isPassed(id)) foreign.push(id);
+  }
   return { missing, changed, foreign };
 };
 
@@ -34,7 +45,7 @@ export class KernelState<O extends KernelObject> {
   readonly #tally: Tally<O>;
   #have = new Map<string, O>();
   /** Granted wishes that are not arranged yet: many at once cost less than one by one. */
-  #wished: Change<O>[] = [];
+  readonly #wished: Change<O>[] = [];
 
   constructor(arranger: Arranger<O> | undefined, measure?: MeasureOf<O>) {
     this.#arranger = arranger;
@@ -42,7 +53,7 @@ export class KernelState<O extends KernelObject> {
   }
 
   get want(): ReadonlyMap<string, O> {
-    this.#arrange();
+    this.#arrangeAll();
     return this.#want;
   }
 
@@ -60,10 +71,19 @@ export class KernelState<O extends KernelObject> {
     this.#wished.push(...this.desired.put(owner, fragment));
   }
 
-  /** What has to be written. */
-  changes(): readonly Change<O>[] {
-    this.#arrange();
-    return diff(this.#have, this.#want, this.#dirty);
+  /** What has to be written. Costs what changed, with rests. */
+  async changes(): Promise<readonly Change<O>[]> {
+    const turn = new Turn();
+    while (this.#wished.length > 0) {
+      this.#arrange(this.#wished.splice(0, ARRANGED_AT_ONCE));
+      if (turn.isLong()) await turn.rest();
+    }
+    const changes: Change<O>[] = [];
+    for (const id of this.#dirty) {
+      if (turn.isOver()) await turn.rest();
+      changes.push(...change(this.#have.get(id), this.#want.get(id)));
+    }
+    return changes;
   }
 
   /** These objects are in the kernel now as they are wanted. */
@@ -81,16 +101,34 @@ export class KernelState<O extends KernelObject> {
 
   /**
    * The kernel was read: all of it is compared from now on. Gives how it differs from what was believed, but for these ids,
-   * of which nothing was known.
+   * of which nothing was known. Nothing else may use the state until it is done.
    */
-  learn(found: ReadonlyMap<string, O>, unknown: ReadonlySet<string> = new Set()): Drift {
-    this.#arrange();
-    const drift = driftBetween(this.#have, found, (id) => unknown.has(id));
-    this.#have = new Map(found);
-    this.#tally.recount(found.values());
-    for (const id of this.#have.keys()) this.#dirty.add(id);
-    for (const id of this.#want.keys()) this.#dirty.add(id);
+  async learn(found: ReadonlyMap<string, O>, unknown: ReadonlySet<string> = new Set()): Promise<Drift> {
+    const turn = new Turn();
+    const drift = await driftBetween(this.#have, found, (id) => unknown.has(id));
+    const have = new Map<string, O>();
+    this.#tally.clear();
+    for (const [id, object] of found) {
+      if (turn.isOver()) await turn.rest();
+      have.set(id, object);
+      this.#tally.change(undefined, object);
+      this.#dirty.add(id);
+    }
+    this.#have = have;
+    for (const id of this.#want.keys()) {
+      if (turn.isOver()) await turn.rest();
+      this.#dirty.add(id);
+    }
     return drift;
+  }
+
+  /** What freezing these owners needs to know of the kernel and of others. Costs what the kernel holds. */
+  freezeView(isFrozen: (owner: string) => boolean): FreezeView<O> {
+    return {
+      have: this.#have,
+      standing: this.#arranger?.standing(this.#have),
+      wantedByOthers: (id) => this.desired.wantedBeside(id, isFrozen),
+    };
   }
 
   /** One object was found to be otherwise than believed; undefined = it is not there. */
@@ -101,7 +139,7 @@ export class KernelState<O extends KernelObject> {
 
   /** Owners that have a part in a kernel object, arranged ones included. */
   ownersOf(id: string): readonly string[] {
-    this.#arrange();
+    this.#arrangeAll();
     const sources = this.#arranger?.sources(id) ?? [];
     const ids = sources.length > 0 ? sources : [id];
     return [...new Set(ids.flatMap((source) => this.desired.claimants(source)))];
@@ -114,7 +152,7 @@ export class KernelState<O extends KernelObject> {
 
   /** Of these wishes, into which kernel objects each was arranged; without those that went through as they are. */
   partsOf(wishes: ReadonlySet<string>): ReadonlyMap<string, readonly string[]> {
-    this.#arrange();
+    this.#arrangeAll();
     const parts = new Map<string, string[]>();
     if (this.#arranger === undefined) return parts;
     for (const id of this.#want.keys()) {
@@ -140,10 +178,11 @@ export class KernelState<O extends KernelObject> {
     else this.#have.set(id, object);
   }
 
-  #arrange(): void {
-    const wished = this.#wished;
-    if (wished.length === 0) return;
-    this.#wished = [];
+  #arrangeAll(): void {
+    if (this.#wished.length > 0) this.#arrange(this.#wished.splice(0));
+  }
+
+  #arrange(wished: readonly Change<O>[]): void {
     for (const { op, object } of this.#arranger?.arrange(wished) ?? wished) {
       if (op === 'remove') this.#want.delete(object.id);
       else this.#want.set(object.id, object);

@@ -23,10 +23,9 @@ export class Tally<O extends KernelObject> {
     this.#add(next, 1);
   }
 
-  /** These are all there are. Costs what there is. */
-  recount(objects: Iterable<O>): void {
+  /** Nothing is there. */
+  clear(): void {
     for (const of of this.#counts.keys()) this.#counts.set(of, 0);
-    for (const object of objects) this.#add(object, 1);
   }
 
   #add(object: O | undefined, times: 1 | -1): void {

@@ -1,12 +1,14 @@
 /**
  * Brings the kernel from what it has to what is wanted: diff, plan, apply, and read back after a failure.
  *
- * Writes never overlap: `exclusive` is the one lock of a family. After a failed write the truth is what is read, never a
- * guess about how far it got.
+ * Writes never overlap, and neither do reads; a read may go on beside writes. After a failed write the truth is what is
+ * read, never a guess about how far it got.
  */
 import { type Backend, type Batch, type Change, KernelError, type KernelObject } from './contract.ts';
+import { newLane } from './lane.ts';
 import type { KernelState } from './state.ts';
 import { addCounts, addDrift, type ChangeCounts, countChanges, type Drift, NO_CHANGES, NO_DRIFT } from './status.ts';
+import { Turn } from './turn.ts';
 
 export interface WriteResult {
   readonly changes: ChangeCounts;
@@ -34,10 +36,13 @@ export class Writer<O extends KernelObject, B> {
   readonly #signal: AbortSignal;
   /** Ids that writes touched since each read beside them began: of these, what was read may be stale. */
   readonly #watches = new Set<Set<string>>();
-  /** What of the last refused batch is in the kernel is not known. */
+  /** What of the last batch that failed is in the kernel is not known. */
   #refused: ReadonlySet<string> = new Set();
   #drift: Drift = NO_DRIFT;
-  #tail: Promise<unknown> = Promise.resolve();
+  #isReadingBeside = false;
+  /** Runs when everything before it has ended: one user of the state and of the kernel's writing end. */
+  readonly exclusive = newLane();
+  readonly #reading = newLane();
 
   constructor(backend: Backend<O, B>, state: KernelState<O>, signal: AbortSignal) {
     this.#backend = backend;
@@ -45,16 +50,11 @@ export class Writer<O extends KernelObject, B> {
     this.#signal = signal;
   }
 
-  /** Runs when everything before it has ended. */
-  exclusive<T>(run: () => Promise<T>): Promise<T> {
-    const result = this.#tail.then(run);
-    this.#tail = result.catch(() => undefined);
-    return result;
-  }
-
-  /** Reads the kernel; everything is compared by the next write. */
-  async learn(): Promise<void> {
-    this.#state.learn(await this.#backend.read(this.#signal));
+  /** Reads the kernel; everything is compared by the next write. Gives how it differs from what was believed. */
+  async learn(): Promise<Drift> {
+    const drift = await this.#state.learn(await this.#read(), this.#refused);
+    this.#refused = new Set();
+    return drift;
   }
 
   /** What others had changed, as far as it was found after refusals since the last call. */
@@ -66,22 +66,31 @@ export class Writer<O extends KernelObject, B> {
 
   /**
    * Reads the kernel without holding up writes, then uses what was found, alone, with the ids that writes touched since
-   * the read began: also those of a write that was still under way when the read ended.
+   * the read began: also those of a write that was still under way when the read ended. Throws when another such read is
+   * under way: two would answer the same question.
    */
   async readBeside<T>(use: (found: ReadonlyMap<string, O>, touched: ReadonlySet<string>) => Promise<T>): Promise<T> {
+    if (this.#isReadingBeside) throw new Error('the kernel is being read already');
+    this.#isReadingBeside = true;
     const touched = new Set<string>();
-    await this.exclusive(async () => this.#watches.add(touched));
     try {
-      const found = await this.#backend.read(this.#signal);
+      await this.exclusive(async () => this.#watches.add(touched));
+      const found = await this.#read();
       return await this.exclusive(() => use(found, touched));
     } finally {
       this.#watches.delete(touched);
+      this.#isReadingBeside = false;
     }
+  }
+
+  /** One at a time: a list is read over a handle that two readers would tear (EBUSY of a second dump on one socket). */
+  #read(): Promise<ReadonlyMap<string, O>> {
+    return this.#reading(() => this.#backend.read(this.#signal));
   }
 
   /** Writes all that is outstanding. Throws KernelError, or gives the refusal if the kernel disliked what it was given. */
   async write(onBatch?: (done: number, total: number) => void): Promise<WriteResult | Refusal> {
-    const changes = this.#state.changes();
+    const changes = await this.#state.changes();
     if (changes.length === 0) {
       this.#state.settled();
       return NOTHING;
@@ -91,14 +100,17 @@ export class Writer<O extends KernelObject, B> {
     return result;
   }
 
+  /** Reads the kernel after a refusal: what others had changed is drift. */
+  async relearn(): Promise<void> {
+    this.#drift = addDrift(this.#drift, await this.learn());
+  }
+
   /**
-   * Writes after a refusal: the kernel is read first, and removals go by themselves. What cannot be removed (somebody
+   * Writes after a refusal, and after the kernel was read; removals go by themselves. What cannot be removed (somebody
    * else refers to it) is harmless where it is: it is left for the next audit.
    */
   async writeAgain(): Promise<WriteResult | Refusal> {
-    const drift = this.#state.learn(await this.#backend.read(this.#signal), this.#refused);
-    this.#drift = addDrift(this.#drift, drift);
-    const changes = this.#state.changes();
+    const changes = await this.#state.changes();
     const additions = await this.#applyAll(changes.filter(({ op }) => op !== 'remove'));
     if ('error' in additions) return additions;
     const removals = await this.#applyAll(changes.filter(({ op }) => op === 'remove'));
@@ -114,33 +126,44 @@ export class Writer<O extends KernelObject, B> {
     changes: readonly Change<O>[],
     onBatch?: (done: number, total: number) => void,
   ): Promise<WriteResult | Refusal> {
-    const planned = this.#plan(changes);
-    if ('error' in planned) return planned;
-    const { batches } = planned;
-    for (const [i, batch] of batches.entries()) {
-      const refusal = await this.#apply(batch);
+    const turn = new Turn();
+    let done = 0;
+    let batches = 0;
+    const plan = this.#plan(changes);
+    for (let next = plan(); ; next = plan()) {
+      if ('error' in next) return next;
+      if (next.batch === undefined) return { changes: countChanges(changes), batches };
+      const refusal = await this.#apply(next.batch);
       if (refusal !== undefined) return refusal;
-      onBatch?.(i + 1, batches.length);
+      batches += 1;
+      done += next.batch.ids.length;
+      onBatch?.(Math.min(done, changes.length), changes.length);
+      if (turn.isLong()) await turn.rest();
     }
-    return { changes: countChanges(changes), batches: batches.length };
   }
 
-  #plan(changes: readonly Change<O>[]): { readonly batches: readonly Batch<B>[] } | Refusal {
-    try {
-      return { batches: this.#backend.plan(changes) };
-    } catch (error) {
-      return this.#refusal(
-        error,
-        changes.map(({ object }) => object.id),
-      );
-    }
+  /** Batch by batch, as the backend makes them; undefined after the last. */
+  #plan(changes: readonly Change<O>[]): () => { readonly batch: Batch<B> | undefined } | Refusal {
+    let batches: Iterator<Batch<B>> | undefined;
+    return () => {
+      try {
+        batches ??= this.#backend.plan(changes)[Symbol.iterator]();
+        const { done, value } = batches.next();
+        return { batch: done === true ? undefined : value };
+      } catch (error) {
+        return this.#refusal(
+          error,
+          changes.map(({ object }) => object.id),
+        );
+      }
+    };
   }
 
   /** Throws the error when it says nothing of what was to be written. */
   #refusal(error: unknown, ids: readonly string[]): Refusal {
+    this.#refused = new Set(ids);
     const refused = contentError(error);
     if (refused === undefined) throw error;
-    this.#refused = new Set(ids);
     return { error: refused, ids };
   }
 

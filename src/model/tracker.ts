@@ -58,7 +58,7 @@ export interface TrackerOptions {
 
 interface FamilyView {
   /** Service to look at again → when the changes of its endpoints were triggered. */
-  readonly dirty: Map<string, readonly number[]>;
+  dirty: Map<string, readonly number[]>;
   /** Service → the owners that it had when last looked at. */
   readonly owners: Map<string, readonly string[]>;
   /** As it was last taken; undefined where it has to be taken again. */
@@ -168,24 +168,45 @@ export class Tracker implements ObjectSink {
 
   /** Hands over what one family has to do, and forgets it. Call only when nothing is waited for. */
   take(family: IPFamily): Work {
+    const steps = this.taking(family);
+    for (let next = steps.next(); ; next = steps.next()) if (next.done === true) return next.value;
+  }
+
+  /**
+   * The same Service by Service, for those who rest in between: what changes meanwhile is seen as it is by then, or is
+   * work for the next time. What was not got to is work again.
+   */
+  *taking(family: IPFamily): Generator<void, Work> {
     const view = this.#views[family];
     const node = this.#context(family);
     const nodeChanged = node !== view.node;
     view.node = node;
-    const dirty = nodeChanged ? [...this.#services.keys(), ...view.owners.keys()] : view.dirty.keys();
-    const names = new Set(view.owners.size === 0 ? [API_SERVICE, ...dirty] : dirty);
+    const left = this.#takeDirty(view, nodeChanged);
     const services: ServiceEndpoints[] = [];
     const gone: string[] = [];
-    for (const name of names) {
-      const resolved = this.#resolve(name, node, view.dirty.get(name) ?? []);
-      const owners = resolved.map(({ port }) => ownerOf(port.name));
-      gone.push(...(view.owners.get(name) ?? []).filter((owner) => !owners.includes(owner)));
-      if (owners.length === 0) view.owners.delete(name);
-      else view.owners.set(name, owners);
-      services.push(...resolved);
+    try {
+      for (const [name, triggeredAt] of left) {
+        const resolved = this.#resolve(name, node, triggeredAt);
+        const owners = new Set(resolved.map(({ port }) => ownerOf(port.name)));
+        gone.push(...(view.owners.get(name) ?? []).filter((owner) => !owners.has(owner)));
+        if (owners.size === 0) view.owners.delete(name);
+        else view.owners.set(name, [...owners]);
+        services.push(...resolved);
+        left.delete(name);
+        yield;
+      }
+    } finally {
+      for (const [name, times] of left) this.#markDirty(name, family, (later) => [...times, ...later]);
     }
-    view.dirty.clear();
     return { node, nodeChanged, services, gone };
+  }
+
+  #takeDirty(view: FamilyView, isAll: boolean): Map<string, readonly number[]> {
+    const { dirty } = view;
+    view.dirty = new Map();
+    const names = isAll ? [...this.#services.keys(), ...view.owners.keys(), ...dirty.keys()] : dirty.keys();
+    const ordered = view.owners.size === 0 ? [API_SERVICE, ...names] : names;
+    return new Map([...ordered].map((name) => [name, dirty.get(name) ?? []]));
   }
 
   /** What a load balancer may ask about one Service `ns/name`, as things stand; undefined when nothing. */

@@ -86,6 +86,10 @@ export class FamilyRecord implements WriteListener {
     metrics.failed(family, failure);
   }
 
+  recovered(): void {
+    this.#options.health.recovered(this.#options.family);
+  }
+
   drifted(drift: Drift): void {
     this.#rules.clear(); // what was written for it was no sync's
     for (const kind of ['missing', 'changed', 'foreign'] as const) this.#drift[kind] += drift[kind].length;

@@ -70,6 +70,11 @@ export class HealthState {
     this.#of(family).failingSince ??= this.#now();
   }
 
+  /** What failed was done by the same kind of work; what was taken up is still to come. */
+  recovered(family: IPFamily): void {
+    this.#of(family).failingSince = undefined;
+  }
+
   isHealthy(): boolean {
     return [...this.#marks.values()].every((marks) => this.#isFine(marks));
   }

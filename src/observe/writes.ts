@@ -15,16 +15,15 @@ export const tellWrites = <O extends KernelObject, B>(
   listener: WriteListener,
 ): Backend<O, B> => {
   const changesOf = new WeakMap<Batch<B>, readonly Change<O>[]>();
-  const plan = (changes: readonly Change<O>[]): readonly Batch<B>[] => {
-    const batches = backend.plan(changes);
+  function* plan(changes: readonly Change<O>[]): Iterable<Batch<B>> {
     const left = new Map(changes.map((change) => [change.object.id, change]));
-    for (const batch of batches) {
+    for (const batch of backend.plan(changes)) {
       const own = batch.ids.flatMap((id) => left.get(id) ?? []);
       for (const { object } of own) left.delete(object.id); // an object that takes two batches is one all the same
       changesOf.set(batch, own);
+      yield batch;
     }
-    return batches;
-  };
+  }
   const apply = async (batch: Batch<B>, signal: AbortSignal): Promise<void> => {
     const changes = changesOf.get(batch) ?? [];
     try {

@@ -36,7 +36,7 @@ export class FakeWork {
     return this.#isNew || this.#dirty.size > 0;
   }
 
-  take(): SyncInput {
+  async take(): Promise<SyncInput> {
     this.taken += 1;
     const services = [...this.#dirty.values()].flatMap((service) => service ?? []);
     const gone = [...this.#dirty].flatMap(([owner, service]) => (service === undefined ? [owner] : []));

@@ -83,6 +83,7 @@ describe('where a backend arranges', () => {
         },
         sources: (id) => (id === 'tree' ? [...vips.keys()] : []),
         mixes: true,
+        standing: () => ({ count: () => undefined, merge: () => undefined }),
       };
     }
   }

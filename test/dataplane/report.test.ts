@@ -42,6 +42,7 @@ describe('desired state without a kernel', () => {
           ],
           sources: () => [],
           mixes: true,
+          standing: () => ({ count: () => undefined, merge: () => undefined }),
         };
       }
     }

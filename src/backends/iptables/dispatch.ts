@@ -7,14 +7,14 @@
  *
  * With 10,000 Services a packet passes at most four rules on each of about six levels and eight in the last chain.
  */
-import type { Arranger, Change } from '../../dataplane/contract.ts';
+import type { Arranger, Change, Standing } from '../../dataplane/contract.ts';
 import { formatBytes, ipBytes } from '../../model/address.ts';
 import type { Protocol } from '../../model/kubernetes.ts';
 import { PROXY_FIREWALL, SERVICES, type Table } from '../xtables/names.ts';
 import { chain, chainId } from '../xtables/objects.ts';
 import { rule, TO_LOCAL } from '../xtables/rule.ts';
 import { EXTERNAL_SERVICES, hash16, NODEPORTS } from './names.ts';
-import type { Destination, Frontend, Line, Trunk, Wish } from './objects.ts';
+import { type Destination, type Frontend, frontend, type Line, type Trunk, type Wish } from './objects.ts';
 import { type Page, Trie } from './trie.ts';
 
 const ROOT_LINES = 50;
@@ -67,6 +67,11 @@ export const keyOf = ({ ip, protocol, port }: Destination): string => {
           .join('');
   return `${address}${PROTOCOLS.indexOf(protocol)}${digits(port, PORT_DIGITS)}`;
 };
+
+const linesOf = (wish: Wish | undefined): readonly Line[] => (wish?.kind === 'frontend' ? wish.lines : []);
+
+/** A tree holds one line for each destination. */
+const placeOf = ({ table, chain: name, to }: Line): string => `${table} ${name} ${keyOf(to)}`;
 
 interface Prefix {
   /** With length, if any of the address is fixed. */
@@ -137,6 +142,25 @@ export class Dispatch implements Arranger<Wish> {
   sources(id: string): readonly string[] {
     const entries = (this.#pages.get(id) ?? []).flatMap(({ trie, label }) => trie.entriesOf(label));
     return [...new Set(entries.map(({ source }) => source))];
+  }
+
+  standing(have: ReadonlyMap<string, Wish>): Standing<Wish> {
+    const rules = new Set<string>();
+    for (const object of have.values()) {
+      if (object.kind === 'chain') for (const text of object.rules) rules.add(`${object.table} ${text}`);
+    }
+    const isThere = (line: Line): boolean => rules.has(`${line.table} ${line.rule}`);
+    return {
+      count: (wish) => {
+        if (wish.kind === 'trunk') return 0;
+        return wish.kind === 'frontend' ? wish.lines.filter(isThere).length : undefined;
+      },
+      merge: (wishes, filled) => {
+        const lines = new Map<string, Line>(linesOf(filled).map((line) => [placeOf(line), line]));
+        for (const line of wishes.flatMap(linesOf)) if (isThere(line)) lines.set(placeOf(line), line);
+        return lines.size === 0 ? undefined : frontend(wishes[0]?.id ?? '', [...lines.values()]);
+      },
+    };
   }
 
   #tree(table: Table, name: string): Tree {

@@ -2,8 +2,8 @@
  * Frontends to the objects that they are made of. A frontend is granted as a whole, and of two at one place one alone is
  * there (an address goes before a NodePort, if anybody serves there), so no two ever want one object.
  */
-import type { Arranger, Change } from '../../dataplane/contract.ts';
-import type { Frontend, Wish } from './objects.ts';
+import type { Arranger, Change, Standing } from '../../dataplane/contract.ts';
+import { type Frontend, frontend, type Wish } from './objects.ts';
 
 /** Those that are granted at one address and port. */
 interface Place {
@@ -62,6 +62,24 @@ export class Frontends implements Arranger<Wish> {
     else this.#places.set(at, place);
   }
 
+  standing(have: ReadonlyMap<string, Wish>): Standing<Wish> {
+    const isThere = ({ id, content }: Part): boolean => have.get(id)?.content === content;
+    return {
+      count: (wish) => (wish.kind === 'frontend' ? wish.objects.filter(isThere).length : undefined),
+      merge: (wishes, filled) => {
+        const parts = new Map<string, Part>(partsOf(filled).map((part) => [part.id, part]));
+        for (const part of wishes.flatMap(partsOf)) {
+          const found = have.get(part.id) as Part | undefined;
+          if (found !== undefined && (isThere(part) || !parts.has(part.id))) parts.set(part.id, found);
+        }
+        const [first] = wishes.flatMap((wish) => asFrontend(wish) ?? []);
+        if (parts.size === 0 || first === undefined) return undefined;
+        const isVacant = ![...parts.values()].some(({ kind }) => kind === 'real-server');
+        return frontend(first.id, [...parts.values()], { ...yieldsLike(first), isVacant });
+      },
+    };
+  }
+
   #takeApart(former: Wish | undefined, latter: Wish | undefined): readonly Change<Wish>[] {
     if (former === undefined) return [];
     if (former.kind !== 'frontend') return latter === undefined ? [{ op: 'remove', object: former }] : [];
@@ -82,6 +100,12 @@ export class Frontends implements Arranger<Wish> {
 }
 
 const asFrontend = (wish: Wish | undefined): Frontend | undefined => (wish?.kind === 'frontend' ? wish : undefined);
+
+const yieldsLike = ({ yieldsTo }: Frontend): Pick<Frontend, 'yieldsTo'> => (yieldsTo === undefined ? {} : { yieldsTo });
+
+type Part = Frontend['objects'][number];
+
+const partsOf = (wish: Wish | undefined): readonly Part[] => (wish?.kind === 'frontend' ? wish.objects : []);
 
 interface Span {
   readonly before: Wish | undefined;

@@ -147,12 +147,12 @@ describe('whatever the history', () => {
     );
   });
 
-  it('nothing is written over what a predecessor with the same Services left', () => {
+  it('nothing is written over what a predecessor with the same Services left', async () => {
     const all = DISTRIBUTIONS[1]?.all.slice(0, 500) ?? [];
     const left = treeOf(all, 'IPv4').objects;
     const tree = new Tree('IPv4');
     for (const [n, destination] of [...all.entries()].reverse()) tree.put(destination, n);
-    tree.state.learn(new Map(left.map((object) => [object.id, object])));
+    await tree.state.learn(new Map(left.map((object) => [object.id, object])));
     expect(tree.write()).toEqual([]);
   });
 });

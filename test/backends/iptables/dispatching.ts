@@ -7,6 +7,7 @@ import { SERVICES } from '../../../src/backends/xtables/names.ts';
 import { chain, chainId } from '../../../src/backends/xtables/objects.ts';
 import { hostCidr, rule } from '../../../src/backends/xtables/rule.ts';
 import type { Change } from '../../../src/dataplane/contract.ts';
+import { diff } from '../../../src/dataplane/desired.ts';
 import { KernelState } from '../../../src/dataplane/state.ts';
 import { type IPFamily, joinHostPort } from '../../../src/model/address.ts';
 import type { NodeContext } from '../../../src/model/node.ts';
@@ -57,7 +58,7 @@ export class Tree {
 
   /** What has to be written, taken as written. */
   write(): readonly Change<Wish>[] {
-    const changes = this.state.changes();
+    const changes = diff(this.state.have, this.state.want);
     this.state.applied(changes.map(({ object }) => object.id));
     this.state.settled();
     return changes;

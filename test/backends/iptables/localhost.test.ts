@@ -211,7 +211,7 @@ COMMIT
   it('writes the setting after the guard', () => {
     const backend = iptablesBackend({ family: 'IPv4' });
     const changes = objectsFor({ localhost: true }).map((object) => ({ op: 'add', object }) as const);
-    const batches = backend.plan(changes);
+    const batches = [...backend.plan(changes)];
     expect(batches.at(-1)?.payload).toEqual({ settings: [sysctl(ROUTE_LOCALNET, 1)] });
     expect(batches.slice(0, -1).flatMap(({ ids }) => ids)).toContain('filter KUBE-FIREWALL -> DROP');
   });

@@ -1,0 +1,11 @@
+/** One user at a time: each run begins when the one before has ended, however it ended. */
+export type Lane = <T>(run: () => Promise<T>) => Promise<T>;
+
+export const newLane = (): Lane => {
+  let last: Promise<unknown> = Promise.resolve();
+  return (run) => {
+    const result = last.then(run);
+    last = result.catch(() => undefined);
+    return result;
+  };
+};
