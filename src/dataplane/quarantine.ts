@@ -142,9 +142,9 @@ export class Quarantine<O extends KernelObject, B> {
     if (rollback !== undefined) throw rollback.error;
     const [only] = owners;
     if (owners.length === 1 && only !== undefined) {
-      await this.#restoreFormer(only, held);
       this.admit(only, held.get(only)?.wanted, refusal.error.message);
       guilty.push(only);
+      await this.#restoreFormer(only, held);
       return;
     }
     const middle = Math.ceil(owners.length / 2);
@@ -152,26 +152,30 @@ export class Quarantine<O extends KernelObject, B> {
     await this.#bisect(owners.slice(middle), held, guilty);
   }
 
-  /** The last good objects of a culprit are put back where they are missing; refused as well, it stays as it is. */
+  /**
+   * A culprit has its last good objects back where they are missing, and nothing of what came with the refused wishes.
+   * Refused as well, it stays as it is.
+   */
   async #restoreFormer(owner: string, held: ReadonlyMap<string, Wishes<O>>): Promise<void> {
-    if (held.get(owner)?.former === undefined) return;
-    const refusal = await this.#tryFrozen([owner], held, true);
+    const one = new Map([[owner, held.get(owner) ?? NOTHING]]);
+    const refusal = await this.#try(() =>
+      freeze(
+        one,
+        this.#state.freezeViewBefore((other) => other === owner),
+        true,
+      ),
+    );
     if (refusal === undefined) return;
     const rollback = await this.#tryFrozen([owner], held);
     if (rollback !== undefined) throw rollback.error;
   }
 
-  #tryFrozen(
-    owners: readonly string[],
-    held: ReadonlyMap<string, Wishes<O>>,
-    fills = false,
-  ): Promise<Refusal | undefined> {
+  #tryFrozen(owners: readonly string[], held: ReadonlyMap<string, Wishes<O>>): Promise<Refusal | undefined> {
     return this.#try(() => {
       const these = new Map(owners.flatMap((owner) => [[owner, held.get(owner) ?? NOTHING] as const]));
       return freeze(
         these,
         this.#state.freezeView((owner) => these.has(owner)),
-        fills,
       );
     });
   }

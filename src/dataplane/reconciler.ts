@@ -332,6 +332,7 @@ export class Reconciler<O extends KernelObject, B> {
     }
     this.#shadows.tell(this.#pending.keys(), (owner, message) => this.#options.onNote?.(owner, message));
     this.#pending.clear();
+    this.#state.done();
     return result;
   }
 

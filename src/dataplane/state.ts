@@ -44,6 +44,8 @@ export class KernelState<O extends KernelObject> {
   readonly #dirty = new Set<string>();
   readonly #tally: Tally<O>;
   #have = new Map<string, O>();
+  /** Objects that were not there before the wishes that are being written. */
+  readonly #added = new Set<string>();
   /** Granted wishes that are not arranged yet: many at once cost less than one by one. */
   readonly #wished: Change<O>[] = [];
 
@@ -89,6 +91,7 @@ export class KernelState<O extends KernelObject> {
   /** These objects are in the kernel now as they are wanted. */
   applied(ids: Iterable<string>): void {
     for (const id of ids) {
+      if (!this.#have.has(id) && this.#want.has(id)) this.#added.add(id);
       this.#put(id, this.#want.get(id));
       this.#dirty.delete(id);
     }
@@ -106,6 +109,7 @@ export class KernelState<O extends KernelObject> {
   async learn(found: ReadonlyMap<string, O>, unknown: ReadonlySet<string> = new Set()): Promise<Drift> {
     const turn = new Turn();
     const drift = await driftBetween(this.#have, found, (id) => unknown.has(id));
+    for (const id of unknown) if (found.has(id) && !this.#have.has(id)) this.#added.add(id);
     const have = new Map<string, O>();
     this.#tally.clear();
     for (const [id, object] of found) {
@@ -120,6 +124,17 @@ export class KernelState<O extends KernelObject> {
       this.#dirty.add(id);
     }
     return drift;
+  }
+
+  /** All wishes that were to be written are. */
+  done(): void {
+    this.#added.clear();
+  }
+
+  /** The same as if what came with the wishes that are being written were not there. */
+  freezeViewBefore(isFrozen: (owner: string) => boolean): FreezeView<O> {
+    const have = new Map([...this.#have].filter(([id]) => !this.#added.has(id)));
+    return { ...this.freezeView(isFrozen), have, standing: this.#arranger?.standing(have) };
   }
 
   /** What freezing these owners needs to know of the kernel and of others. Costs what the kernel holds. */

@@ -52,7 +52,8 @@ export class SafetyKernel {
     this.#readers -= 1;
     const disturbance = this.#disturbanceAt('read');
     const isSaid = this.evil !== undefined || this.refused.size > 0;
-    if (disturbance?.how === 'fails' || (disturbance?.how === 'torn' && isSaid)) throw new KernelError('environment', 'no answer');
+    if (disturbance?.how === 'fails' || (disturbance?.how === 'torn' && isSaid))
+      throw new KernelError('environment', 'no answer');
     if (disturbance?.how === 'torn') {
       const ids = [...found.keys()];
       for (let i = disturbance.pick; i < ids.length; i += 3) found.delete(ids[i] ?? '');

@@ -19,7 +19,7 @@ import { NODE } from '../dataplane/fake-backend.ts';
 import { SafetyKernel, says, unitOf } from './kernel.ts';
 import { type Draft, type Event, lives, serviceOf } from './lives.ts';
 
-const RUNS = 2_000;
+const RUNS = 600;
 const MINUTES = 600_000;
 
 const MODES: Readonly<Record<string, () => AnyBackend>> = {

@@ -80,10 +80,10 @@ it('what one frontend gives up another may take over, in one go', () => {
   expect(frontends.sources(own.id)).toEqual([]);
 });
 
-it('a wish that comes and goes before anybody looks leaves nothing', () => {
+it('a wish that comes and goes before anybody looks leaves nothing', async () => {
   const state = newState();
   state.stage('a', { owner: 'a', since: 1, objects: [address('10.96.0.1')] });
   state.stage('a', undefined);
   expect(state.want.size).toBe(0);
-  expect(state.changes()).toEqual([]);
+  expect(await state.changes()).toEqual([]);
 });
