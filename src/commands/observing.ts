@@ -6,6 +6,7 @@ import type { Missing } from '../model/missing.ts';
 import type { Tracker } from '../model/tracker.ts';
 import { flagzRoute, statuszRoute } from '../observe/debug-pages.ts';
 import { FamilyRecord } from '../observe/family-record.ts';
+import { type Authorize, guarded } from '../observe/guard.ts';
 import { HealthState } from '../observe/health.ts';
 import { healthRoutes } from '../observe/health-routes.ts';
 import type { Life } from '../observe/life.ts';
@@ -43,7 +44,15 @@ export class Observing {
   #tracker: Tracker | undefined;
   #sink: ListeningSink | undefined;
 
-  constructor(setup: Setup, life: Life, families: readonly IPFamily[], source: Source, events = new NodeEvents(setup)) {
+  /** `authorize` asks the cluster what a bearer of a token may see; none where there is no cluster to ask. */
+  constructor(
+    setup: Setup,
+    life: Life,
+    families: readonly IPFamily[],
+    source: Source,
+    events = new NodeEvents(setup),
+    authorize?: Authorize,
+  ) {
     const { config } = setup;
     const { mode, metricsBindAddress, healthzBindAddress } = config;
     this.#setup = setup;
@@ -58,7 +67,11 @@ export class Observing {
       families.map((family) => [family, new FamilyRecord({ family, traffic: traffic.get(family), ...common })]),
     );
     this.#servers = [
-      ...this.#server('metrics', metricsBindAddress, this.#metricsRoutes([...traffic.values()])),
+      ...this.#server(
+        'metrics',
+        metricsBindAddress,
+        this.#guarded(this.#metricsRoutes([...traffic.values()]), authorize),
+      ),
       ...this.#server('health', healthzBindAddress, this.#healthRoutes()),
     ];
   }
@@ -109,6 +122,10 @@ export class Observing {
     if (address === '') return [];
     const onProblem = (error: string): void => this.#events.serverUnable(name, address, error);
     return [new RouteServer({ name, address, routes, hardFail: config.bindAddressHardFail, log, onProblem })];
+  }
+
+  #guarded(routes: Routes, authorize: Authorize | undefined): Routes {
+    return guarded(routes, { policy: this.#setup.config.pointsman.metricsAuthorization, authorize });
   }
 
   #metricsRoutes(traffic: readonly FamilyTraffic[]): Routes {

@@ -14,6 +14,7 @@ import { type FamilyAtWork, startFamily } from './family.ts';
 import { onceAll, removeLeftovers } from './leftovers.ts';
 import { Observing } from './observing.ts';
 import { setOomScore } from './oom-score.ts';
+import { openReviews } from './reviews.ts';
 import { type ClusterAccess, openCluster, type Setup } from './setup.ts';
 import { type StartupTaint, startupTaint } from './startup-taint.ts';
 import { VERSION } from './version.ts';
@@ -42,13 +43,15 @@ export const run = async (setup: Setup, life: Life, signal: AbortSignal): Promis
 const serve = async (setup: Setup, life: Life, opened: Opened, signal: AbortSignal): Promise<void> => {
   const access = await openCluster(setup, watched(setup));
   const events = await openEvents(setup, access.connection);
-  const observing = new Observing(setup, life, [...opened.backends.keys()], access.source, events);
+  const reviews = await openReviews(setup, access.connection);
+  const observing = new Observing(setup, life, [...opened.backends.keys()], access.source, events, reviews?.authorize);
   access.connection?.listen(observing.requests);
   try {
     await observing.start();
     events.starting();
     await work({ setup, opened, access, observing, events }, signal);
   } finally {
+    reviews?.stop();
     await observing.stop();
     await events.stop();
     access.connection?.close();

@@ -152,6 +152,7 @@ const runConfig = (get: Get): RunConfig => ({
     serviceMetrics: get('pointsman.serviceMetrics'),
     ipvsMarkMask: get('pointsman.ipvsMarkMask'),
     dryRun: get('pointsman.dryRun'),
+    metricsAuthorization: get('pointsman.metricsAuthorization'),
     startupTaint: orUndefined(get('pointsman.startupTaint')),
   },
 });

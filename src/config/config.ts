@@ -17,6 +17,9 @@ export type Source = { readonly kind: 'apiserver' } | { readonly kind: 'files'; 
 /** Which build of the iptables programs writes the rules. */
 export type IptablesTool = 'auto' | 'nft' | 'legacy';
 
+/** `local`: the node itself; `token`: bearers too whom the cluster admits; `strict`: the same, and for metrics too. */
+export type MetricsAuthorization = 'local' | 'token' | 'strict';
+
 /** How often a mode writes. */
 export interface SyncPeriods {
   /** Time between two checks of everything; above 0. */
@@ -140,6 +143,8 @@ export interface RunConfig {
     /** Bits of packet marks that are mode ipvs' own; the masquerade bit counts for none. */
     readonly ipvsMarkMask: number;
     readonly dryRun: boolean;
+    /** Who may ask the metrics server for what not everybody may see. */
+    readonly metricsAuthorization: MetricsAuthorization;
     /** Key of the taint that goes once rules are in place; undefined = none. */
     readonly startupTaint: string | undefined;
   };

@@ -5,7 +5,7 @@
  * kube-proxy 1.36, whose defaults these are; `LINE_FIELDS` is what the command line alone can say. Knows no flag names.
  */
 import type { DetectLocalMode } from '../model/node.ts';
-import { type IptablesTool, PROXY_MODES, type ProxyMode, type Source } from './config.ts';
+import { type IptablesTool, type MetricsAuthorization, PROXY_MODES, type ProxyMode, type Source } from './config.ts';
 import {
   boolean,
   choice,
@@ -139,6 +139,7 @@ export const LINE_FIELDS = {
   'pointsman.iptablesTool': field<IptablesTool>(choice('auto', 'nft', 'legacy'), 'auto'),
   'pointsman.serviceMetrics': field(integer(0, MAX_SERVICE_METRICS), 0),
   'pointsman.ipvsMarkMask': field(bitMask, MARK_MASK),
+  'pointsman.metricsAuthorization': field<MetricsAuthorization>(choice('local', 'token', 'strict'), 'token'),
   'pointsman.dryRun': field(boolean, false),
   'pointsman.startupTaint': field(taintKey, ''),
 } satisfies Readonly<Record<string, Field<unknown>>>;

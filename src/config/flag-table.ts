@@ -143,6 +143,11 @@ const OURS = group(
     ['startup-taint', 'pointsman.startupTaint', 'key of a taint to take off this node once its rules are in place'],
     ['service-metrics', 'pointsman.serviceMetrics', 'most service ports with traffic metrics of their own, 0 = none'],
     ['ipvs-mark-mask', 'pointsman.ipvsMarkMask', 'the only bits of packet marks that ipvs sets and compares'],
+    [
+      'metrics-authorization',
+      'pointsman.metricsAuthorization',
+      'who but the node itself may see more than metrics: local = nobody, token = bearers whom the cluster admits; strict = the same for metrics',
+    ],
     ['dry-run', 'pointsman.dryRun', 'say what would be written instead of writing it'],
   ],
   true,

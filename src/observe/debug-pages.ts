@@ -3,11 +3,17 @@ import { type Route, text } from './server.ts';
 
 const NOTICE = 'For people: the form of this page may change, so no program should read it.';
 
+/** User and password, which an URL may hold, are nobody's business. */
+const shown = (value: string): string => value.replace(/:\/\/[^/]*@/g, '://');
+
 /** Flags as they would be given for what is in force. */
 export const flagzRoute =
   (flags: readonly { readonly name: string; readonly value: string }[]): Route =>
   () =>
-    text(200, ['pointsman flagz', NOTICE, '', ...flags.map(({ name, value }) => `${name}=${value}`), ''].join('\n'));
+    text(
+      200,
+      ['pointsman flagz', NOTICE, '', ...flags.map(({ name, value }) => `${name}=${shown(value)}`), ''].join('\n'),
+    );
 
 export interface Running {
   readonly version: string;

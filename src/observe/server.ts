@@ -19,6 +19,8 @@ export interface Question {
   readonly accept: string;
   /** The header Host; empty when there is none. */
   readonly host: string;
+  /** The header Authorization; empty when there is none. For nobody's log. */
+  readonly authorization: string;
   /** The address that asks. */
   readonly peer: string;
   /** What was sent along; empty but for routes with a method of their own. */
@@ -172,8 +174,9 @@ const answer = async (routes: Routes, request: IncomingMessage): Promise<Said> =
   if (route === undefined) return refuse(routes, path);
   const body = isRead ? '' : await bodyOf(request);
   if (body === undefined) return text(413, `more than ${MAX_BODY_BYTES} bytes\n`);
-  const { accept = '', host = '' } = request.headers;
-  return route({ query: new URLSearchParams(search), accept, host, peer: request.socket.remoteAddress ?? '', body });
+  const { accept = '', host = '', authorization = '' } = request.headers;
+  const peer = request.socket.remoteAddress ?? '';
+  return route({ query: new URLSearchParams(search), accept, host, authorization, peer, body });
 };
 
 const refuse = (routes: Routes, path: string): Answer => {

@@ -68,6 +68,7 @@ export const EFFECTS: readonly (readonly [string, string, string, unknown])[] = 
   ['iptables-tool', 'legacy', 'pointsman.iptablesTool', 'legacy'],
   ['service-metrics', '500', 'pointsman.serviceMetrics', 500],
   ['ipvs-mark-mask', '0xff0', 'pointsman.ipvsMarkMask', 0xff0],
+  ['metrics-authorization', 'strict', 'pointsman.metricsAuthorization', 'strict'],
   ['dry-run', 'true', 'pointsman.dryRun', true],
   ['startup-taint', 'node.example.com/not-ready', 'pointsman.startupTaint', 'node.example.com/not-ready'],
 ];
@@ -148,6 +149,7 @@ export const REFUSED: Readonly<Record<string, readonly [texts: readonly string[]
     ['0', '0x', '0x0', '-1', '0x100000000', '4294967296', '017', 'ff'],
     'bits of a packet mark, such as 0x1f7f',
   ],
+  'metrics-authorization': [['none', 'always'], 'local, token or strict'],
   'dry-run': [['x'], BOOLEAN],
   'startup-taint': [
     ['a=b', 'a:NoSchedule', 'A.com/a', '/a', 'a/', 'a/b/c', '-a', `a/${'b'.repeat(64)}`, ' '],

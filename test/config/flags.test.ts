@@ -6,7 +6,15 @@ import { addFlags, flagProblem, readFlags, versionAsked } from '../../src/config
 import { EFFECTS, ELSEWHERE, FREE, REFUSED } from './flag-cases.ts';
 import { flagsOf, loadLine, problemsOf } from './loading.ts';
 
-const OURS = ['dry-run', 'iptables-tool', 'ipvs-mark-mask', 'service-metrics', 'source', 'startup-taint'];
+const OURS = [
+  'dry-run',
+  'iptables-tool',
+  'ipvs-mark-mask',
+  'metrics-authorization',
+  'service-metrics',
+  'source',
+  'startup-taint',
+];
 
 const at = (value: unknown, path: string): unknown =>
   path.split('.').reduce((inner, key) => (inner as Record<string, unknown>)[key], value);

@@ -53,7 +53,7 @@ const WINNERS = [
   ...['config', 'write-config-to', 'cleanup', 'init-only', 'version', 'master', 'hostname-override'],
   ...['v', 'vmodule', 'logging-format', 'log-flush-frequency', 'log-text-split-stream', 'log-text-info-buffer-size'],
   ...['log-json-split-stream', 'log-json-info-buffer-size', 'source', 'iptables-tool', 'dry-run', 'startup-taint'],
-  ...['service-metrics', 'ipvs-mark-mask'],
+  ...['service-metrics', 'ipvs-mark-mask', 'metrics-authorization'],
 ];
 
 describe('with a configuration file', () => {

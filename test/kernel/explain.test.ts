@@ -103,7 +103,7 @@ describeWith([...LAB_NEEDS, program('iptables-nft'), program('iptables-legacy')]
       ['node1', '127.0.0.1', 'rebound.example:10249'],
     ] as const) {
       const answer = await ask(from, rulesAt(host), ...(name === undefined ? [] : [name]));
-      expect(answer, `${from} to ${host} as ${name}`).toMatch(/^403 .*kubectl port-forward/);
+      expect(answer, `${from} to ${host} as ${name}`).toMatch(/^401 .*kubectl port-forward/);
     }
     expect(await ask('outside', 'http://10.250.0.1:10249/healthz')).toBe('200 ok');
     await proxy.stop();

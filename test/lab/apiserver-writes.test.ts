@@ -1,4 +1,4 @@
-/** Writes that the real server judges more closely: JSON patches, and Events. */
+/** Writes that the real server judges more closely: JSON patches, Events, and reviews. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { jsonPatch } from '../../src/lab/apiserver/json-patch.ts';
 import { ApiServer } from '../../src/lab/apiserver/server.ts';
@@ -120,5 +120,46 @@ describe('an Event', () => {
     const { code, body } = await ask('PATCH', `${EVENTS}/n.1`, { note: 'y' }, 'application/merge-patch+json');
     expect(code).toBe(422);
     expect(body.message).toContain('note: field is immutable');
+  });
+});
+
+describe('a review', () => {
+  const TOKENS = '/apis/authentication.k8s.io/v1/tokenreviews';
+  const ACCESS = '/apis/authorization.k8s.io/v1/subjectaccessreviews';
+  const tokenReview = (spec: object) => ask('POST', TOKENS, { kind: 'TokenReview', spec });
+  const accessReview = (spec: object) => ask('POST', ACCESS, { kind: 'SubjectAccessReview', spec });
+
+  beforeEach(() => {
+    server.users = [
+      { token: 't', name: 'ann', groups: ['g'], may: [{ verbs: ['get'], nonResourceURLs: ['/metrics', '/debug/*'] }] },
+    ];
+  });
+
+  it('of a token tells whose it is', async () => {
+    expect(await tokenReview({ token: 't' })).toMatchObject({
+      code: 201,
+      body: { status: { authenticated: true, user: { username: 'ann', groups: ['g', 'system:authenticated'] } } },
+    });
+    const { body } = await tokenReview({ token: 'other' });
+    expect(body).toMatchObject({ status: { user: {}, error: expect.stringContaining('invalid bearer token') } });
+    expect(body).not.toHaveProperty('status.authenticated');
+    expect((await tokenReview({})).code).toBe(400);
+  });
+
+  it.each([
+    ['ann', 'get', '/metrics', true],
+    ['ann', 'get', '/metrics/', false],
+    ['ann', 'get', '/debug/pprof', true],
+    ['ann', 'put', '/metrics', false],
+    ['bob', 'get', '/metrics', false],
+  ])('of access: %s may %s %s: %s', async (user, verb, path, allowed) => {
+    const answer = await accessReview({ user, nonResourceAttributes: { verb, path } });
+    expect(answer).toMatchObject({ code: 201, body: { status: { allowed } } });
+  });
+
+  it('is refused where it asks for nothing, or for nobody', async () => {
+    expect((await accessReview({ user: 'ann' })).code).toBe(422);
+    expect((await accessReview({ nonResourceAttributes: { verb: 'get', path: '/' } })).code).toBe(422);
+    expect((await ask('POST', TOKENS, { kind: 'SubjectAccessReview' })).code).toBe(400);
   });
 });

@@ -75,6 +75,11 @@ describe('the clean-up', () => {
   });
 });
 
+interface PageRule {
+  readonly nonResourceURLs: readonly string[];
+  readonly verbs: readonly string[];
+}
+
 interface Rule {
   readonly apiGroups: readonly string[];
   readonly resources: readonly string[];
@@ -90,13 +95,26 @@ const rightsOf = (role: Manifest): readonly string[] =>
     .sort();
 
 describe('rights', () => {
-  it('are to list and watch what the program lists and watches, and to write Events', () => {
+  it('are to list and watch what the program lists and watches, to write Events, and to ask about tokens', () => {
     const asked = resourcesFor('n').map(({ apiVersion, path }) => {
       const group = apiVersion.includes('/') ? apiVersion.split('/')[0] : '';
       return `${group}/${path.split('/').at(-1)}`;
     });
-    const wanted = [...asked.map((what) => `${what}: list watch`), 'events.k8s.io/events: create patch'];
+    const wanted = [
+      ...asked.map((what) => `${what}: list watch`),
+      'events.k8s.io/events: create patch',
+      'authentication.k8s.io/tokenreviews: create',
+      'authorization.k8s.io/subjectaccessreviews: create',
+    ];
     expect(rightsOf(one(overlay('nftables'), 'ClusterRole'))).toEqual(wanted.sort());
+  });
+
+  it('of those who read pages are for pages that there are, and none that writes', () => {
+    const roles = build(`${root}/monitoring`).filter(({ kind }) => kind === 'ClusterRole');
+    const rules = roles.flatMap((role) => (role as unknown as { readonly rules: readonly PageRule[] }).rules);
+    expect(new Set(rules.flatMap(({ verbs }) => verbs))).toEqual(new Set(['get']));
+    const readme = readFileSync(`${root}/../README.md`, 'utf8');
+    for (const path of rules.flatMap(({ nonResourceURLs }) => nonResourceURLs)) expect(readme).toContain(`\`${path}`);
   });
 
   it('are bound to the account of the pod', () => {

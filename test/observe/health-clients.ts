@@ -15,12 +15,23 @@ export interface Asking {
   readonly method?: string;
   readonly agent?: Agent;
   readonly body?: string;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** One request; on a connection of its own unless there is an agent. */
-export const ask = (port: number, { host = '127.0.0.1', path = '/', method = 'GET', agent, body }: Asking = {}) =>
+export const ask = (
+  port: number,
+  { host = '127.0.0.1', path = '/', method = 'GET', agent, body, headers = {} }: Asking = {},
+) =>
   new Promise<Reply>((resolve, reject) => {
-    const options = { host, port, path, method, agent: agent ?? new Agent({ keepAlive: false }) };
+    const options = {
+      host,
+      port,
+      path,
+      method,
+      headers: { ...headers },
+      agent: agent ?? new Agent({ keepAlive: false }),
+    };
     const sent = request(options, (response) => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));

@@ -5,6 +5,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Verb } from './faults.ts';
 import type { Query } from './list.ts';
 import { readTarget, type Target } from './resources.ts';
+import { reviewResource } from './reviews.ts';
 import { badRequest, type StatusError } from './status.ts';
 
 /** A request as the log keeps it. */
@@ -29,7 +30,8 @@ export interface Exchange {
 
 const WRITES: Readonly<Record<string, Verb>> = { POST: 'create', PUT: 'update', PATCH: 'patch', DELETE: 'delete' };
 
-const verbOf = (method: string, target: Target | undefined, query: Query): Verb => {
+const verbOf = (method: string, target: Target | undefined, query: Query, isReview: boolean): Verb => {
+  if (isReview && method === 'POST') return 'create';
   if (target === undefined) return 'other';
   if (method !== 'GET') return WRITES[method] ?? 'other';
   if (target.name !== '') return 'get';
@@ -41,13 +43,14 @@ export const readExchange = (request: IncomingMessage, response: ServerResponse,
   const query: Query = Object.fromEntries(url.searchParams);
   const target = readTarget(url.pathname);
   const method = request.method ?? 'GET';
+  const review = reviewResource(url.pathname);
   const asked: LoggedRequest = {
     at,
     method,
     path: url.pathname,
     query,
-    verb: verbOf(method, target, query),
-    resource: target?.type.plural ?? '',
+    verb: verbOf(method, target, query, review !== undefined),
+    resource: target?.type.plural ?? review ?? '',
     userAgent: request.headers['user-agent'] ?? '',
     authorization: request.headers.authorization ?? '',
   };

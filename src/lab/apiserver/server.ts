@@ -10,6 +10,7 @@ import { type Exchange, type LoggedRequest, readBody, readExchange, sendBody, se
 import { type Fault, Faults, IMMEDIATE, isAimedAt, isFault } from './faults.ts';
 import { Listener, type TlsOptions } from './listener.ts';
 import { keyOf, RESOURCE_TYPES, typeOf } from './resources.ts';
+import { answerReview, type LabUser, reviewResource } from './reviews.ts';
 import { serve } from './serve.ts';
 import { badRequest, failure, internalError, noSuchPath, StatusError, unauthorized } from './status.ts';
 import { type ObjectInput, Store, type StoredObject } from './store.ts';
@@ -22,6 +23,8 @@ export interface ApiServerOptions {
   readonly tls?: TlsOptions;
   /** Requests must carry it; without it everybody is let in. */
   readonly token?: string;
+  /** Whom TokenReviews and SubjectAccessReviews know. */
+  readonly users?: readonly LabUser[];
   readonly bookmarkEveryMs?: number;
   /** How many changes at least can still be watched from. */
   readonly historyLimit?: number;
@@ -36,6 +39,8 @@ const LOG_LIMIT = 10_000;
 export class ApiServer {
   /** May be changed while running: the next request must carry the new one. */
   token: string | undefined;
+  /** May be changed while running. */
+  users: readonly LabUser[];
   readonly #listener: Listener;
   readonly #store: Store;
   readonly #faults = new Faults();
@@ -47,6 +52,7 @@ export class ApiServer {
     const { host = '127.0.0.1', port = 0, socketPath = '', tls, version = 1000, historyLimit = 50_000 } = options;
     this.#options = options;
     this.token = options.token;
+    this.users = options.users ?? [];
     this.#store = new Store(version, historyLimit);
     this.#listener = new Listener({ host, port, socketPath, tls }, (request, response) => {
       void this.#answer(request, response);
@@ -156,6 +162,7 @@ export class ApiServer {
       if (this.token !== undefined && exchange.asked.authorization !== `Bearer ${this.token}`) throw unauthorized();
       if (await this.#misbehave(exchange)) return;
       if (exchange.asked.verb === 'watch') this.#watch(exchange);
+      else if (isReview(exchange)) await this.#review(exchange);
       else await serve(exchange, this.#store, this.#options.random ?? Math.random);
     } catch (error) {
       if (response.headersSent) response.destroy();
@@ -180,6 +187,10 @@ export class ApiServer {
       default:
         return false;
     }
+  }
+
+  async #review({ request, response, asked }: Exchange): Promise<void> {
+    sendBody(response, 201, answerReview(asked.path, await readBody(request), this.users));
   }
 
   #watch({ response, asked, target }: Exchange): void {
@@ -236,6 +247,8 @@ export class ApiServer {
     }
   }
 }
+
+const isReview = ({ asked }: Exchange): boolean => asked.verb === 'create' && reviewResource(asked.path) !== undefined;
 
 interface ObjectReference {
   readonly kind: string;

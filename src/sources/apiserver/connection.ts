@@ -86,7 +86,7 @@ class ApiConnection implements Connection {
 
   constructor(endpoint: Endpoint, { version, log, timeouts }: ConnectionOptions) {
     this.#endpoint = endpoint;
-    this.server = endpoint.server.href.replace(/\/$/, '');
+    this.server = shown(endpoint.server);
     this.#log = log;
     this.#userAgent = `pointsman/${version}`;
     this.#timeouts = { ...DEFAULT_TIMEOUTS, ...timeouts };
@@ -170,6 +170,10 @@ class ApiConnection implements Connection {
     });
   }
 }
+
+/** Without user and password, which an URL may hold. */
+const shown = (server: URL): string =>
+  Object.assign(new URL(server), { username: '', password: '' }).href.replace(/\/$/, '');
 
 /** For waits that cannot be aborted themselves: they go on, but nobody waits for them any more. */
 const abortable = async <T>(promise: Promise<T>, signal: AbortSignal): Promise<T> => {

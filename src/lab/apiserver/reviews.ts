@@ -1,0 +1,97 @@
+/**
+ * Reviews: questions put as objects that are made and not kept. Whose a token is (TokenReview), and what somebody may do
+ * (SubjectAccessReview), with the real server's answers for both.
+ */
+import { badRequest, invalid } from './status.ts';
+
+/** Somebody with a token, and what he may ask for besides resources. */
+export interface LabUser {
+  readonly token: string;
+  readonly name: string;
+  readonly groups?: readonly string[];
+  /** As a rule of a ClusterRole: `/metrics`, `/debug/*`, `*`. */
+  readonly may?: readonly { readonly verbs: readonly string[]; readonly nonResourceURLs: readonly string[] }[];
+}
+
+type Json = Readonly<Record<string, unknown>>;
+type Review = (body: Json, users: readonly LabUser[]) => Json;
+
+const isRecord = (value: unknown): value is Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const specOf = (body: Json): Json => (isRecord(body.spec) ? body.spec : {});
+
+const AUDIENCES = ['https://kubernetes.default.svc.cluster.local'];
+
+const tokenReview: Review = (body, users) => {
+  const { token } = specOf(body);
+  if (typeof token !== 'string' || token === '')
+    throw badRequest('token is required for TokenReview in authentication');
+  const found = users.find((user) => user.token === token);
+  const status =
+    found === undefined
+      ? { user: {}, error: '[invalid bearer token, Token has been invalidated]' }
+      : { authenticated: true, user: identityOf(found), audiences: AUDIENCES };
+  return { ...body, metadata: {}, status };
+};
+
+const identityOf = ({ name, groups = [] }: LabUser): Json => ({
+  username: name,
+  uid: `uid-of-${name}`,
+  groups: [...groups, 'system:authenticated'],
+  extra: { 'authentication.kubernetes.io/credential-id': ['JTI=lab'] },
+});
+
+const accessReview: Review = (body, users) => {
+  const { user, groups, resourceAttributes, nonResourceAttributes } = specOf(body);
+  const has = (value: unknown): boolean => (Array.isArray(value) ? value.length > 0 : Boolean(value));
+  if (!has(user) && !has(groups))
+    throw invalid('spec.user: Invalid value: "": at least one of user or group must be specified');
+  if (isRecord(resourceAttributes) === isRecord(nonResourceAttributes)) {
+    throw invalid('exactly one of nonResourceAttributes or resourceAttributes must be specified');
+  }
+  const allowed =
+    isRecord(nonResourceAttributes) &&
+    isAllowed(
+      users.find(({ name }) => name === user),
+      nonResourceAttributes,
+    );
+  return {
+    ...body,
+    metadata: {},
+    status: allowed ? { allowed, reason: 'RBAC: allowed by a ClusterRoleBinding' } : { allowed },
+  };
+};
+
+const isAllowed = (user: LabUser | undefined, { verb, path }: Json): boolean =>
+  user?.may?.some(
+    ({ verbs, nonResourceURLs }) =>
+      verbs.some((one) => one === '*' || one === verb) && nonResourceURLs.some((url) => isMatch(url, String(path))),
+  ) ?? false;
+
+const isMatch = (url: string, path: string): boolean =>
+  url.endsWith('*') ? path.startsWith(url.slice(0, -1)) : url === path;
+
+const REVIEWS: ReadonlyMap<string, { readonly resource: string; readonly kind: string; readonly review: Review }> =
+  new Map([
+    [
+      '/apis/authentication.k8s.io/v1/tokenreviews',
+      { resource: 'tokenreviews', kind: 'TokenReview', review: tokenReview },
+    ],
+    [
+      '/apis/authorization.k8s.io/v1/subjectaccessreviews',
+      { resource: 'subjectaccessreviews', kind: 'SubjectAccessReview', review: accessReview },
+    ],
+  ]);
+
+/** The resource that a path is of, if it is one for reviews. */
+export const reviewResource = (path: string): string | undefined => REVIEWS.get(path)?.resource;
+
+/** The answer to a review that is posted. Throws StatusError. */
+export const answerReview = (path: string, body: unknown, users: readonly LabUser[]): Json => {
+  const found = REVIEWS.get(path);
+  if (found === undefined || !isRecord(body) || body.kind !== found.kind) {
+    throw badRequest(`the object provided is unrecognized, expected ${found?.kind}`);
+  }
+  return found.review(body, users);
+};

@@ -1,0 +1,30 @@
+/** Values that count for a while: no more than so many, and what was put first goes first. */
+export class Remembered<V> {
+  readonly #limit: number;
+  readonly #now: () => number;
+  readonly #values = new Map<string, { readonly value: V; readonly until: number }>();
+
+  constructor(limit: number, now: () => number) {
+    this.#limit = limit;
+    this.#now = now;
+  }
+
+  get size(): number {
+    return this.#values.size;
+  }
+
+  get(key: string): V | undefined {
+    const found = this.#values.get(key);
+    if (found === undefined || this.#now() < found.until) return found?.value;
+    this.#values.delete(key);
+    return undefined;
+  }
+
+  put(key: string, value: V, forMs: number): void {
+    this.#values.delete(key);
+    for (const oldest of this.#values.size >= this.#limit ? [...this.#values.keys()].slice(0, 1) : []) {
+      this.#values.delete(oldest);
+    }
+    this.#values.set(key, { value, until: this.#now() + forMs });
+  }
+}

@@ -1,0 +1,161 @@
+/**
+ * Whether a bearer of a token may do something here, as the cluster says: TokenReview tells whose it is, SubjectAccessReview
+ * what he may. As kube-rbac-proxy asks.
+ *
+ * Callers choose how often they ask and with what, so what is remembered is bounded in time and number, and so are requests to
+ * the API server. What cannot be asked is never allowed. Tokens are kept as digests only, and are in no message.
+ */
+import { createHash } from 'node:crypto';
+import { dig, digText, isRecord } from '../raw.ts';
+import type { Log } from '../source.ts';
+import { type Announcer, createAnnouncer } from './announcer.ts';
+import type { Connection } from './connection.ts';
+import { Remembered } from './remembered.ts';
+import { type Call, create } from './write.ts';
+
+export type Verdict = 'allowed' | 'unknown-token' | 'forbidden' | 'unavailable';
+
+export interface AccessRequest {
+  readonly token: string;
+  readonly verb: string;
+  readonly path: string;
+}
+
+export interface ReviewLimits {
+  /** For one request to the API server. */
+  readonly withinMs: number;
+  /** How long it may go on after a right was taken away. */
+  readonly allowedMs: number;
+  /** How long it may take until a right that was given counts. */
+  readonly refusedMs: number;
+  /** Of either kind of verdict. */
+  readonly remembered: number;
+  /** Questions under way at once. */
+  readonly atOnce: number;
+  /** Questions that may come together, and then one for each of these many milliseconds. */
+  readonly burst: number;
+  readonly everyMs: number;
+}
+
+export interface ReviewOptions {
+  readonly connection: Connection;
+  readonly log: Log;
+  readonly limits?: Partial<ReviewLimits>;
+  readonly now?: () => number;
+}
+
+const LIMITS: ReviewLimits = {
+  withinMs: 5_000,
+  allowedMs: 60_000,
+  refusedMs: 10_000,
+  remembered: 256,
+  atOnce: 8,
+  burst: 20,
+  everyMs: 200,
+};
+const SAY_AGAIN_MS = 600_000;
+const TOKEN_REVIEWS = '/apis/authentication.k8s.io/v1/tokenreviews';
+const ACCESS_REVIEWS = '/apis/authorization.k8s.io/v1/subjectaccessreviews';
+
+export class Reviews {
+  readonly #connection: Connection;
+  readonly #limits: ReviewLimits;
+  readonly #now: () => number;
+  readonly #announcer: Announcer;
+  readonly #stop = new AbortController();
+  /** Apart: however many tokens somebody makes up, those that count are not forgotten for them. */
+  readonly #allowed: Remembered<Verdict>;
+  readonly #refused: Remembered<Verdict>;
+  readonly #underWay = new Map<string, Promise<Verdict>>();
+  #credit: number;
+  #creditAt: number;
+
+  constructor({ connection, log, limits, now = Date.now }: ReviewOptions) {
+    this.#connection = connection;
+    this.#limits = { ...LIMITS, ...limits };
+    this.#now = now;
+    this.#announcer = createAnnouncer(log, SAY_AGAIN_MS, now);
+    this.#allowed = new Remembered(this.#limits.remembered, now);
+    this.#refused = new Remembered(this.#limits.remembered, now);
+    this.#credit = this.#limits.burst;
+    this.#creditAt = now();
+  }
+
+  /** Never throws. */
+  async authorize(request: AccessRequest): Promise<Verdict> {
+    const key = [createHash('sha256').update(request.token).digest('base64'), request.verb, request.path].join(' ');
+    const known = this.#allowed.get(key) ?? this.#refused.get(key) ?? this.#underWay.get(key);
+    if (known !== undefined) return known;
+    if (this.#underWay.size >= this.#limits.atOnce || !this.#spend()) return 'unavailable';
+    const asking = this.#ask(request).finally(() => this.#underWay.delete(key));
+    this.#underWay.set(key, asking);
+    const verdict = await asking;
+    if (verdict === 'allowed') this.#allowed.put(key, verdict, this.#limits.allowedMs);
+    else if (verdict !== 'unavailable') this.#refused.put(key, verdict, this.#limits.refusedMs);
+    return verdict;
+  }
+
+  /** Gives questions under way up. */
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  #spend(): boolean {
+    const now = this.#now();
+    const { burst, everyMs } = this.#limits;
+    this.#credit = Math.min(burst, this.#credit + Math.max(0, now - this.#creditAt) / everyMs);
+    this.#creditAt = now;
+    if (this.#credit < 1) return false;
+    this.#credit -= 1;
+    return true;
+  }
+
+  async #ask({ token, verb, path }: AccessRequest): Promise<Verdict> {
+    const call = { connection: this.#connection, signal: this.#stop.signal, withinMs: this.#limits.withinMs };
+    try {
+      const user = await whose(call, token);
+      if (user === undefined) return 'unknown-token';
+      return (await may(call, user, verb, path)) ? 'allowed' : 'forbidden';
+    } catch (error) {
+      if (!this.#stop.signal.aborted) {
+        this.#announcer.say(
+          'warn',
+          {},
+          'the API server cannot be asked about a token, whoever shows it is refused',
+          error,
+        );
+      }
+      return 'unavailable';
+    }
+  }
+}
+
+interface User {
+  readonly user: string;
+  readonly uid: string;
+  readonly groups: readonly unknown[];
+  readonly extra: Readonly<Record<string, unknown>>;
+}
+
+/** Undefined where the cluster does not know the token. */
+const whose = async (call: Call, token: string): Promise<User | undefined> => {
+  const kind = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenReview' };
+  const review = await create(call, TOKEN_REVIEWS, { ...kind, spec: { token } });
+  const name = digText(review, 'status', 'user', 'username');
+  if (dig(review, 'status', 'authenticated') !== true || name === '') return undefined;
+  const groups = dig(review, 'status', 'user', 'groups');
+  const extra = dig(review, 'status', 'user', 'extra');
+  return {
+    user: name,
+    uid: digText(review, 'status', 'user', 'uid'),
+    groups: Array.isArray(groups) ? groups : [],
+    extra: isRecord(extra) ? extra : {},
+  };
+};
+
+const may = async (call: Call, user: User, verb: string, path: string): Promise<boolean> => {
+  const kind = { apiVersion: 'authorization.k8s.io/v1', kind: 'SubjectAccessReview' };
+  const spec = { ...user, nonResourceAttributes: { verb, path } };
+  const review = await create(call, ACCESS_REVIEWS, { ...kind, spec });
+  return dig(review, 'status', 'allowed') === true && dig(review, 'status', 'denied') !== true;
+};
