@@ -62,8 +62,6 @@ export interface Service {
 export const HEADLESS = 'it is headless (clusterIP: None): clients find its endpoints by DNS and call them directly';
 
 const DEFAULT_AFFINITY_SECONDS = 10_800;
-/** The API's bound. */
-const MAX_AFFINITY_SECONDS = 86_400;
 const SCHEDULER_ANNOTATION = 'pointsman.dev/ipvs-scheduler';
 
 /** `ns/name` or `ns/name:port`, as kube-proxy prints it; the protocol is not part of it. */
@@ -207,10 +205,8 @@ const readSourceRanges = (spec: Record<string, unknown>, family: IPFamily): read
 const readAffinitySeconds = (spec: Record<string, unknown>): number => {
   const config = spec.sessionAffinityConfig as { clientIP?: { timeoutSeconds?: unknown } | null } | null | undefined;
   const seconds = config?.clientIP?.timeoutSeconds ?? DEFAULT_AFFINITY_SECONDS;
-  if (typeof seconds === 'number' && Number.isInteger(seconds) && seconds > 0 && seconds <= MAX_AFFINITY_SECONDS)
-    return seconds;
+  if (Number.isSafeInteger(seconds) && Number(seconds) > 0) return Number(seconds);
   const path = 'spec.sessionAffinityConfig.clientIP.timeoutSeconds';
-  throw new Malformed(
-    `${path} must be a whole number of seconds up to ${MAX_AFFINITY_SECONDS}, not ${excerpt(seconds)}`,
-  );
+  // the API's bound is a day; what is above it the kernel judges
+  throw new Malformed(`${path} must be a positive whole number of seconds, not ${excerpt(seconds)}`);
 };

@@ -114,7 +114,7 @@ describeWith([...LAB_NEEDS, program('iptables-nft')], 'a scrape', () => {
     expect(sampleOf(second, failures)).toBe(0);
     const succeededAt = sampleOf(second, 'kubeproxy_sync_proxy_rules_last_timestamp_seconds') ?? 0;
     expect(sampleOf(second, 'pointsman_quarantined_owners')).toBe(0);
-    await writeFile(wrapper, '#!/bin/sh\necho "no" >&2\nexit 3\n', { mode: 0o755 });
+    await writeFile(wrapper, '#!/bin/sh\necho "no" >&2\nexit 2\n', { mode: 0o755 });
     await bench.cluster.put(objectsOf('three', { endpoints }, v4(3)));
     await vi.waitFor(async () => expect(await value(failures)).toBeGreaterThan(0), PATIENCE);
     await vi.waitFor(async () => expect(await value('pointsman_quarantined_owners')).toBe(1), PATIENCE);

@@ -228,7 +228,7 @@ describeWith([...LAB_NEEDS, program('iptables-nft'), program('iptables-legacy')]
     const holder = bench.lab.spawn('node1', 'flock', ['/run/xtables.lock', 'sleep', '7']);
     await sleep(300);
     await bench.cluster.put(objectsOf('locked', { endpoints: [{ on: 'pod1' }] }, v4(13)));
-    await proxy.said(/waited 5 s for the xtables lock; the lock is held by pid \d+ \(.*(flock|sleep)/, 15_000);
+    await proxy.said(/holding the xtables lock.*the lock is held by pid \d+ \(.*(flock|sleep)/s, 15_000);
     await holder;
     await untilAnswered(bench.lab, 'pod3', target(13), 20_000);
   });

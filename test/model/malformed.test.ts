@@ -55,15 +55,15 @@ describe('a Service', () => {
     ],
     [
       clientIP('5'),
-      'spec.sessionAffinityConfig.clientIP.timeoutSeconds must be a whole number of seconds up to 86400, not "5"',
+      'spec.sessionAffinityConfig.clientIP.timeoutSeconds must be a positive whole number of seconds, not "5"',
     ],
     [
       clientIP(0.5),
-      'spec.sessionAffinityConfig.clientIP.timeoutSeconds must be a whole number of seconds up to 86400, not 0.5',
+      'spec.sessionAffinityConfig.clientIP.timeoutSeconds must be a positive whole number of seconds, not 0.5',
     ],
     [
       clientIP(-1),
-      'spec.sessionAffinityConfig.clientIP.timeoutSeconds must be a whole number of seconds up to 86400, not -1',
+      'spec.sessionAffinityConfig.clientIP.timeoutSeconds must be a positive whole number of seconds, not -1',
     ],
   ])('with %j', (spec, message) => {
     expect(() => readService(serviceObject('ns/web', spec))).toThrow(new Malformed(message));
