@@ -34,6 +34,8 @@ export default defineConfig({
           name: 'unit',
           include: ['test/**/*.test.ts'],
           exclude: ['kernel', 'guests', 'uml', 'vm'].map((name) => `test/${name}/**`),
+          // properties over many random lives, on processors that others use too
+          testTimeout: 30_000,
         },
       },
       onThisKernel('kernel'),

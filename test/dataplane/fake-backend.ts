@@ -29,6 +29,7 @@ export class FakeKernel implements Backend<FakeObject, readonly Change<FakeObjec
   readonly log: string[][] = [];
   reads = 0;
   trafficReads = 0;
+  #isRead = false;
   connections: number | string = 0;
   /** An object with this content is refused. */
   refuses: (content: string) => boolean = () => false;
@@ -74,8 +75,13 @@ export class FakeKernel implements Backend<FakeObject, readonly Change<FakeObjec
     return [];
   }
 
+  /** Slow, over one handle: a second read while one runs is refused, as of a second dump on one socket (EBUSY). */
   async read(): Promise<ReadonlyMap<string, FakeObject>> {
     this.reads += 1;
+    if (this.#isRead) throw new Error('EBUSY: two reads over one handle');
+    this.#isRead = true;
+    await Promise.resolve();
+    this.#isRead = false;
     this.disturb('read');
     return new Map(this.objects);
   }
