@@ -4,9 +4,10 @@ import { describe, expect, it } from 'vitest';
 import { check, type Table } from './architecture/check.ts';
 import { type Module, parseModule, readModules } from './architecture/source.ts';
 
-/** What a backend is made of: the contract, the model, and drivers. Never another backend, never the engine. */
+/** What a backend is made of: the contract, turns, the model, and drivers. Never another backend, never the engine. */
 const PARTS = [
   'dataplane/contract.ts',
+  'dataplane/lane.ts',
   'model/**',
   'kernel/**',
   'netlink/**',

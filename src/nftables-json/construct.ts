@@ -84,7 +84,13 @@ export const mapUpdate = (map: string, key: Expression, data: Expression, second
   map: { op: 'update', elem: { elem: { val: key, timeout: seconds } }, data, map: `@${map}` },
 });
 
+/** Forgets what is under `key`; a map's statement names data all the same. */
+export const mapDelete = (map: string, key: Expression, data: Expression): MapUpdate => ({
+  map: { op: 'delete', elem: key, data, map: `@${map}` },
+});
+
 export const drop: Verdict = { drop: null };
+export const leave: Verdict = { return: null };
 export const jump = (target: string): Verdict => ({ jump: { target } });
 export const goto = (target: string): Verdict => ({ goto: { target } });
 

@@ -43,7 +43,7 @@ export const RESULT_ADDRESS_TYPE = 3;
 export const FIB_FLAG = { saddr: 1, daddr: 2 } as const;
 export const NAT_DESTINATION = 1;
 export const NUMGEN_MODE = { inc: 0, random: 1 } as const;
-export const DYNSET_OP = { add: 0, update: 1 } as const;
+export const DYNSET_OP = { add: 0, update: 1, delete: 2 } as const;
 
 export const META_KEY = { mark: 3, iifname: 6, l4proto: 16 } as const;
 export const CT_KEY = {

@@ -119,10 +119,10 @@ export interface Reject {
   readonly reject: { readonly type: 'icmp' | 'icmpv6'; readonly expr: 'port-unreachable' };
 }
 
-/** Adds an element to a dynamic map, or renews its time-out. */
+/** Adds an element to a dynamic map, renews its time-out, or takes it out whatever it leads to. */
 export interface MapUpdate {
   readonly map: {
-    readonly op: 'update' | 'add';
+    readonly op: 'update' | 'add' | 'delete';
     readonly elem: Expression;
     readonly data: Expression;
     readonly map: SetReference;

@@ -201,7 +201,7 @@ describe.each(PAGES.map((page) => [`${page.name}: ${page.title}`, page] as const
         kernel.fault = () => undefined;
         // what the kernel would not remove is left for an audit; nothing else is
         const left = await program.audit();
-        expect(left.filter((id) => !/^(?:chain|set) sticky-/.test(id))).toEqual([]);
+        expect(left.filter((id) => !/^(?:set (?:sticky|departed)-|chain (?:affinity|remember)-)/.test(id))).toEqual([]);
         expect(await stateOf(kernel), step.step).toEqual(await startedFresh(page, options, cluster));
       }
     },

@@ -12,6 +12,7 @@ import {
   jump,
   lookup,
   mangle,
+  mapDelete,
   mapUpdate,
   masquerade,
   match,
@@ -174,7 +175,8 @@ const affinityRules = (family: AddressFamily): readonly (readonly Statement[])[]
   const { source, destination, protocol, port } = fields(family);
   const [address, service] = [ct(`${family} daddr`, 'original'), ct('proto-dst', 'original')];
   const remember = mapUpdate('affinity', concat(source, address, protocol, service), concat(destination, port), 60);
-  return [[inSet(concat(address, service), 'typed'), remember], [remember]];
+  const forget = mapDelete('affinity', concat(source, address, protocol, service), concat(destination, port));
+  return [[inSet(concat(address, service), 'typed'), remember], [remember], [forget, drop]];
 };
 
 const natRules = (family: AddressFamily): readonly (readonly Statement[])[] => {

@@ -6,6 +6,7 @@
  * dispatch tree turns frontends into chains.
  */
 import type { Backend, Measure, Section } from '../../dataplane/contract.ts';
+import { atOnce, createLane, type Lane } from '../../dataplane/lane.ts';
 import type { IptablesTools } from '../../kernel/iptables.ts';
 import { PROC_SYS, type Sysctls } from '../../kernel/sysctl.ts';
 import { IP_FAMILIES, type IPFamily } from '../../model/address.ts';
@@ -17,7 +18,6 @@ import { printRules } from '../xtables/print.ts';
 import type { RestoreInput } from '../xtables/restore.ts';
 import { RuleWatch } from '../xtables/rule-watch.ts';
 import { formatSysctl } from '../xtables/sysctl.ts';
-import { atOnce, type InTurn, oneAtATime } from '../xtables/turns.ts';
 import { base, jumpRank } from './base.ts';
 import { compile } from './compile.ts';
 import { ConnectionCounts } from './connections.ts';
@@ -44,7 +44,7 @@ export interface IptablesOptions {
   /** Hears of what is done without. */
   readonly warn?: (message: string) => void;
   /** When the tools run. */
-  readonly inTurn?: InTurn;
+  readonly inTurn?: Lane;
   /** Hears of what others write, where the kernel tells. */
   readonly ruleWatch?: RuleWatch;
   /** Hears of every restore, for counting. */
@@ -61,7 +61,7 @@ export const iptablesBackends = (
   warn: (message: string) => void = toStderr,
 ): ReadonlyMap<IPFamily, Backend<Wish, Payload>> => {
   const ofVariant =
-    tools.variant === 'nft' ? { inTurn: oneAtATime(), ruleWatch: new RuleWatch(undefined, undefined, warn) } : {};
+    tools.variant === 'nft' ? { inTurn: createLane(), ruleWatch: new RuleWatch(undefined, undefined, warn) } : {};
   const common = { tools, ...ofVariant, sysctls: PROC_SYS, warn };
   return new Map(IP_FAMILIES.map((family) => [family, iptablesBackend({ family, ...common })]));
 };

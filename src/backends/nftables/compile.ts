@@ -11,7 +11,7 @@ import { formatServicePortName, ownerOf, type ServicePort } from '../../model/se
 import { hasExternalEndpoints, hasInternalEndpoints, type ServiceEndpoints } from '../../model/topology.ts';
 import { concat, drop, goto, element as withComment } from '../../nftables-json/construct.ts';
 import type { Concat, Expression, Element as NftElement, Verdict } from '../../nftables-json/schema.ts';
-import { stickyObjects } from './affinity.ts';
+import { rememberName, stickyObjects } from './affinity.ts';
 import { FIREWALL_CHAIN, networkOf, POLICY_LOCAL, refusal } from './base.ts';
 import { type Way, wayChains, wayName } from './classes.ts';
 import { counterMembers } from './counters.ts';
@@ -24,7 +24,7 @@ import {
   SETS,
   SOURCE_RANGES,
   type Space,
-  stickySet,
+  STICKY,
 } from './names.ts';
 import {
   element,
@@ -33,8 +33,8 @@ import {
   type Member,
   type NftObject,
   type Target,
-  targetData,
   targetOf,
+  withTarget,
 } from './objects.ts';
 
 /** What the functions below pass on. */
@@ -114,20 +114,22 @@ const finish = (subject: Subject, space: Space, key: Concat, draft: Draft): read
   const seconds = service.port.affinitySeconds;
   const isSticky = seconds > 0 && draft.lists.length > 0;
   const targets = new Set(draft.lists.flatMap(([, list]) => list));
-  const guards = isSticky ? [...targets].map((target) => guard(space, key, seconds, target)) : [];
+  const guards = isSticky
+    ? [
+        verdictMember(STICKY[space].timeouts, key, goto(rememberName(space, seconds)), subject.comment),
+        ...[...targets].map((target) => guard(space, key, target)),
+      ]
+    : [];
   const counters = subject.counts ? counterMembers(space, key, subject.comment) : [];
   const whole: Frontend = frontend(family, key, [...draft.members, ...guards, ...counters], new Map(draft.lists));
   return [whole, ...draft.ways.flatMap(wayChains), ...(isSticky ? stickyObjects(space, family, seconds) : [])];
 };
 
 /** Who may be remembered. */
-const guard = (space: Space, key: Concat, seconds: number, target: Target): Member => ({
-  set: stickySet(space, seconds),
-  element: concat(...key.concat, ...fieldsOf(targetData(target))),
+const guard = (space: Space, key: Concat, target: Target): Member => ({
+  set: STICKY[space].endpoints,
+  element: withTarget(key, target),
 });
-
-const fieldsOf = (expression: Expression): readonly Expression[] =>
-  typeof expression === 'object' && 'concat' in expression ? expression.concat : [expression];
 
 const verdictMember = (set: string, key: Concat, verdict: Verdict, comment: string): Member => ({
   set,

@@ -1,14 +1,15 @@
 /** This mode's end of the kernel: reads the table, writes transactions, and follows what each frontend holds. */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Traffic } from '../../dataplane/contract.ts';
-import { ERRNO, NetlinkError } from '../../netlink/error.ts';
-import { type Nftables, TransactionError } from '../../nftables-json/nftables.ts';
-import type { Command, Element, Expression } from '../../nftables-json/schema.ts';
+import { createLane, type Lane } from '../../dataplane/lane.ts';
+import { ERRNO } from '../../netlink/error.ts';
+import { TransactionError } from '../../nftables-json/nftables.ts';
+import type { SetDeclaration } from '../../nftables-json/schema.ts';
 import { counterDeclarations } from './counters.ts';
 import { type Ends, kernelError, type Watch } from './ends.ts';
-import { type Departures, departed, staleKey, strayKey } from './forget.ts';
+import { Forgetting } from './forgetting.ts';
 import type { Held } from './members.ts';
-import { AFFINITY, declarations, type NftFamily, readSticky, stickyDeclaration, TABLE } from './names.ts';
+import { declarations, type NftFamily, stickyDeclarations } from './names.ts';
 import { FRONTEND_PREFIX, type NftObject } from './objects.ts';
 import type { NftChange } from './plan.ts';
 import { type Found, readTable } from './read.ts';
@@ -22,89 +23,120 @@ const BUSY_MS = 50;
 const MAX_READS = 5;
 /** After a large load the kernel puts a map into a larger table, step by step, and a list of it is not whole meanwhile. */
 const REST_MS = 50;
-/** Entries of the affinity map that one transaction deletes. */
-const MAX_FORGOTTEN = 5_000;
-
 export class Driver {
   readonly #family: NftFamily;
   readonly #ends: Ends;
-  readonly #reader: Nftables;
   readonly #watch: Watch;
+  readonly #forgetting: Forgetting;
+  readonly #readOnly: boolean;
+  /** Writes take turns, and a read that must be of one piece with them. */
+  readonly #writing: Lane = createLane();
+  /** Reads take turns: who asks while one runs gets what the kernel has afterwards. */
+  readonly #reading: Lane = createLane();
   /** Frontends in the kernel, by id. */
   #held = new Map<string, Held>();
   /** Frontends written since the read under way began: what it finds of them may be older. */
   #touched: Set<string> | undefined;
-  /** Ends when writing may go on: a read that must be of one piece is under way. */
-  #paused: Promise<unknown> = Promise.resolve();
-  /** Somebody else wrote while the table was read, so what was read may not be all. */
-  #isUnsure = false;
-  /** What a former life of the program had no time to forget is forgotten. */
+  /** How often somebody else wrote, as far as it was heard of; and how much of that was read or told. */
+  #heard = 0;
+  #known = 0;
+  /** What a former life of the program had no time to forget is forgotten, or nothing may be deleted here. */
   #isSwept: boolean;
   /** Frontends as they were before writes that failed, which may be done all the same: who left is not forgotten yet. */
-  #unforgotten = new Map<string, Held>();
+  #unsettled = new Map<string, Held>();
 
   constructor(family: NftFamily, ends: Ends, { readOnly = false }: { readonly readOnly?: boolean } = {}) {
     this.#family = family;
     this.#ends = ends;
-    this.#isSwept = readOnly; // to sweep is to delete
-    this.#reader = ends.openReader();
+    this.#readOnly = readOnly;
+    this.#isSwept = readOnly;
     this.#watch = ends.openWatch(family);
+    const heldAt = (key: string): Held | undefined => this.#held.get(`${FRONTEND_PREFIX}${key}`);
+    this.#forgetting = new Forgetting({ family, ends, lane: this.#writing, heldAt });
   }
 
   /** Gives back what was opened for this family alone. */
   close(): void {
-    this.#reader.close();
+    this.#forgetting.close();
     this.#watch.close();
+  }
+
+  /** Ends when all clients of endpoints that left are forgotten. */
+  settled(): Promise<void> {
+    return this.#forgetting.settled();
   }
 
   /** Whether somebody else wrote to the table since it was last read, or since the last call. Throws NetlinkError. */
   hasChanged(): boolean {
-    const isChanged = this.#watch.hasChanged() || this.#isUnsure;
-    this.#isUnsure = false;
-    return isChanged;
+    const heard = this.#listen();
+    const isNew = heard !== this.#known;
+    this.#known = heard;
+    return isNew;
   }
 
-  /** Throws KernelError. */
-  async read(): Promise<ReadonlyMap<string, NftObject>> {
-    const touched = new Set<string>();
-    this.#touched = touched;
-    try {
-      const found = await this.#readWhole(touched);
-      const held = new Map(found.held);
-      for (const id of touched) {
-        const own = this.#held.get(id);
-        if (own === undefined) held.delete(id);
-        else held.set(id, own);
+  /** The only place where the watch is asked: what it says once, both reads and `hasChanged` must learn. */
+  #listen(): number {
+    if (this.#watch.hasChanged()) this.#heard += 1;
+    return this.#heard;
+  }
+
+  /** Over a socket of its own; of two at once the second reads when the first has ended. Throws KernelError. */
+  read(): Promise<ReadonlyMap<string, NftObject>> {
+    return this.#reading(async () => {
+      const touched = new Set<string>();
+      this.#touched = touched;
+      try {
+        const found = await this.#readWhole(touched);
+        this.#learn(found, touched);
+        return found.objects;
+      } catch (error) {
+        throw kernelError(error);
+      } finally {
+        this.#touched = undefined;
       }
-      this.#held = held;
-      await this.#forget(this.#unforgotten);
-      this.#unforgotten = new Map();
-      if (!this.#isSwept)
-        await this.#forgetWhere((entry) => strayKey(entry, (key) => held.get(`${FRONTEND_PREFIX}${key}`)));
-      this.#isSwept = true;
-      return found.objects;
-    } catch (error) {
-      throw kernelError(error);
-    } finally {
-      this.#touched = undefined;
-    }
+    });
   }
 
-  /** A list that is written to while it is read may lack what nobody touched: then it is read again, and we wait. */
+  #learn(found: Found, touched: ReadonlySet<string>): void {
+    const held = new Map(found.held);
+    for (const id of touched) {
+      const own = this.#held.get(id);
+      if (own === undefined) held.delete(id);
+      else held.set(id, own);
+    }
+    this.#held = held;
+    for (const [id, before] of this.#unsettled) this.#forgetting.follow(id, before, held.get(id));
+    this.#unsettled = new Map();
+    if (this.#readOnly) return;
+    this.#forgetting.adopt(found.departed);
+    if (!this.#isSwept) this.#forgetting.sweep();
+    this.#isSwept = true;
+    this.#forgetting.start();
+  }
+
+  /** A list that is written to while it is read may lack what nobody touched: then it is read again, and writes wait. */
   async #readWhole(touched: ReadonlySet<string>): Promise<Found> {
     for (let attempt = 1; ; attempt += 1) {
-      this.hasChanged(); // what was written before is seen
+      const heard = this.#listen();
       const size = touched.size;
-      const reading = readTable(this.#reader, this.#family);
-      if (attempt > 1) this.#paused = reading.catch(() => undefined);
-      const found = await reading;
-      const isForeign = this.#watch.hasChanged();
+      const found = await (attempt === 1 ? this.#readOnce() : this.#writing(() => this.#readOnce()));
+      const isForeign = this.#listen() !== heard;
       const isTorn = isForeign || touched.size > size || !found.isWhole;
       if (!isTorn || attempt === MAX_READS) {
-        this.#isUnsure = isForeign;
+        // of what we wrote meanwhile the reader does not believe the list: then somebody else's change is still to be told
+        if (!isForeign && touched.size === 0) this.#known = heard;
         return found;
       }
       if (!found.isWhole) await pause(REST_MS);
+    }
+  }
+
+  async #readOnce(): Promise<Found> {
+    const reader = this.#ends.openReader();
+    try {
+      return await readTable(reader, this.#family);
+    } finally {
+      reader.close();
     }
   }
 
@@ -121,17 +153,22 @@ export class Driver {
   }
 
   /** One transaction. Throws KernelError. */
-  async apply(changes: readonly NftChange[]): Promise<void> {
-    await this.#paused;
-    const { commands, held } = commandsOf(changes, this.#family, (id) => this.#held.get(id));
-    const former = this.#heldOf(held.keys());
-    try {
-      await this.#write(changes, commands, held);
-      await this.#forget(former);
-    } catch (error) {
-      for (const [id, before] of former) if (!this.#unforgotten.has(id)) this.#unforgotten.set(id, before);
-      throw error;
-    }
+  apply(changes: readonly NftChange[]): Promise<void> {
+    return this.#writing(async () => {
+      const { commands, held } = commandsOf(changes, this.#family, (id) => this.#held.get(id));
+      const former = this.#heldOf(held.keys());
+      const guards = [...held].flatMap(([id, now]) =>
+        this.#forgetting.guards(id, former.get(id), now).map((command): Issued => ({ command, id })),
+      );
+      try {
+        await this.#write(changes, [...commands, ...guards], held);
+      } catch (error) {
+        for (const [id, before] of former) if (!this.#unsettled.has(id)) this.#unsettled.set(id, before);
+        throw error;
+      }
+      for (const [id, now] of held) this.#forgetting.follow(id, former.get(id), now);
+      if (!this.#readOnly) this.#forgetting.start();
+    });
   }
 
   #heldOf(ids: Iterable<string>): ReadonlyMap<string, Held> {
@@ -147,7 +184,10 @@ export class Driver {
     const isRemoval = changes.every(({ op }) => op === 'remove');
     await this.#run(commands, isRemoval ? BUSY_TRIES : 1);
     const isTableGone = changes.some(({ op, object }) => object.kind === 'table' && op !== 'add');
-    if (isTableGone) this.#held = new Map();
+    if (isTableGone) {
+      this.#held = new Map();
+      this.#forgetting.clear();
+    }
     for (const [id, now] of held) {
       this.#touched?.add(id);
       if (now === undefined) this.#held.delete(id);
@@ -159,7 +199,7 @@ export class Driver {
     const commands = issued.map(({ command }) => command);
     for (let attempt = 1; ; attempt += 1) {
       try {
-        this.#ends.writer.run(commands, { sets: setsOf(commands, this.#family) });
+        this.#ends.writer.run(commands, { sets: setsOf(this.#family) });
         return;
       } catch (error) {
         const isBusy = error instanceof TransactionError && error.errno === ERRNO.EBUSY;
@@ -168,84 +208,11 @@ export class Driver {
       }
     }
   }
-
-  /** Deletes what the affinity map says of endpoints that are gone, of frontends that were like this. */
-  async #forget(former: ReadonlyMap<string, Held>): Promise<void> {
-    const departures = new Map<string, ReadonlySet<string>>();
-    for (const [id, before] of former) {
-      const gone = departed(before, this.#held.get(id));
-      if (gone.size > 0) departures.set(id.slice(FRONTEND_PREFIX.length), gone);
-    }
-    if (departures.size > 0) await this.#forgetThose(departures);
-  }
-
-  #forgetThose(departures: Departures): Promise<void> {
-    const isFrontend = (key: string): boolean => this.#held.has(`${FRONTEND_PREFIX}${key}`);
-    return this.#forgetWhere((entry) => staleKey(entry, departures, isFrontend));
-  }
-
-  /** Of which entries this gives the key, those are deleted. */
-  async #forgetWhere(keyOf: (entry: Element) => Expression | undefined): Promise<void> {
-    const map = declarations(this.#family).find(({ name }) => name === AFFINITY);
-    if (map === undefined) return;
-    const stale: Expression[] = [];
-    const reader = this.#ends.openReader();
-    try {
-      await reader.visit(map, (entry) => {
-        const key = keyOf(entry);
-        if (key !== undefined) stale.push(key);
-      });
-      for (let from = 0; from < stale.length; from += MAX_FORGOTTEN) {
-        const keys = stale.slice(from, from + MAX_FORGOTTEN);
-        this.#delete(keys.map((key) => ({ delete: { element: { ...AFFINITY_OF[this.#family], elem: [key] } } })));
-      }
-    } catch (error) {
-      // with the table everybody is forgotten
-      if (!isMissing(error)) throw kernelError(error);
-    } finally {
-      reader.close();
-    }
-  }
-
-  /** What is gone by itself meanwhile (its time was over) is left out, and the rest tried again. */
-  #delete(commands: readonly Command[]): void {
-    let left = commands;
-    while (left.length > 0) {
-      try {
-        this.#ends.writer.run(left, { sets: declarations(this.#family) });
-        return;
-      } catch (error) {
-        if (!(error instanceof TransactionError) || error.errno !== ERRNO.ENOENT || error.commands.length === 0)
-          throw error;
-        const gone = new Set(error.commands);
-        left = left.filter((_, position) => !gone.has(position));
-      }
-    }
-  }
 }
 
-const AFFINITY_OF = {
-  ip: { family: 'ip', table: TABLE, name: AFFINITY },
-  ip6: { family: 'ip6', table: TABLE, name: AFFINITY },
-} as const;
-
-const isMissing = (error: unknown): boolean => error instanceof NetlinkError && error.errno === ERRNO.ENOENT;
-
 /** How the elements of these commands are written. */
-const setsOf = (commands: readonly Command[], family: NftFamily) => {
-  const sticky = new Set<string>();
-  for (const command of commands) {
-    const body = 'add' in command ? command.add : 'delete' in command ? command.delete : command.flush;
-    if ('element' in body && readSticky(body.element.name) !== undefined) sticky.add(body.element.name);
-  }
-  return [
-    ...declarations(family),
-    ...counterDeclarations(family),
-    ...[...sticky].flatMap((name) => stickyByName(name, family)),
-  ];
-};
-
-const stickyByName = (name: string, family: NftFamily) => {
-  const sticky = readSticky(name);
-  return sticky === undefined ? [] : [stickyDeclaration(sticky.space, family, sticky.seconds)];
-};
+const setsOf = (family: NftFamily): readonly SetDeclaration[] => [
+  ...declarations(family),
+  ...stickyDeclarations(family),
+  ...counterDeclarations(family),
+];

@@ -33,6 +33,8 @@ export const kernelError = (error: unknown, issued: readonly Issued[] = []): unk
   return refused([{ cause: error, message: error.message, suspects }]);
 };
 
+export const isMissing = (error: unknown): boolean => error instanceof NetlinkError && error.errno === ERRNO.ENOENT;
+
 /** What is told of a kernel that refuses a table like ours. */
 export const unable = (error: TransactionError): Error =>
   error.errno === ERRNO.EPERM

@@ -5,15 +5,18 @@ import { bareKeyOf } from '../../nftables-json/elements.ts';
 import type { Element, Expression } from '../../nftables-json/schema.ts';
 import { formatExpression } from '../../nftables-json/text.ts';
 import type { Held } from './members.ts';
-import { KEY_FIELDS, readSticky } from './names.ts';
+import { KEY_FIELDS, saysSticky } from './names.ts';
 import type { Target } from './objects.ts';
 
-/** Frontends by key (`10.96.0.1 . tcp . 80`, `tcp . 30080`), each with the endpoints that left it. */
-export type Departures = ReadonlyMap<string, ReadonlySet<Target>>;
+/** Frontends by key (`10.96.0.1 . tcp . 80`, `tcp . 30080`), and the endpoints that left each. */
+export interface Left {
+  hasFrontend(key: string): boolean;
+  has(key: string, target: Target): boolean;
+}
 
-const isSticky = ({ members }: Held): boolean => members.some(({ set }) => readSticky(set) !== undefined);
+export const isSticky = ({ members }: Held): boolean => members.some(({ set }) => saysSticky(set));
 
-const targetsOf = ({ slots }: Held): readonly Target[] => [...slots.values()].flat();
+export const targetsOf = ({ slots }: Held): readonly Target[] => [...slots.values()].flat();
 
 /**
  * Who left between these two states of a frontend. Also who is left in one list and not in another: where a client may be
@@ -54,11 +57,11 @@ const entryOf = (element: Element, isService: (key: string) => boolean): Entry =
 /** The bare key of an entry that leads to somebody who left; undefined for others. */
 export const staleKey = (
   element: Element,
-  departures: Departures,
+  left: Left,
   isFrontend: (key: string) => boolean,
 ): Expression | undefined => {
-  const { key, frontend, target } = entryOf(element, (service) => isFrontend(service) || departures.has(service));
-  return departures.get(frontend)?.has(target) === true ? key : undefined;
+  const { key, frontend, target } = entryOf(element, (service) => isFrontend(service) || left.hasFrontend(service));
+  return left.has(frontend, target) ? key : undefined;
 };
 
 /** The bare key of an entry that leads to where its frontend does not: what a former life had no time to take away. */

@@ -2,7 +2,7 @@
 import type { ChainHook } from '../../nftables-json/schema.ts';
 
 const DESTINATION_NAT_PRIORITY = -100;
-export const SOURCE_NAT_PRIORITY = 100;
+const SOURCE_NAT_PRIORITY = 100;
 const BEFORE_DNAT = -110;
 /** Behind all that translates destinations. */
 const AFTER_DNAT = -90;
@@ -23,9 +23,11 @@ export const BASE_CHAINS = {
   'nat-prerouting': at('nat', 'prerouting', DESTINATION_NAT_PRIORITY),
   'nat-output': at('nat', 'output', DESTINATION_NAT_PRIORITY),
   'nat-postrouting': at('nat', 'postrouting', SOURCE_NAT_PRIORITY),
+  // before masquerading, which ends the look at nat chains
+  'affinity-input': at('nat', 'input', SOURCE_NAT_PRIORITY - 1),
+  'affinity-postrouting': at('nat', 'postrouting', SOURCE_NAT_PRIORITY - 1),
   'traffic-prerouting': at('filter', 'prerouting', AFTER_DNAT),
   'traffic-output': at('filter', 'output', AFTER_DNAT),
-  // before masquerading, which ends the look at nat chains
   'traffic-input': at('nat', 'input', SOURCE_NAT_PRIORITY - 2),
   'traffic-postrouting': at('nat', 'postrouting', SOURCE_NAT_PRIORITY - 2),
 } as const;

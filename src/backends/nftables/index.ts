@@ -31,7 +31,10 @@ export interface NftablesOptions {
   readonly counts?: boolean;
 }
 
-type NftablesBackend = Backend<NftObject, Payload>;
+export interface NftablesBackend extends Backend<NftObject, Payload> {
+  /** Ends when all clients of endpoints that left are forgotten, which nobody need wait for. */
+  settled(): Promise<void>;
+}
 
 /** The backends of both families, over the kernel of this network namespace. Throws NetlinkError. */
 export const nftablesBackends = (
@@ -66,6 +69,7 @@ const backendOver = ({ family, counts = false }: NftablesOptions, online: Online
     read: async () => online.driver().read(),
     placesOf: placesOfFrontend,
     madeByOther: madeByKubeProxy,
+    settled: async () => online.driver().settled(),
     apply: async ({ payload }) => online.driver().apply(payload.changes),
     ...(counts ? { traffic: async () => online.driver().traffic() } : {}),
     watch: (onChange) => watch(online.driver(), onChange),

@@ -60,19 +60,27 @@ export const SOURCE_RANGES = 'source-ranges';
 /** client, address, protocol, port → endpoint. */
 export const AFFINITY = 'affinity';
 
-const STICKY: Readonly<Record<Space, string>> = { service: 'sticky', nodePort: 'sticky-nodeports' };
-const STICKY_NAME = /^sticky-(nodeports-)?(\d+)$/;
+/** Of session affinity; the same whatever the time-outs. */
+export interface StickySets {
+  /** Frontend → the chain that remembers its clients for as long as it asks for. */
+  readonly timeouts: string;
+  /** Each frontend with each of its endpoints: who may be remembered. */
+  readonly endpoints: string;
+  /** The same of endpoints that left, until no client is led to them any more. */
+  readonly departed: string;
+}
 
-/** Frontends with session affinity of so many seconds, each with each of its endpoints. */
-export const stickySet = (space: Space, seconds: number): string => `${STICKY[space]}-${seconds}`;
-
-/** What a set's name says, where it is one of those. */
-export const readSticky = (name: string): { readonly space: Space; readonly seconds: number } | undefined => {
-  const [, nodePorts, seconds] = STICKY_NAME.exec(name) ?? [];
-  return seconds === undefined
-    ? undefined
-    : { space: nodePorts === undefined ? 'service' : 'nodePort', seconds: Number(seconds) };
+export const STICKY: Readonly<Record<Space, StickySets>> = {
+  service: { timeouts: 'sticky-ips', endpoints: 'sticky-endpoints', departed: 'departed-endpoints' },
+  nodePort: {
+    timeouts: 'sticky-nodeports',
+    endpoints: 'sticky-nodeport-endpoints',
+    departed: 'departed-nodeport-endpoints',
+  },
 };
+
+/** Whether the elements of this map say that a frontend has session affinity. */
+export const saysSticky = (set: string): boolean => SPACES.some((space) => STICKY[space].timeouts === set);
 
 export const source = (family: NftFamily): Payload => payload(family, 'saddr');
 export const destination = (family: NftFamily): Payload => payload(family, 'daddr');
@@ -111,7 +119,7 @@ const addressType = (family: NftFamily): TypeName => (family === 'ip' ? 'ipv4_ad
 export const keyTypes = (space: Space, family: NftFamily): readonly TypeName[] =>
   space === 'service' ? [addressType(family), 'inet_proto', 'inet_service'] : ['inet_proto', 'inet_service'];
 
-/** Clients that are remembered at a time; the oldest leave by their time-out only, so it is ample. */
+/** Clients that are remembered at a time. When there are so many, new ones are led anew each time, and nothing is dropped. */
 const AFFINITY_SIZE = 1_048_576;
 
 /** The sets and maps that every node has. */
@@ -149,20 +157,24 @@ const spaceDeclarations = (space: Space, family: NftFamily): readonly SetDeclara
   ];
 };
 
-export const stickyDeclaration = (space: Space, family: NftFamily, seconds: number): SetDeclaration => ({
-  family,
-  table: TABLE,
-  name: stickySet(space, seconds),
-  type: [...keyTypes(space, family), addressType(family), 'inet_service'],
-});
+export const stickyDeclarations = (family: NftFamily): readonly SetDeclaration[] =>
+  SPACES.flatMap((space) => {
+    const { timeouts, endpoints, departed } = STICKY[space];
+    const where = { family, table: TABLE };
+    const type: readonly TypeName[] = [...keyTypes(space, family), addressType(family), 'inet_service'];
+    return [
+      { ...where, name: timeouts, type: keyTypes(space, family), map: 'verdict' },
+      { ...where, name: endpoints, type },
+      { ...where, name: departed, type },
+    ] satisfies readonly SetDeclaration[];
+  });
 
 /** Which space a set belongs to, and whether it has slots; undefined for one whose elements are nobody's frontend. */
 export const frontendSet = (name: string): { readonly space: Space; readonly hasSlots: boolean } | undefined => {
-  const sticky = readSticky(name);
-  if (sticky !== undefined) return { space: sticky.space, hasSlots: false };
   if (name === FIREWALL || name === SOURCE_RANGES) return { space: 'service', hasSlots: false };
   for (const space of SPACES) {
     const { endpoints, localEndpoints, ...others } = SETS[space];
+    if (name === STICKY[space].timeouts || name === STICKY[space].endpoints) return { space, hasSlots: false };
     if (name === endpoints || name === localEndpoints) return { space, hasSlots: true };
     if (Object.values(others).includes(name)) return { space, hasSlots: false };
   }

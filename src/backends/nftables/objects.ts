@@ -6,7 +6,6 @@ import type {
   Chain as ChainDeclaration,
   Command,
   Concat,
-  Expression,
   Element as NftElement,
   SetDeclaration,
   Statement,
@@ -141,10 +140,13 @@ export const slotMember = (name: string, key: Concat, slot: number, target: Targ
 
 export const targetOf = (ip: string, port: number): Target => `${ip} . ${port}`;
 
-export const targetData = (target: Target): Expression => {
+export const targetData = (target: Target): Concat => {
   const [ip = '', port = ''] = target.split(' . ');
   return concat(ip, Number(port));
 };
+
+/** A frontend with one endpoint. */
+export const withTarget = (key: Concat, target: Target): Concat => concat(...key.concat, ...targetData(target).concat);
 
 /** The members of a frontend on an empty kernel: targets fill the slots in their order. */
 export const initialMembers = ({ key, members, lists }: Frontend): readonly Member[] => [

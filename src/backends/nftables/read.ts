@@ -14,6 +14,7 @@ import type {
 } from '../../nftables-json/schema.ts';
 import { formatElement, formatExpression, formatHook, formatShape } from '../../nftables-json/text.ts';
 import { counterDeclarations, readCounterSet } from './counters.ts';
+import type { Departed } from './departures.ts';
 import { BASE_CHAINS, type BaseChain } from './hooks.ts';
 import type { Held } from './members.ts';
 import {
@@ -24,8 +25,10 @@ import {
   KEY_FIELDS,
   type NftFamily,
   NODEPORT_IPS,
-  readSticky,
-  stickyDeclaration,
+  SPACES,
+  type Space,
+  STICKY,
+  stickyDeclarations,
   TABLE,
 } from './names.ts';
 import {
@@ -44,11 +47,13 @@ import {
 export interface Found {
   readonly objects: ReadonlyMap<string, NftObject>;
   readonly held: ReadonlyMap<string, Held>;
+  /** Endpoints that left frontends with affinity, as far as clients may still be remembered with them. */
+  readonly departed: readonly Departed[];
   /** Each element was found once: what turns up twice has pushed another out of the list. */
   readonly isWhole: boolean;
 }
 
-const NOTHING: Found = { objects: new Map(), held: new Map(), isWhole: true };
+const NOTHING: Found = { objects: new Map(), held: new Map(), departed: [], isWhole: true };
 
 const PLAIN_SETS = [CLUSTER_IPS, NODEPORT_IPS, HAIRPIN];
 
@@ -58,7 +63,7 @@ export const readTable = async (nftables: Nftables, family: NftFamily): Promise<
   if (listing === undefined) return NOTHING;
   // what has our name and another shape cannot be mended in place
   if (hasOtherShape(listing, family)) return { ...NOTHING, objects: byId([table(family, OTHER_SHAPE)]) };
-  const collection: Collection = { elements: [], frontends: new Map(), isWhole: true };
+  const collection: Collection = { elements: [], frontends: new Map(), departed: [], isWhole: true };
   for (const { declaration } of listing.sets) {
     const take = taker(declaration.name, collection);
     if (take !== undefined && !(await nftables.visit(declaration, take))) collection.isWhole = false;
@@ -75,6 +80,7 @@ export const readTable = async (nftables: Nftables, family: NftFamily): Promise<
   return {
     objects,
     held: new Map(finished.map(({ object, held }) => [object.id, held])),
+    departed: collection.departed,
     isWhole: collection.isWhole && elements === collection.elements.length && finished.every(({ isWhole }) => isWhole),
   };
 };
@@ -83,14 +89,10 @@ const byId = (objects: readonly NftObject[]): ReadonlyMap<string, NftObject> =>
   new Map(objects.map((object) => [object.id, object]));
 
 const hasOtherShape = ({ sets, chains: found }: TableListing, family: NftFamily): boolean => {
-  const known = [...declarations(family), ...counterDeclarations(family)];
+  const known = [...declarations(family), ...stickyDeclarations(family), ...counterDeclarations(family)];
   const ours = new Map(known.map((declaration) => [declaration.name, declaration]));
-  const wanted = (name: string): SetDeclaration | undefined => {
-    const sticky = readSticky(name);
-    return sticky === undefined ? ours.get(name) : stickyDeclaration(sticky.space, family, sticky.seconds);
-  };
   const differs = (declaration: SetDeclaration): boolean => {
-    const shape = wanted(declaration.name);
+    const shape = ours.get(declaration.name);
     return shape !== undefined && formatShape(shape) !== formatShape(declaration);
   };
   return sets.some(({ declaration }) => differs(declaration)) || found.some(hasOtherHook);
@@ -117,12 +119,15 @@ interface Collected {
 interface Collection {
   readonly elements: NftObject[];
   readonly frontends: Map<string, Collected>;
+  readonly departed: Departed[];
   isWhole: boolean;
 }
 
 /** What to do with the elements of a set; undefined = nothing: they come and go by themselves, or go with their set. */
 const taker = (name: string, collection: Collection): ((found: NftElement) => void) | undefined => {
   if (PLAIN_SETS.includes(name)) return (found) => collection.elements.push(element({ set: name, element: found }));
+  const leftBehind = SPACES.find((space) => STICKY[space].departed === name);
+  if (leftBehind !== undefined) return (found) => collection.departed.push(departedOf(found, leftBehind));
   const counters = readCounterSet(name);
   const shape = counters === undefined ? frontendSet(name) : { space: counters.space, hasSlots: false };
   if (shape === undefined) return undefined;
@@ -133,6 +138,12 @@ const taker = (name: string, collection: Collection): ((found: NftElement) => vo
     if (!shape.hasSlots) collected.members.push({ set: name, element: counters ? withoutCounter(found) : found });
     else if (!putSlot(collected, name, Number(parts[fields]), found)) collection.isWhole = false;
   };
+};
+
+const departedOf = (found: NftElement, space: Space): Departed => {
+  const parts = keyParts(found);
+  const text = (some: readonly Expression[]): string => some.map(formatExpression).join(' . ');
+  return { frontend: text(parts.slice(0, KEY_FIELDS[space])), target: text(parts.slice(KEY_FIELDS[space])) };
 };
 
 /** What was counted is no part of what was wanted. */

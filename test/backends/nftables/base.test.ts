@@ -7,10 +7,10 @@ import {
   frontendSet,
   type NftFamily,
   nftFamily,
-  readSticky,
   SETS,
   SPACES,
-  stickySet,
+  STICKY,
+  saysSticky,
 } from '../../../src/backends/nftables/names.ts';
 import { creation } from '../../../src/backends/nftables/objects.ts';
 import { parseCIDR } from '../../../src/model/address.ts';
@@ -153,13 +153,12 @@ describe('names', () => {
     expect(wayName({ family: 'ip', ...way })).toBe(name);
   });
 
-  it('of affinity’s sets are read as they are written, and nothing else is', () => {
+  it('of affinity’s sets say which belong to a frontend, and which one says that it has affinity', () => {
     for (const space of SPACES) {
-      expect(readSticky(stickySet(space, 10_800))).toEqual({ space, seconds: 10_800 });
-      expect(frontendSet(stickySet(space, 1))).toEqual({ space, hasSlots: false });
-    }
-    for (const name of ['sticky-', 'sticky-x', 'sticky-60-input', 'xsticky-60', 'sticky-nodeports', 'affinity']) {
-      expect(readSticky(name)).toBeUndefined();
+      const { timeouts, endpoints, departed } = STICKY[space];
+      for (const name of [timeouts, endpoints]) expect(frontendSet(name)).toEqual({ space, hasSlots: false });
+      expect(frontendSet(departed)).toBeUndefined();
+      expect([timeouts, endpoints, departed, 'affinity'].map(saysSticky)).toEqual([true, false, false, false]);
     }
   });
 

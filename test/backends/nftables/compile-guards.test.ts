@@ -76,32 +76,34 @@ describe('session affinity', () => {
       'nodeport-sticky-2: goto nodeport-pick-2',
     ]);
     expect(lines.filter((line) => /^sticky-\S* \{/.test(line))).toEqual([
-      `sticky-60 { 10.96.0.1 . tcp . 80 . ${HERE} . 8080 }`,
-      `sticky-60 { 10.96.0.1 . tcp . 80 . ${THERE} . 8080 }`,
-      `sticky-nodeports-60 { tcp . 30001 . ${HERE} . 8080 }`,
-      `sticky-nodeports-60 { tcp . 30001 . ${THERE} . 8080 }`,
+      'sticky-ips { 10.96.0.1 . tcp . 80 : goto remember-60 }',
+      `sticky-endpoints { 10.96.0.1 . tcp . 80 . ${HERE} . 8080 }`,
+      `sticky-endpoints { 10.96.0.1 . tcp . 80 . ${THERE} . 8080 }`,
+      'sticky-nodeports { tcp . 30001 : goto remember-nodeport-60 }',
+      `sticky-nodeport-endpoints { tcp . 30001 . ${HERE} . 8080 }`,
+      `sticky-nodeport-endpoints { tcp . 30001 . ${THERE} . 8080 }`,
     ]);
   });
 
   it('renews behind translation, before masquerading, also where the node itself is the endpoint', () => {
     const lines = linesOf(web([HERE], { affinitySeconds: 60 }));
     const rule =
-      'ct original ip daddr . meta l4proto . ct original proto-dst . ip daddr . th dport @sticky-60 ' +
-      'update @affinity { ip saddr . ct original ip daddr . meta l4proto . ct original proto-dst timeout 60s : ip daddr . th dport }';
-    expect(about(lines, 'update')).toEqual([`sticky-60-postrouting: ${rule}`, `sticky-60-input: ${rule}`]);
+      'ct original ip daddr . meta l4proto . ct original proto-dst . ip daddr . th dport @sticky-endpoints ' +
+      'update @affinity { ip saddr . ct original ip daddr . meta l4proto . ct original proto-dst timeout 60s : ip daddr . th dport } return';
+    expect(about(lines, 'update')).toEqual([`remember-60: ${rule}`]);
     const chains = compile(web([HERE], { affinitySeconds: 60 }), NODE).objects.flatMap((object) =>
       object.kind === 'chain' && object.declaration.hook !== undefined ? [object.declaration] : [],
     );
     expect(chains).toMatchObject([
-      { name: 'sticky-60-postrouting', type: 'nat', hook: 'postrouting', prio: 99 },
-      { name: 'sticky-60-input', type: 'nat', hook: 'input', prio: 99 },
+      { name: 'affinity-input', type: 'nat', hook: 'input', prio: 99 },
+      { name: 'affinity-postrouting', type: 'nat', hook: 'postrouting', prio: 99 },
     ]);
   });
 
   it('remembers under policy Local the endpoints of both kinds, each once', () => {
     const port = { affinitySeconds: 60, externalPolicyLocal: true, loadBalancerVIPs: [VIP] };
     const lines = elementsOf(withLocal(web([HERE, THERE], port), [HERE]));
-    expect(about(lines, `sticky-60 { ${VIP}`)).toHaveLength(2);
+    expect(about(lines, `sticky-endpoints { ${VIP}`)).toHaveLength(2);
     expect(about(lines, 'inside-ips')).toEqual([`inside-ips { ${VIP} . tcp . 80 : goto sticky-2 }`]);
     expect(about(lines, 'local-ips')).toEqual([`local-ips { ${VIP} . tcp . 80 : goto local-sticky-1 }`]);
   });

@@ -1,6 +1,5 @@
 /** What others do to what is in our table: it is found, told, and put right. */
 import { describe, expect, it } from 'vitest';
-import { stickyDeclaration } from '../../../src/backends/nftables/names.ts';
 import { concat, drop, element, goto, jump } from '../../../src/nftables-json/construct.ts';
 import type { Command } from '../../../src/nftables-json/schema.ts';
 import { tcp } from '../ipvs/world.ts';
@@ -96,7 +95,7 @@ const CASES: readonly Vandalism[] = [
   },
   {
     what: 'a set of affinity that nobody wants',
-    does: [{ add: { set: stickyDeclaration('service', 'ip', 77) } }],
+    does: [{ add: { set: { ...here, name: 'sticky-77', type: 'inet_service' } } }],
     foreign: ['set sticky-77'],
   },
 ];

@@ -71,7 +71,7 @@ describe('what is nobody’s fault', () => {
 });
 
 describe('chains that the kernel does not let go of at once', () => {
-  const isRemoved = (lines: readonly string[]): boolean => !lines.some((line) => line.includes('sticky-60-'));
+  const isRemoved = (lines: readonly string[]): boolean => !lines.some((line) => line.includes('remember-60'));
 
   it('are asked for again within the same sync', async () => {
     const kernel = new MemoryNft();
@@ -93,7 +93,7 @@ describe('chains that the kernel does not let go of at once', () => {
     await life.sync([tcp('late', '10.96.0.9', ['10.200.0.9'])], ['ns/s:p/TCP']);
     expect(life.refused).toEqual([]);
     expect((await elementsIn(kernel, ['service-ips'])).join()).toContain('10.96.0.9 . tcp . 80');
-    expect((await elementsIn(kernel, ['service-ips', 'sticky-60'])).join()).not.toContain('10.96.0.3');
+    expect((await elementsIn(kernel, ['service-ips', 'sticky-ips'])).join()).not.toContain('10.96.0.3');
     kernel.busyTries = 0;
     await life.reconciler.audit();
     expect(isRemoved(await listingOf(kernel))).toBe(true);

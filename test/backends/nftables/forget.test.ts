@@ -1,5 +1,6 @@
 /** Clients that are remembered are forgotten when their endpoint leaves the frontend, and only then. */
 import { describe, expect, it } from 'vitest';
+import { Departures } from '../../../src/backends/nftables/departures.ts';
 import { departed, staleKey } from '../../../src/backends/nftables/forget.ts';
 import type { Held } from '../../../src/backends/nftables/members.ts';
 import { concat } from '../../../src/nftables-json/construct.ts';
@@ -7,7 +8,7 @@ import type { Expression } from '../../../src/nftables-json/schema.ts';
 
 const A = '10.200.0.1 . 8080';
 const B = '10.200.0.2 . 8080';
-const guard = { set: 'sticky-60', element: '' };
+const guard = { set: 'sticky-ips', element: '' };
 
 const held = (targets: readonly string[], isSticky = true, local: readonly string[] = []): Held => ({
   members: isSticky ? [guard] : [],
@@ -38,10 +39,9 @@ describe('an entry', () => {
       { elem: { val: concat(client, address, 'tcp', port), timeout: 60, expires: 30 } },
       concat(ip, Number(to)) as Expression,
     ] as const;
-  const departures = new Map([
-    ['10.96.0.1 . tcp . 80', new Set([A])],
-    ['tcp . 30001', new Set([B])],
-  ]);
+  const departures = new Departures();
+  departures.leave('10.96.0.1 . tcp . 80', [A]);
+  departures.leave('tcp . 30001', [B]);
   const isFrontend = (key: string): boolean => ['10.96.0.1 . tcp . 80', '10.250.0.7 . tcp . 30001'].includes(key);
   const stale = (address: string, port: number, to: string) =>
     staleKey(entry('192.0.2.1', address, port, to.split(' . ')), departures, isFrontend);
@@ -65,12 +65,47 @@ describe('an entry', () => {
   });
 
   it('of a Service that is gone as a whole is stale too', () => {
-    const gone = new Map([['10.96.0.9 . tcp . 80', new Set([A])]]);
+    const gone = new Departures();
+    gone.leave('10.96.0.9 . tcp . 80', [A]);
     const key = staleKey(entry('192.0.2.1', '10.96.0.9', 80, A.split(' . ')), gone, () => false);
     expect(key).toEqual(concat('192.0.2.1', '10.96.0.9', 'tcp', 80));
   });
 
   it('at an address of the node that is a Service’s too is that Service’s', () => {
     expect(stale('10.250.0.7', 30_001, B)).toBeUndefined();
+  });
+});
+
+describe('endpoints that left', () => {
+  const F = '10.96.0.1 . tcp . 80';
+
+  it('wait until they are settled, all that left until a mark at once', () => {
+    const left = new Departures();
+    left.leave(F, [A]);
+    const mark = left.mark();
+    left.leave(F, [B]);
+    expect(left.settle(mark).map(({ target }) => target)).toEqual([A]);
+    expect([left.has(F, A), left.has(F, B), left.isEmpty]).toEqual([false, true, false]);
+    left.settle(left.mark());
+    expect(left.isEmpty).toBe(true);
+  });
+
+  it('and came back keep their clients', () => {
+    const left = new Departures();
+    left.leave(F, [A]);
+    left.comeBack(F, [A, B]);
+    expect([left.has(F, A), left.has(F, B)]).toEqual([false, false]);
+    // but the kernel still has what says that it left
+    expect(left.settle(left.mark()).map(({ target }) => target)).toEqual([A]);
+  });
+
+  it('and left again while they were looked for are looked for again', () => {
+    const left = new Departures();
+    left.leave(F, [A]);
+    const mark = left.mark();
+    left.comeBack(F, [A]);
+    left.leave(F, [A]);
+    expect(left.settle(mark)).toEqual([]);
+    expect(left.has(F, A)).toBe(true);
   });
 });

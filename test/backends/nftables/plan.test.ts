@@ -3,7 +3,6 @@ import { describe, expect, it } from 'vitest';
 import { base } from '../../../src/backends/nftables/base.ts';
 import { compile } from '../../../src/backends/nftables/compile.ts';
 import type { Held } from '../../../src/backends/nftables/members.ts';
-import { stickyDeclaration } from '../../../src/backends/nftables/names.ts';
 import {
   chain,
   element,
@@ -30,7 +29,7 @@ const pick = (n: number, ...to: readonly string[]): NftObject =>
     { ...here, name: `pick-${n}` },
     to.map((name) => [goto(name)]),
   );
-const sticky = set(stickyDeclaration('service', 'ip', 60));
+const sticky = set({ ...here, name: 'sticky-60', type: ['ipv4_addr', 'inet_service'] });
 const ip = (n: number): NftObject => element({ set: 'cluster-ips', element: `10.96.0.${n}` });
 const web = (n: number, endpoints: number): NftObject => {
   const targets = Array.from({ length: endpoints }, (_, i) => `10.200.${i >> 8}.${i & 255} . 80`);
@@ -124,7 +123,7 @@ describe('commands', () => {
       textOf([add(web(1, 1)), remove(ip(9)), add(pick(1, 'pick-2')), add(pick(2)), add(sticky), add(table('ip'))]),
     ).toEqual([
       'add table ip kube-proxy',
-      'add set sticky-60 { type ipv4_addr . inet_proto . inet_service . ipv4_addr . inet_service ; }',
+      'add set sticky-60 { type ipv4_addr . inet_service ; }',
       'add chain pick-1',
       'add chain pick-2',
       'add rule pick-1 goto pick-2',

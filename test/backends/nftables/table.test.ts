@@ -77,7 +77,10 @@ describe('what has our name and another shape', () => {
       'a map of other data',
       [{ add: { map: { ...here, name: 'endpoints', type: ['ipv4_addr', 'inet_service'], map: 'ipv4_addr' } } }],
     ],
-    ['a set of affinity with another key', [{ add: { set: { ...here, name: 'sticky-60', type: 'ipv4_addr' } } }]],
+    [
+      'a set of affinity with another key',
+      [{ add: { set: { ...here, name: 'sticky-endpoints', type: 'ipv4_addr' } } }],
+    ],
     [
       'a base chain of another priority',
       [

@@ -12,7 +12,7 @@ import { type Packet, type State, type Value, Values } from './walker-values.ts'
 export interface Walk {
   /** Distinct outcomes, as text: `10.1.1.1:80`, `10.1.1.1:80 +m`, `reject`, `drop`. */
   readonly outcomes: readonly string[];
-  /** Clients that are remembered on the way: `map: key → data`. */
+  /** Clients that are remembered on the way: `map: key → data`, with a minus those that are forgotten. */
   readonly remembered: readonly string[];
   /** Most rules that one packet was compared with. */
   readonly rules: number;
@@ -169,10 +169,11 @@ export class Walker {
     if ('masquerade' in statement) return [{ step: { state, end: 'masquerade' } }];
     if ('reject' in statement) return [{ step: { state, end: 'reject' } }];
     if ('map' in statement) {
-      const { elem, data, map } = statement.map;
+      const { op, elem, data, map } = statement.map;
       const key = typeof elem === 'object' && 'elem' in elem ? elem.elem.val : elem;
       const texts = [key, data].map((part) => (this.#values.all(part, state)[0] ?? []).join(' . '));
-      return [{ state: { ...state, updates: [...state.updates, `${map.slice(1)}: ${texts.join(' → ')}`] } }];
+      const sign = op === 'delete' ? '-' : '';
+      return [{ state: { ...state, updates: [...state.updates, `${sign}${map.slice(1)}: ${texts.join(' → ')}`] } }];
     }
     if ('xt' in statement) throw new Error(`the walker does not know ${JSON.stringify(statement)}`);
     return [{ state, verdict: statement }];

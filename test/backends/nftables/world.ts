@@ -1,9 +1,8 @@
 /** The engine over nf_tables in memory, and what is in there, line by line. */
-import { nftablesBackend } from '../../../src/backends/nftables/index.ts';
+import { type NftablesBackend, nftablesBackend } from '../../../src/backends/nftables/index.ts';
 import { type NftFamily, nftFamily, TABLE } from '../../../src/backends/nftables/names.ts';
 import type { NftObject } from '../../../src/backends/nftables/objects.ts';
 import type { Payload } from '../../../src/backends/nftables/plan.ts';
-import type { Backend } from '../../../src/dataplane/contract.ts';
 import { Reconciler } from '../../../src/dataplane/reconciler.ts';
 import type { SyncReport } from '../../../src/dataplane/status.ts';
 import type { IPFamily } from '../../../src/model/address.ts';
@@ -19,14 +18,11 @@ import { MemoryNft } from './memory-nft.ts';
 export const NO_DRIFT = { missing: [], changed: [], foreign: [] };
 export const NOTHING_CHANGED = { added: 0, replaced: 0, removed: 0 };
 
-export const backendOver = (
-  kernel: MemoryNft,
-  family: IPFamily = 'IPv4',
-  counts = false,
-): Backend<NftObject, Payload> => nftablesBackend({ family, ends: kernel.ends(), counts });
+export const backendOver = (kernel: MemoryNft, family: IPFamily = 'IPv4', counts = false): NftablesBackend =>
+  nftablesBackend({ family, ends: kernel.ends(), counts });
 
 export interface Life {
-  readonly backend: Backend<NftObject, Payload>;
+  readonly backend: NftablesBackend;
   readonly reconciler: Reconciler<NftObject, Payload>;
   /** `owner: why`, of those that the kernel refused. */
   readonly refused: readonly string[];
@@ -46,8 +42,12 @@ export const start = (
     signal: new AbortController().signal,
     onQuarantine: (owner, message) => refused.push(`${owner}: ${message}`),
   });
-  const sync = (services: readonly ServiceEndpoints[], gone: readonly string[] = []) =>
-    reconciler.sync(input(services, gone, node));
+  // and who is to be forgotten is
+  const sync = async (services: readonly ServiceEndpoints[], gone: readonly string[] = []) => {
+    const report = await reconciler.sync(input(services, gone, node));
+    await backend.settled();
+    return report;
+  };
   return { backend, reconciler, refused, sync };
 };
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { atOnce, type InTurn, oneAtATime } from '../../../src/backends/xtables/turns.ts';
+import { atOnce, createLane, type Lane } from '../../src/dataplane/lane.ts';
 
 /** Starts three tasks that end in the opposite order if they may, the second with an error; tells what happened when. */
-const threeTasks = async (inTurn: InTurn): Promise<readonly string[]> => {
+const threeTasks = async (inTurn: Lane): Promise<readonly string[]> => {
   const events: string[] = [];
   const task = (name: string, turns: number) =>
     inTurn(async () => {
@@ -19,13 +19,13 @@ const threeTasks = async (inTurn: InTurn): Promise<readonly string[]> => {
   ];
 };
 
-describe('tools', () => {
-  it('run one at a time, also after a failure', async () => {
+describe('what takes turns', () => {
+  it('runs one at a time, also after a failure', async () => {
     const events = ['a begins', 'a ends', 'b begins', 'b ends', 'c begins', 'c ends', 'a', 'Error: b fails', 'c'];
-    expect(await threeTasks(oneAtATime())).toEqual(events);
+    expect(await threeTasks(createLane())).toEqual(events);
   });
 
-  it('run all at once where nothing speaks against it', async () => {
+  it('runs all at once where nothing speaks against it', async () => {
     const events = ['a begins', 'b begins', 'c begins', 'c ends', 'b ends', 'a ends', 'a', 'Error: b fails', 'c'];
     expect(await threeTasks(atOnce)).toEqual(events);
   });

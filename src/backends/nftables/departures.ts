@@ -1,0 +1,79 @@
+/** Endpoints that left frontends with session affinity, until every client that was remembered with them is forgotten. */
+import type { Left } from './forget.ts';
+import type { Target } from './objects.ts';
+
+export interface Departed {
+  /** A frontend's key, as in `10.96.0.1 . tcp . 80` or `tcp . 30080`. */
+  readonly frontend: string;
+  readonly target: Target;
+}
+
+interface State {
+  /** Which departure it is: one that left, came back and left again has to be looked for anew. */
+  readonly number: number;
+  /** It came back: its clients are not forgotten. */
+  readonly isBack: boolean;
+}
+
+/** Those that waited at some moment. */
+export type Mark = readonly (Departed & { readonly number: number })[];
+
+export class Departures implements Left {
+  readonly #left = new Map<string, Map<Target, State>>();
+  #count = 0;
+
+  get isEmpty(): boolean {
+    return this.#left.size === 0;
+  }
+
+  hasFrontend(key: string): boolean {
+    return this.#left.has(key);
+  }
+
+  has(key: string, target: Target): boolean {
+    return this.#left.get(key)?.get(target)?.isBack === false;
+  }
+
+  of(key: string): readonly Target[] {
+    return [...(this.#left.get(key)?.keys() ?? [])];
+  }
+
+  leave(key: string, targets: Iterable<Target>): void {
+    for (const target of targets) this.#put(key, target, { number: ++this.#count, isBack: false });
+  }
+
+  /** Says that these are in the frontend again. */
+  comeBack(key: string, targets: Iterable<Target>): void {
+    for (const target of targets) {
+      const state = this.#left.get(key)?.get(target);
+      if (state !== undefined) this.#put(key, target, { ...state, isBack: true });
+    }
+  }
+
+  #put(key: string, target: Target, state: State): void {
+    const targets = this.#left.get(key);
+    if (targets === undefined) this.#left.set(key, new Map([[target, state]]));
+    else targets.set(target, state);
+  }
+
+  mark(): Mark {
+    return [...this.#left].flatMap(([frontend, targets]) =>
+      [...targets].map(([target, { number }]) => ({ frontend, target, number })),
+    );
+  }
+
+  /** Takes out those of the mark that did not leave once more since. */
+  settle(mark: Mark): readonly Departed[] {
+    return mark.filter(({ frontend, target, number }) => {
+      const targets = this.#left.get(frontend);
+      if (targets?.get(target)?.number !== number) return false;
+      targets.delete(target);
+      if (targets.size === 0) this.#left.delete(frontend);
+      return true;
+    });
+  }
+
+  clear(): void {
+    this.#left.clear();
+  }
+}

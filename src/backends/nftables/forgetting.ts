@@ -1,0 +1,221 @@
+/**
+ * Forgetting clients of endpoints that left, beside everything else: a walk of the affinity map with rests, for all that left
+ * until then, and deletions in bounded transactions between other writes. Nobody waits for it, and nothing depends on it
+ * but room in the map: no packet is led to who left (see affinity.ts).
+ */
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Lane } from '../../dataplane/lane.ts';
+import { ERRNO } from '../../netlink/error.ts';
+import { TransactionError } from '../../nftables-json/nftables.ts';
+import type { Command, Element, Expression } from '../../nftables-json/schema.ts';
+import { type Departed, Departures, type Mark } from './departures.ts';
+import { type Ends, isMissing } from './ends.ts';
+import { isSticky, staleKey, strayKey, targetsOf, departed as whoLeft } from './forget.ts';
+import { type Held, NOTHING_HELD } from './members.ts';
+import { AFFINITY, declarations, type NftFamily, STICKY, stickyDeclarations, TABLE } from './names.ts';
+import { FRONTEND_PREFIX, type Target, targetData } from './objects.ts';
+
+/** Entries that one transaction deletes: some milliseconds, which somebody else may wait. */
+const MAX_DELETED = 1_000;
+/** After a walk there is none for so many times as long as it took: who makes endpoints come and go does not get a processor for it. */
+const REST = 4;
+const RETRY_MS = 1_000;
+/** A map in which entries come and go all the time shows some twice and others not: it is walked until nothing stale is found. */
+const MAX_WALKS = 5;
+
+export interface ForgettingOptions {
+  readonly family: NftFamily;
+  readonly ends: Ends;
+  /** Writes take turns. */
+  readonly lane: Lane;
+  /** What a frontend holds now, by its key. */
+  readonly heldAt: (key: string) => Held | undefined;
+}
+
+export class Forgetting {
+  readonly #options: ForgettingOptions;
+  readonly #left = new Departures();
+  /** Everything that leads nowhere is to be forgotten: what a former life had no time for. */
+  #sweeps = false;
+  #running: Promise<void> | undefined;
+  /** When the next walk may begin, by performance.now(). */
+  #restsUntil = 0;
+  #isClosed = false;
+
+  constructor(options: ForgettingOptions) {
+    this.#options = options;
+  }
+
+  close(): void {
+    this.#isClosed = true;
+  }
+
+  /** The commands of the transaction in which a frontend changes, so that from then on nobody is led to who leaves. */
+  guards(id: string, before: Held | undefined, now: Held | undefined): readonly Command[] {
+    if (now === undefined || !isSticky(now)) return [];
+    const key = keyOf(id);
+    const stays = new Set(targetsOf(now));
+    const isAnew = before === undefined || !isSticky(before);
+    const gone = isAnew ? this.#left.of(key) : [...whoLeft(before, now)];
+    const elem = gone.filter((target) => !stays.has(target)).map((target) => elementOf({ frontend: key, target }));
+    return elem.length === 0 ? [] : [{ add: { element: { ...this.#departedSet(key), elem } } }];
+  }
+
+  /** Takes note of what has become of a frontend. */
+  follow(id: string, before: Held = NOTHING_HELD, now: Held = NOTHING_HELD): void {
+    const key = keyOf(id);
+    if (isSticky(now)) {
+      const was = new Set(isSticky(before) ? targetsOf(before) : []);
+      this.#left.comeBack(
+        key,
+        targetsOf(now).filter((target) => !was.has(target)),
+      );
+    }
+    this.#left.leave(key, whoLeft(before, now));
+  }
+
+  /** Takes over what the kernel has of a former life, or of a write of which nothing is known. */
+  adopt(found: readonly Departed[]): void {
+    for (const { frontend, target } of found) {
+      if (this.#left.of(frontend).includes(target)) continue;
+      this.#left.leave(frontend, [target]);
+      const held = this.#options.heldAt(frontend);
+      if (held !== undefined && targetsOf(held).includes(target)) this.#left.comeBack(frontend, [target]);
+    }
+  }
+
+  sweep(): void {
+    this.#sweeps = true;
+  }
+
+  /** With the table everybody is forgotten. */
+  clear(): void {
+    this.#left.clear();
+  }
+
+  /** Begins, unless it goes on already. */
+  start(): void {
+    if (this.#running !== undefined || this.#isClosed || !this.#isWanted) return;
+    this.#running = this.#run().finally(() => {
+      this.#running = undefined;
+      this.start();
+    });
+  }
+
+  /** Ends when there is nothing to forget any more. */
+  async settled(): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+  }
+
+  get #isWanted(): boolean {
+    return this.#sweeps || !this.#left.isEmpty;
+  }
+
+  async #run(): Promise<void> {
+    while (this.#isWanted && !this.#isClosed) {
+      const restMs = this.#restsUntil - performance.now();
+      if (restMs > 0) await pause(restMs, undefined, { ref: false });
+      const startedAt = performance.now();
+      const next = await this.#forget().then(
+        () => REST * (performance.now() - startedAt),
+        () => RETRY_MS,
+      );
+      this.#restsUntil = performance.now() + next;
+    }
+  }
+
+  /** Throws what kept it from being done; then all of it is to be done again. */
+  async #forget(): Promise<void> {
+    const mark = this.#left.mark();
+    const isSweep = this.#sweeps;
+    for (let walk = 1; walk <= MAX_WALKS; walk += 1) {
+      const stale = await this.#staleKeys(isSweep);
+      await this.#deleteAll(stale.map((key) => ({ ...this.#affinity, elem: [key] })));
+      if (stale.length === 0 || this.#isClosed) break;
+    }
+    if (isSweep) this.#sweeps = false;
+    await this.#settle(mark);
+  }
+
+  async #staleKeys(isSweep: boolean): Promise<readonly Expression[]> {
+    const { ends, heldAt } = this.#options;
+    const isFrontend = (key: string): boolean => heldAt(key) !== undefined;
+    const stale: Expression[] = [];
+    const take = (entry: Element): void => {
+      const key = staleKey(entry, this.#left, isFrontend) ?? (isSweep ? strayKey(entry, heldAt) : undefined);
+      if (key !== undefined) stale.push(key);
+    };
+    const reader = ends.openReader();
+    try {
+      await reader.visit(this.#map, take);
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+    } finally {
+      reader.close();
+    }
+    return stale;
+  }
+
+  async #settle(mark: Mark): Promise<void> {
+    await this.#options.lane(async () => {
+      const settled = this.#left.settle(mark);
+      this.#delete(settled.map((one) => ({ ...this.#departedSet(one.frontend), elem: [elementOf(one)] })));
+    });
+  }
+
+  async #deleteAll(elements: readonly Deletion[]): Promise<void> {
+    for (let from = 0; from < elements.length && !this.#isClosed; from += MAX_DELETED)
+      await this.#options.lane(async () => this.#delete(elements.slice(from, from + MAX_DELETED)));
+  }
+
+  /** What is gone by itself meanwhile (its time was over) is left out, and the rest tried again. */
+  #delete(elements: readonly Deletion[]): void {
+    const { ends, family } = this.#options;
+    const sets = [...declarations(family), ...stickyDeclarations(family)];
+    let left: readonly Command[] = elements.map((element) => ({ delete: { element } }));
+    while (left.length > 0) {
+      try {
+        ends.writer.run(left, { sets });
+        return;
+      } catch (error) {
+        if (!(error instanceof TransactionError) || error.errno !== ERRNO.ENOENT || error.commands.length === 0)
+          throw error;
+        const gone = new Set(error.commands);
+        left = left.filter((_, position) => !gone.has(position));
+      }
+    }
+  }
+
+  get #map() {
+    const map = declarations(this.#options.family).find(({ name }) => name === AFFINITY);
+    if (map === undefined) throw new TypeError(`no map ${AFFINITY} is declared`);
+    return map;
+  }
+
+  get #affinity() {
+    return { family: this.#options.family, table: TABLE, name: AFFINITY };
+  }
+
+  #departedSet(key: string) {
+    const { departed } = STICKY[spaceOf(key)];
+    return { family: this.#options.family, table: TABLE, name: departed };
+  }
+}
+
+interface Deletion {
+  readonly family: NftFamily;
+  readonly table: string;
+  readonly name: string;
+  readonly elem: readonly Expression[];
+}
+
+const keyOf = (id: string): string => id.slice(FRONTEND_PREFIX.length);
+
+/** A NodePort's key has no address. */
+const spaceOf = (key: string): 'service' | 'nodePort' => (key.split(' . ').length === 3 ? 'service' : 'nodePort');
+
+const elementOf = ({ frontend, target }: { readonly frontend: string; readonly target: Target }): Expression => {
+  const fields = frontend.split(' . ');
+  const port = Number(fields.at(-1));
+  return { concat: [...fields.slice(0, -1), port, ...targetData(target).concat] };
+};
