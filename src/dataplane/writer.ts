@@ -5,17 +5,7 @@
  * read, never a guess about how far it got.
  */
 import { type Backend, type Batch, type Change, KernelError, type KernelObject } from './contract.ts';
-
-<<<<<<< HEAD
-
 import { newLane } from './lane.ts';
-
-=======
-
-import { createLane } from './lane.ts';
-
->>>>>>> 9118395 (nftables: affinity has two hooks whatever the time-outs, nobody waits for clients to be forgotten, reads have sockets of their own and take turns)
-
 import type { KernelState } from './state.ts';
 import { addCounts, addDrift, type ChangeCounts, countChanges, type Drift, NO_CHANGES, NO_DRIFT } from './status.ts';
 import { Turn } from './turn.ts';
@@ -49,14 +39,10 @@ export class Writer<O extends KernelObject, B> {
   /** What of the last batch that failed is in the kernel is not known. */
   #refused: ReadonlySet<string> = new Set();
   #drift: Drift = NO_DRIFT;
-<<<<<<< HEAD
   #isReadingBeside = false;
   /** Runs when everything before it has ended: one user of the state and of the kernel's writing end. */
   readonly exclusive = newLane();
   readonly #reading = newLane();
-=======
-  readonly #lane = createLane();
->>>>>>> 9118395 (nftables: affinity has two hooks whatever the time-outs, nobody waits for clients to be forgotten, reads have sockets of their own and take turns)
 
   constructor(backend: Backend<O, B>, state: KernelState<O>, signal: AbortSignal) {
     this.#backend = backend;
@@ -64,21 +50,12 @@ export class Writer<O extends KernelObject, B> {
     this.#signal = signal;
   }
 
-<<<<<<< HEAD
   /** Reads the kernel; everything is compared by the next write. Gives how it differs from what was believed. */
   async learn(): Promise<Drift> {
     const drift = await this.#state.learn(await this.#read(), this.#refused);
     this.#refused = new Set();
     return drift;
-=======
-  /** Runs when everything before it has ended. */
-  exclusive<T>(run: () => Promise<T>): Promise<T> 
-    return this.#lane(run);
-
-  /** Reads the kernel; everything is compared by the next write. */
-  async learn(): Promise<void> 
-    this.#state.learn(await this.#backend.read(this.#signal));
->>>>>>> 9118395 (nftables: affinity has two hooks whatever the time-outs, nobody waits for clients to be forgotten, reads have sockets of their own and take turns)
+  }
 
   /** What others had changed, as far as it was found after refusals since the last call. */
   takeDrift(): Drift {
@@ -124,8 +101,9 @@ export class Writer<O extends KernelObject, B> {
   }
 
   /** Reads the kernel after a refusal: what others had changed is drift. */
-  async relearn(): Promise<void> 
+  async relearn(): Promise<void> {
     this.#drift = addDrift(this.#drift, await this.learn());
+  }
 
   /**
    * Writes after a refusal, and after the kernel was read; removals go by themselves. What cannot be removed (somebody

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { atOnce, createLane, type Lane } from '../../src/dataplane/lane.ts';
+import { atOnce, type Lane, newLane } from '../../src/dataplane/lane.ts';
 
 /** Starts three tasks that end in the opposite order if they may, the second with an error; tells what happened when. */
 const threeTasks = async (inTurn: Lane): Promise<readonly string[]> => {
@@ -22,7 +22,7 @@ const threeTasks = async (inTurn: Lane): Promise<readonly string[]> => {
 describe('what takes turns', () => {
   it('runs one at a time, also after a failure', async () => {
     const events = ['a begins', 'a ends', 'b begins', 'b ends', 'c begins', 'c ends', 'a', 'Error: b fails', 'c'];
-    expect(await threeTasks(createLane())).toEqual(events);
+    expect(await threeTasks(newLane())).toEqual(events);
   });
 
   it('runs all at once where nothing speaks against it', async () => {

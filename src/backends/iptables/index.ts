@@ -6,7 +6,7 @@
  * dispatch tree turns frontends into chains.
  */
 import type { Backend, Measure, Section } from '../../dataplane/contract.ts';
-import { atOnce, createLane, type Lane } from '../../dataplane/lane.ts';
+import { atOnce, type Lane, newLane } from '../../dataplane/lane.ts';
 import type { IptablesTools } from '../../kernel/iptables.ts';
 import { PROC_SYS, type Sysctls } from '../../kernel/sysctl.ts';
 import { IP_FAMILIES, type IPFamily } from '../../model/address.ts';
@@ -61,7 +61,7 @@ export const iptablesBackends = (
   warn: (message: string) => void = toStderr,
 ): ReadonlyMap<IPFamily, Backend<Wish, Payload>> => {
   const ofVariant =
-    tools.variant === 'nft' ? { inTurn: createLane(), ruleWatch: new RuleWatch(undefined, undefined, warn) } : {};
+    tools.variant === 'nft' ? { inTurn: newLane(), ruleWatch: new RuleWatch(undefined, undefined, warn) } : {};
   const common = { tools, ...ofVariant, sysctls: PROC_SYS, warn };
   return new Map(IP_FAMILIES.map((family) => [family, iptablesBackend({ family, ...common })]));
 };

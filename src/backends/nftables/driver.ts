@@ -1,7 +1,7 @@
 /** This mode's end of the kernel: reads the table, writes transactions, and follows what each frontend holds. */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Traffic } from '../../dataplane/contract.ts';
-import { createLane, type Lane } from '../../dataplane/lane.ts';
+import { type Lane, newLane } from '../../dataplane/lane.ts';
 import { ERRNO } from '../../netlink/error.ts';
 import { TransactionError } from '../../nftables-json/nftables.ts';
 import type { SetDeclaration } from '../../nftables-json/schema.ts';
@@ -30,9 +30,9 @@ export class Driver {
   readonly #forgetting: Forgetting;
   readonly #readOnly: boolean;
   /** Writes take turns, and a read that must be of one piece with them. */
-  readonly #writing: Lane = createLane();
+  readonly #writing: Lane = newLane();
   /** Reads take turns: who asks while one runs gets what the kernel has afterwards. */
-  readonly #reading: Lane = createLane();
+  readonly #reading: Lane = newLane();
   /** Frontends in the kernel, by id. */
   #held = new Map<string, Held>();
   /** Frontends written since the read under way began: what it finds of them may be older. */

@@ -1,6 +1,6 @@
 /** The kernel's ends that this mode talks to. Both IP families write over one socket: so a watch tells us from others. */
 import { release } from 'node:os';
-import { ERRNO } from '../../netlink/error.ts';
+import { ERRNO, NetlinkError } from '../../netlink/error.ts';
 import { Nftables, TransactionError } from '../../nftables-json/nftables.ts';
 import { TableWatch } from '../../nftables-json/watch.ts';
 import { asKernelError, refused } from '../kernel-error.ts';

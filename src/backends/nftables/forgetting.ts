@@ -1,7 +1,8 @@
 /**
  * Forgetting clients of endpoints that left, beside everything else: a walk of the affinity map with rests, for all that left
- * until then, and deletions in bounded transactions between other writes. Nobody waits for it, and nothing depends on it
- * but room in the map: no packet is led to who left (see affinity.ts).
+ * until then, and deletions in bounded transactions between other writes. Nobody waits for it: no packet is led to who left
+ * (see affinity.ts). Only a client from outside that was remembered elsewhere before its Service's policy became Local goes there until
+ * it is forgotten.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Lane } from '../../dataplane/lane.ts';
@@ -19,6 +20,8 @@ import { FRONTEND_PREFIX, type Target, targetData } from './objects.ts';
 const MAX_DELETED = 1_000;
 /** After a walk there is none for so many times as long as it took: who makes endpoints come and go does not get a processor for it. */
 const REST = 4;
+/** A walk that is shorter, in milliseconds, needs no rest. */
+const SHORT_MS = 20;
 const RETRY_MS = 1_000;
 /** A map in which entries come and go all the time shows some twice and others not: it is walked until nothing stale is found. */
 const MAX_WALKS = 5;
@@ -116,11 +119,12 @@ export class Forgetting {
       const restMs = this.#restsUntil - performance.now();
       if (restMs > 0) await pause(restMs, undefined, { ref: false });
       const startedAt = performance.now();
-      const next = await this.#forget().then(
-        () => REST * (performance.now() - startedAt),
-        () => RETRY_MS,
+      const isDone = await this.#forget().then(
+        () => true,
+        () => false,
       );
-      this.#restsUntil = performance.now() + next;
+      const tookMs = performance.now() - startedAt;
+      this.#restsUntil = performance.now() + (isDone ? (tookMs > SHORT_MS ? REST * tookMs : 0) : RETRY_MS);
     }
   }
 

@@ -1,6 +1,6 @@
 /** Reading and writing rules with the iptables tools, in the contract's words. */
 import type { KernelError } from '../../dataplane/contract.ts';
-import { createLane } from '../../dataplane/lane.ts';
+import { newLane } from '../../dataplane/lane.ts';
 import { type IptablesTools, restore, save, saveCounters } from '../../kernel/iptables.ts';
 import type { IptablesFailure } from '../../kernel/iptables-failure.ts';
 import type { IPFamily } from '../../model/address.ts';
@@ -18,7 +18,7 @@ export interface Rules {
 
 /** Both families' tools take turns: a read beside a stream of writes begins anew for ever (nf_tables), or waits for the lock. */
 export const rulesBy = ({ IPv4, IPv6 }: IptablesTools): Readonly<Record<IPFamily, Rules>> => {
-  const inTurn = createLane();
+  const inTurn = newLane();
   const rules = (tool: string): Rules => ({
     read: () => inTurn(() => readRules(tool)),
     write: (input) => inTurn(() => writeRules(tool, input)),
