@@ -49,14 +49,9 @@ const tell = (file: string, mode: Mode, dimension: string, costs: readonly [few:
 
 /** What still grows: each mended one leaves this list, and is counted from then on. */
 const GROWING: Readonly<Record<Mode, readonly string[]>> = {
-  iptables: ['owners that contest an address', 'contested addresses and ports'],
-  ipvs: ['owners that contest an address', 'contested addresses and ports'],
-  nftables: [
-    'owners that contest an address',
-    'contested addresses and ports',
-    'remembered clients of another Service',
-    'sticky Services, each with a time-out of its own',
-  ],
+  iptables: [],
+  ipvs: [],
+  nftables: ['remembered clients of another Service', 'sticky Services, each with a time-out of its own'],
 };
 /** Of the other modes the kernel keeps them by itself. */
 const OF_NFTABLES = ['remembered clients of another Service'];
