@@ -2,7 +2,7 @@
 import { decode, decodeList, decodeNest, getBe32, getBe64, getText, text } from '../netlink/attributes.ts';
 import type { Connection } from '../netlink/connection.ts';
 import { ERRNO, NetlinkError } from '../netlink/error.ts';
-import type { Message } from '../netlink/message.ts';
+import type { Message, Request } from '../netlink/message.ts';
 import { decodeCounter } from './counters.ts';
 import { typesOfNumber } from './datatypes.ts';
 import { delinearize } from './delinearize.ts';
@@ -44,16 +44,29 @@ const GENERATION_ID = 1;
 
 const attributesOf = (message: Message) => decode(message.body.subarray(HEADER));
 
+type Attributes = ReturnType<typeof attributesOf>;
+
 const isMissing = (error: unknown): boolean => error instanceof NetlinkError && error.errno === ERRNO.ENOENT;
 
-/** The table; undefined when there is none. */
+/** A list of something that keeps changing is begun again, this often at most. */
+const MAX_VISITS = 20;
+
+/** One kind of thing in a table: the kernel's list of it, and what each message of that list says; undefined = nothing of ours. */
+interface Listed<T> {
+  readonly list: Request;
+  readonly read: (message: Message) => T | undefined;
+}
+
+/** The table at one moment; undefined when there is none. The process stands still for as long as the family's lists are. */
 export const listTable = (connection: Connection, family: Family, table: string): TableListing | undefined => {
+  const all = <T>({ list, read }: Listed<T>): readonly T[] =>
+    connection.dump(list).flatMap((message) => read(message) ?? []);
   try {
-    connection.get(request(MESSAGE.GET_TABLE, family, 0, [text(TABLE.NAME, table)]));
+    requireTable(connection, family, table);
     return {
-      chains: listChains(connection, family, table),
-      rules: listRules(connection, family, table),
-      sets: listSets(connection, family, table),
+      chains: all(chainsOf(family, table)),
+      rules: all(rulesOf(family, table)),
+      sets: all(setsOf(family, table)),
     };
   } catch (error) {
     if (isMissing(error)) return undefined;
@@ -61,42 +74,84 @@ export const listTable = (connection: Connection, family: Family, table: string)
   }
 };
 
-const listChains = (connection: Connection, family: Family, table: string): readonly Chain[] =>
-  connection.dump(request(MESSAGE.GET_CHAIN, family, 0, [])).flatMap((message) => {
+/** The same with rests in between, as others choose how long the lists are. */
+export const visitTable = async (
+  connection: Connection,
+  family: Family,
+  table: string,
+): Promise<TableListing | undefined> => {
+  try {
+    requireTable(connection, family, table);
+    return {
+      chains: await collect(connection, chainsOf(family, table)),
+      rules: await collect(connection, rulesOf(family, table)),
+      sets: await collect(connection, setsOf(family, table)),
+    };
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+};
+
+const requireTable = (connection: Connection, family: Family, table: string): void => {
+  connection.get(request(MESSAGE.GET_TABLE, family, 0, [text(TABLE.NAME, table)]));
+};
+
+const collect = async <T>(connection: Connection, { list, read }: Listed<T>): Promise<readonly T[]> => {
+  for (let attempt = 1; attempt <= MAX_VISITS; attempt += 1) {
+    const found: T[] = [];
+    const isWhole = await connection.visit(list, (message) => {
+      const one = read(message);
+      if (one !== undefined) found.push(one);
+    });
+    if (isWhole) return found;
+  }
+  throw new NetlinkError(ERRNO.EINTR, 'the list changes faster than it can be read');
+};
+
+/** The kernel gives the chains of all tables of the family: beside iptables over nf_tables hundreds of thousands. */
+const chainsOf = (family: Family, table: string): Listed<Chain> => ({
+  list: request(MESSAGE.GET_CHAIN, family, 0, []),
+  read: (message) => {
     const chain = attributesOf(message);
-    if (getText(chain, CHAIN.TABLE) !== table) return [];
-    const plain = { family, table, name: getText(chain, CHAIN.NAME) };
-    if (!chain.has(CHAIN.HOOK)) return [plain];
-    const hook = decodeNest(chain, CHAIN.HOOK);
-    return [
-      {
-        ...plain,
-        type: getText(chain, CHAIN.TYPE) as Chain['type'] & string,
-        hook: HOOKS[getBe32(hook, HOOK.NUMBER)] ?? 'prerouting',
-        prio: getBe32(hook, HOOK.PRIORITY) | 0,
-        policy: getBe32(chain, CHAIN.POLICY) === 0 ? 'drop' : 'accept',
-      },
-    ];
-  });
+    return getText(chain, CHAIN.TABLE) === table ? readChain(chain, family, table) : undefined;
+  },
+});
+
+const readChain = (chain: Attributes, family: Family, table: string): Chain => {
+  const plain = { family, table, name: getText(chain, CHAIN.NAME) };
+  if (!chain.has(CHAIN.HOOK)) return plain;
+  const hook = decodeNest(chain, CHAIN.HOOK);
+  return {
+    ...plain,
+    type: getText(chain, CHAIN.TYPE) as Chain['type'] & string,
+    hook: HOOKS[getBe32(hook, HOOK.NUMBER)] ?? 'prerouting',
+    prio: getBe32(hook, HOOK.PRIORITY) | 0,
+    policy: getBe32(chain, CHAIN.POLICY) === 0 ? 'drop' : 'accept',
+  };
+};
 
 /** In the order in which a packet passes them. */
-const listRules = (connection: Connection, family: Family, table: string): readonly Rule[] =>
-  connection.dump(request(MESSAGE.GET_RULE, family, 0, [text(RULE.TABLE, table)])).flatMap((message) => {
+const rulesOf = (family: Family, table: string): Listed<Rule> => ({
+  list: request(MESSAGE.GET_RULE, family, 0, [text(RULE.TABLE, table)]),
+  read: (message) => {
     const rule = attributesOf(message);
-    if (getText(rule, RULE.TABLE) !== table) return [];
+    if (getText(rule, RULE.TABLE) !== table) return undefined;
     const expr = delinearize(rule.get(RULE.EXPRESSIONS) ?? Buffer.alloc(0));
-    return [{ family, table, chain: getText(rule, RULE.CHAIN), expr }];
-  });
+    return { family, table, chain: getText(rule, RULE.CHAIN), expr };
+  },
+});
 
 /** Sets without a name of their own belong to a rule, and come and go with it. */
-const listSets = (connection: Connection, family: Family, table: string): readonly FoundSet[] =>
-  connection
-    .dump(request(MESSAGE.GET_SET, family, 0, [text(SET.TABLE, table)]))
-    .map(attributesOf)
-    .filter((set) => (getBe32(set, SET.FLAGS) & SET_FLAG.ANONYMOUS) === 0)
-    .map((set) => readSet(set, family, table));
+const setsOf = (family: Family, table: string): Listed<FoundSet> => ({
+  list: request(MESSAGE.GET_SET, family, 0, [text(SET.TABLE, table)]),
+  read: (message) => {
+    const set = attributesOf(message);
+    return (getBe32(set, SET.FLAGS) & SET_FLAG.ANONYMOUS) === 0 ? readSet(set, family, table) : undefined;
+  },
+});
 
-const readSet = (set: ReturnType<typeof attributesOf>, family: Family, table: string): FoundSet => {
+const readSet = (set: Attributes, family: Family, table: string): FoundSet => {
   const number = getBe32(set, SET.FLAGS);
   const flags = (Object.keys(SET_FLAGS) as SetFlag[]).filter((flag) => (number & SET_FLAGS[flag]) !== 0);
   const size = getBe32(decodeNest(set, SET.DESCRIPTION), DESCRIPTION.SIZE);

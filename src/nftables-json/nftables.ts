@@ -10,7 +10,7 @@ import { Connection } from '../netlink/connection.ts';
 import type { NetlinkError } from '../netlink/error.ts';
 import type { Request } from '../netlink/message.ts';
 import { openSocket, PROTOCOL } from '../netlink/socket.ts';
-import { generation, listTable, type TableListing, visitElements } from './listing.ts';
+import { generation, listTable, type TableListing, visitElements, visitTable } from './listing.ts';
 import { type FindSet, messagesOf } from './messages.ts';
 import type { Command, Element, Family, SetDeclaration } from './schema.ts';
 import { formatCommand } from './text.ts';
@@ -75,9 +75,14 @@ export class Nftables {
     this.#send(commands, options, false);
   }
 
-  /** The table as it is, without the elements of its sets; undefined when there is none. Throws NetlinkError. */
+  /** The table at one moment, without the elements of its sets; undefined when there is none. Throws NetlinkError. */
   list(family: Family, table: string): TableListing | undefined {
     return listTable(this.#connection, family, table);
+  }
+
+  /** The same where others' tables may be large: with rests in between, as for `visit`. */
+  visitTable(family: Family, table: string): Promise<TableListing | undefined> {
+    return visitTable(this.#connection, family, table);
   }
 
   /**

@@ -59,7 +59,7 @@ const PLAIN_SETS = [CLUSTER_IPS, NODEPORT_IPS, HAIRPIN];
 
 /** Throws NetlinkError. */
 export const readTable = async (nftables: Nftables, family: NftFamily): Promise<Found> => {
-  const listing = nftables.list(family, TABLE);
+  const listing = await nftables.visitTable(family, TABLE);
   if (listing === undefined) return NOTHING;
   // what has our name and another shape cannot be mended in place
   if (hasOtherShape(listing, family)) return { ...NOTHING, objects: byId([table(family, OTHER_SHAPE)]) };

@@ -194,4 +194,26 @@ describe('a kernel in memory takes', () => {
     nftables.check([chain('d')]);
     expect(nftables.list('ip', here.table)?.chains.map(({ name }) => name)).not.toContain('d');
   });
+
+  it('a table part by part, with rests while the chains of somebody else’s go by', async () => {
+    const kernel = started();
+    const theirs = { family: 'ip', table: 'filter' } as const;
+    const nftables = new Nftables(new Connection(kernel.open(), { visitMs: 0 }));
+    nftables.run([
+      { add: { table: { family: 'ip', name: theirs.table } } },
+      ...Array.from({ length: 3_000 }, (_, i): Command => ({ add: { chain: { ...theirs, name: `c${i}` } } })),
+    ]);
+    let rests = 0;
+    const count = (): void => {
+      rests += 1;
+      pending = setImmediate(count);
+    };
+    let pending = setImmediate(count);
+    const found = await nftables.visitTable('ip', here.table);
+    clearImmediate(pending);
+    expect(rests).toBeGreaterThan(10);
+    expect(found).toEqual(nftables.list('ip', here.table));
+    expect(found?.chains.length).toBeGreaterThan(0);
+    expect(await nftables.visitTable('ip', 'none')).toBeUndefined();
+  });
 });
