@@ -39,7 +39,7 @@ export interface NodeContext {
   /** NodePorts answer on 127.0.0.1 too. */
   readonly nodePortsOnLoopback: boolean;
   /** Addresses of this family that the node has, without loopback and link-local ones; empty where nobody asks for them. */
-  readonly localAddresses: readonly string[];
+  readonly localAddresses: ReadonlySet<string>;
   /** Networks of ClusterIPs, of this family; empty where nobody asks for them. */
   readonly serviceCIDRs: readonly Cidr[];
   readonly localDetector: LocalDetector | undefined;
@@ -177,9 +177,9 @@ export const nodeContext = (
     nodeIP,
     nodePortAddresses: selectNodePortAddresses(options, family, nodeIP, interfaceAddresses),
     nodePortsOnLoopback: options.localhostNodePorts && coversLoopback(options, family),
-    localAddresses: options.seesLocalAddresses
-      ? ownAddresses(family, interfaceAddresses).filter((ip) => !isLinkLocal(ip))
-      : [],
+    localAddresses: new Set(
+      options.seesLocalAddresses ? ownAddresses(family, interfaceAddresses).filter((ip) => !isLinkLocal(ip)) : [],
+    ),
     serviceCIDRs: options.seesServiceCIDRs ? serviceCIDRs : [],
     localDetector: selectDetector(options, facts, family),
     masqueradeMark: 2 ** options.masqueradeBit,

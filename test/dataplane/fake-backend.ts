@@ -121,7 +121,7 @@ export const NODE: NodeContext = {
   nodeIP: '10.250.0.1',
   nodePortAddresses: 'all',
   nodePortsOnLoopback: false,
-  localAddresses: [],
+  localAddresses: new Set(),
   serviceCIDRs: [],
   localDetector: undefined,
   masqueradeMark: 0x4000,

@@ -132,7 +132,7 @@ describe('the node', () => {
     const follower = follow({ Service: [WEB] }, { node, interfaceAddresses: () => addresses });
     follower.takeAll();
     addresses = ['fd50::1', 'fe80::1', 'fe80::2'];
-    expect(follower.take('IPv6')).toMatchObject({ nodeChanged: false, node: { localAddresses: ['fd50::1'] } });
+    expect(follower.take('IPv6')).toMatchObject({ nodeChanged: false, node: { localAddresses: new Set(['fd50::1']) } });
   });
 
   it('without a machine has the addresses of its Node object', () => {

@@ -138,7 +138,8 @@ describe('a connection through an address of the node', () => {
     await untilAnswered(bench.lab, 'pod3', at, ANSWER_MS);
     const before = await servers();
     expect(before.length).toBeGreaterThan(1);
-    const held = await (await bench.lab.agent('pod3')).hold({ ...at, timeoutMs: 10_000 });
+    // TCP asks again after twice as long each time: what is lost in a gap of ten seconds may come twenty later
+    const held = await (await bench.lab.agent('pod3')).hold({ ...at, timeoutMs: 60_000 });
     await on('ip', ...goes);
     // something else changes meanwhile
     await bench.cluster.put(objectsOf('meanwhile', { endpoints: [{ on: 'pod2' }] }, v4(20)));
@@ -147,6 +148,8 @@ describe('a connection through an address of the node', () => {
     expect(await servers()).toEqual(before);
     await on('ip', ...comes);
     await untilAnswered(bench.lab, 'pod3', at, ANSWER_MS);
+    const { roundTrips } = await held.state();
+    await expect.poll(async () => (await held.state()).roundTrips, { timeout: 60_000 }).toBeGreaterThan(roundTrips);
     expect(await held.stop()).toMatchObject({ alive: true });
     await bench.cluster.delete(objectsOf('meanwhile', { endpoints: [{ on: 'pod2' }] }, v4(20)));
   });

@@ -92,7 +92,7 @@ const protocolOf = (port: ServicePort): SetProtocol => port.name.protocol.toLowe
 
 /** The address on the device, unless the node has it anyway: binding it twice would cut the node off (k/k#75290). */
 const bound = (ip: string, { family, localAddresses }: NodeContext): readonly Wish[] =>
-  localAddresses.includes(ip) ? [] : [address(ip), entry(setDefinition('IPVS-IPS', family), { address: ip })];
+  localAddresses.has(ip) ? [] : [address(ip), entry(setDefinition('IPVS-IPS', family), { address: ip })];
 
 const entryOf = ({ service: { port } }: Subject, set: SetName, ip: string, more: SetEntry = {}): Entry =>
   entry(setDefinition(set, port.family), { address: ip, protocol: protocolOf(port), port: port.port, ...more });

@@ -21,7 +21,7 @@ const node = (family: IPFamily): NodeContext => ({
   nodeIP: undefined,
   nodePortAddresses: 'all',
   nodePortsOnLoopback: false,
-  localAddresses: [],
+  localAddresses: new Set(),
   serviceCIDRs: [],
   localDetector: { by: 'interface-prefix', prefix: 'veth' },
   masqueradeMark: 1,

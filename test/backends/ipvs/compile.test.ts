@@ -38,6 +38,22 @@ describe('an address', () => {
     ]);
   });
 
+  it('is looked up among those that the node has: no walk through them', () => {
+    class Unwalked extends Set<string> {
+      walks = 0;
+      override [Symbol.iterator]() {
+        this.walks += 1;
+        return super[Symbol.iterator]();
+      }
+    }
+    const localAddresses = new Unwalked();
+    for (let i = 0; i < 256; i += 1) localAddresses.add(`192.0.2.${i}`);
+    const externalIPs = ['192.0.2.7', '198.51.100.7'];
+    const lines = linesOf(tcp('web', '10.96.0.1', [POD], { externalIPs }), nodeOf('IPv4', { localAddresses }));
+    expect(lines.filter((line) => line.startsWith('address '))).toHaveLength(2);
+    expect(localAddresses.walks).toBe(0);
+  });
+
   it('of IPv6 is bound by itself, and written in brackets', () => {
     const service = tcp('web', 'fd96::1', ['fd20::1']);
     const lines = linesOf({ ...service, port: { ...service.port, family: 'IPv6' } }, nodeOf('IPv6'));
@@ -57,16 +73,16 @@ describe('a NodePort', () => {
     linesOf(web, node).flatMap((line) => /^-A \S+ (\S+):30001 /.exec(line)?.[1] ?? []);
 
   it('has a server at each address of the node, link-local ones left out', () => {
-    expect(places(nodeOf('IPv4', { localAddresses: ['10.250.0.1', '192.0.2.3'] }))).toEqual([
+    expect(places(nodeOf('IPv4', { localAddresses: new Set(['10.250.0.1', '192.0.2.3']) }))).toEqual([
       '10.250.0.1',
       '192.0.2.3',
     ]);
-    const localAddresses = ['fd50::1', 'fe80::1', 'feb0::7', 'fec0::7'];
+    const localAddresses = new Set(['fd50::1', 'fe80::1', 'feb0::7', 'fec0::7']);
     expect(places(nodeOf('IPv6', { localAddresses }))).toEqual(['[fd50::1]', '[fec0::7]']);
   });
 
   it('has one at those addresses alone that are configured', () => {
-    const localAddresses = ['10.250.0.1', '192.0.2.3'];
+    const localAddresses = new Set(['10.250.0.1', '192.0.2.3']);
     expect(places(nodeOf('IPv4', { localAddresses, nodePortAddresses: ['192.0.2.3'] }))).toEqual(['192.0.2.3']);
   });
 

@@ -58,7 +58,7 @@ const about = (listing: readonly string[], address: string): readonly string[] =
 };
 
 // a second address, so that a NodePort is not contested as a whole
-const NODE = nodeOf('IPv4', { localAddresses: ['10.250.0.1', '10.250.0.77'] });
+const NODE = nodeOf('IPv4', { localAddresses: new Set(['10.250.0.1', '10.250.0.77']) });
 
 const listingOf = async (...rounds: readonly (readonly ServiceEndpoints[])[]): Promise<readonly string[]> => {
   const kernel = newKernel();

@@ -23,7 +23,7 @@ export const nodeOf = (family: IPFamily, more: Partial<NodeContext> = {}): NodeC
     ...NODE,
     family,
     nodeIP: NODE_IP[family],
-    localAddresses: [NODE_IP[family]],
+    localAddresses: new Set([NODE_IP[family]]),
     localDetector: cidr === undefined ? undefined : { by: 'source', cidr },
     ...more,
   };
