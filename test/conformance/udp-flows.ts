@@ -14,6 +14,8 @@ export interface FlowBench {
   readonly bench: Bench;
   /** How long a change may take until the client is elsewhere. */
   readonly patienceMs: number;
+  /** How long an answer may take on its way: a question without one by then counts as missed. */
+  readonly answerMs: number;
   /** Numbers of Services that nobody else uses: from here on. */
   readonly first: number;
 }
@@ -22,6 +24,8 @@ interface Client {
   readonly held: Running<HeldState>;
   /** Waits until this server answers. */
   reaches(server: string): Promise<void>;
+  /** Waits until nobody does. */
+  reachesNobody(): Promise<void>;
 }
 
 /** Declares the tests; `get` is asked when they run. */
@@ -36,13 +40,13 @@ export const udpFlowTests = (mode: string, get: () => FlowBench): void => {
     number: number,
     localPort: number,
   ): Promise<Client> => {
-    const { bench, patienceMs } = get();
+    const { bench, patienceMs, answerMs } = get();
     const target = { protocol: 'udp' as const, ...destinationOf(to, variantOf(number)), localPort };
     const agent = await bench.lab.agent(from);
     const open = async (): Promise<Running<HeldState>> => {
       for (const deadline = Date.now() + 10_000; ; ) {
         try {
-          return await agent.hold({ ...target, intervalMs: 10, timeoutMs: 100 });
+          return await agent.hold({ ...target, intervalMs: 10, timeoutMs: answerMs });
         } catch (error) {
           if (Date.now() > deadline) throw error;
         }
@@ -58,7 +62,9 @@ export const udpFlowTests = (mode: string, get: () => FlowBench): void => {
         await sleep(10);
       }
     };
-    return { held, reaches };
+    const reachesNobody = () =>
+      expect.poll(async () => (await held.state()).alive, { timeout: patienceMs }).toBe(false);
+    return { held, reaches, reachesNobody };
   };
 
   it.each([
@@ -67,13 +73,12 @@ export const udpFlowTests = (mode: string, get: () => FlowBench): void => {
   ] as const)(`${mode}: a client in ${'%s'} follows its only endpoint (%s), also by way of none`, async (from, to) => {
     const number = get().first + (to === 'cluster' ? 0 : 1);
     await put('replaced', number, [{ on: 'pod1' }]);
-    const { held, reaches } = await client(from, to, number, 40_000 + number);
+    const { held, reaches, reachesNobody } = await client(from, to, number, 40_000 + number);
     await reaches('pod1');
     await put('replaced', number, [{ on: 'pod2' }]);
     await reaches('pod2');
     await put('replaced', number, []);
-    await sleep(300);
-    expect((await held.state()).alive).toBe(false);
+    await reachesNobody();
     await put('replaced', number, [{ on: 'remote1' }]);
     await reaches('remote1');
     const { servers } = await held.stop();
@@ -89,6 +94,11 @@ export const udpFlowTests = (mode: string, get: () => FlowBench): void => {
     const second = await client('pod3', 'cluster', untouched, 40_000 + untouched);
     await put('draining', draining, [{ on: 'pod1', state: 'draining' }, { on: 'pod2' }]);
     await sleep(400);
+    for (const { held } of [first, second]) {
+      const { roundTrips } = await held.state();
+      const timeout = get().patienceMs;
+      await expect.poll(async () => (await held.state()).roundTrips, { timeout }).toBeGreaterThan(roundTrips);
+    }
     const kept = await first.held.stop();
     const left = await second.held.stop();
     if (mode !== 'ipvs') expect(kept.servers).toEqual({ pod1: kept.roundTrips });
@@ -103,10 +113,9 @@ export const udpFlowTests = (mode: string, get: () => FlowBench): void => {
   it(`${mode}: a flow to a Service that is deleted leads nowhere, and to where it comes again`, async () => {
     const number = get().first + 4;
     await put('deleted', number, [{ on: 'pod1' }]);
-    const { held, reaches } = await client('pod3', 'cluster', number, 40_000 + number);
+    const { held, reaches, reachesNobody } = await client('pod3', 'cluster', number, 40_000 + number);
     await get().bench.cluster.delete(objectsOf('deleted', { nodePort: true, endpoints: [] }, variantOf(number)));
-    await sleep(500);
-    expect((await held.state()).alive).toBe(false);
+    await reachesNobody();
     await put('again', number, [{ on: 'pod2' }]);
     await reaches('pod2');
     await held.stop();

@@ -7,6 +7,7 @@ import { type Bench, startBench } from '../kernel/cluster.ts';
 
 /** A second there is many here. */
 const PATIENCE_MS = 20_000;
+const ANSWER_MS = 2_000;
 const START_MS = 120_000;
 
 let bench: Bench;
@@ -22,5 +23,5 @@ afterAll(async () => {
   await bench?.remove();
 });
 
-udpFlowTests('ipvs', () => ({ bench, patienceMs: PATIENCE_MS, first: 1 }));
+udpFlowTests('ipvs', () => ({ bench, patienceMs: PATIENCE_MS, answerMs: ANSWER_MS, first: 1 }));
 affinityTest('ipvs', () => ({ bench, seconds: 30, number: 10 }));
