@@ -59,7 +59,7 @@ export class Observing {
     this.#life = life;
     this.#source = source;
     this.#events = events;
-    this.health = new HealthState(config[mode].syncPeriodMs, Date.now);
+    this.health = new HealthState(config[mode].syncPeriodMs, Date.now, () => performance.now());
     const traffic = trafficOf(setup, families);
     this.#metrics = new Metrics({ mode, version: VERSION, families, gauged: () => this.#gauge() });
     const common = { metrics: this.#metrics, health: this.health, now: Date.now };

@@ -13,14 +13,16 @@ interface Patient<O> {
   readonly wanted: Fragment<O> | undefined;
   readonly attempts: number;
   readonly since: number;
-  /** Infinite when there is nothing to try: only another wish can help. */
+  /** By `clock`. Infinite when there is nothing to try: only another wish can help. */
   readonly retryAt: number;
   readonly message: string;
 }
 
 export interface QuarantineOptions {
-  /** Milliseconds since 1970. */
+  /** Milliseconds since 1970, for what is shown. */
   readonly now: () => number;
+  /** Milliseconds of a clock that nobody sets, for waits. */
+  readonly clock: () => number;
   readonly firstRetryMs: number;
   readonly lastRetryMs: number;
   /** Owners that cannot be done without: their failure is everybody's. */
@@ -57,25 +59,25 @@ export class Quarantine<O extends KernelObject, B> {
   holds(owner: string, wanted: Fragment<O> | undefined): boolean {
     const patient = this.#patients.get(owner);
     if (patient === undefined) return false;
-    return this.#options.now() < patient.retryAt && sameObjects(patient.wanted, wanted);
+    return this.#options.clock() < patient.retryAt && sameObjects(patient.wanted, wanted);
   }
 
   /** What it wants now is to be tried, also if that fails for the host's reasons: never again what it wanted before. */
   renew(owner: string, wanted: Fragment<O> | undefined): void {
     const patient = this.#patients.get(owner);
-    if (patient !== undefined) this.#patients.set(owner, { ...patient, wanted, retryAt: this.#options.now() });
+    if (patient !== undefined) this.#patients.set(owner, { ...patient, wanted, retryAt: this.#options.clock() });
   }
 
   /** Wishes whose time for another try has come. */
   due(): readonly (readonly [owner: string, wanted: Fragment<O> | undefined])[] {
-    const now = this.#options.now();
+    const now = this.#options.clock();
     return [...this.#patients].filter(([, p]) => p.retryAt <= now).map(([owner, p]) => [owner, p.wanted] as const);
   }
 
   /** Milliseconds until the next try; undefined when nobody waits for one. */
   nextRetryMs(): number | undefined {
     const at = Math.min(...[...this.#patients.values()].map(({ retryAt }) => retryAt));
-    return at === Number.POSITIVE_INFINITY ? undefined : Math.max(0, at - this.#options.now());
+    return at === Number.POSITIVE_INFINITY ? undefined : Math.max(0, at - this.#options.clock());
   }
 
   release(owner: string): void {
@@ -96,9 +98,10 @@ export class Quarantine<O extends KernelObject, B> {
 
   #setAside(owner: string, wanted: Fragment<O> | undefined, message: string, waitMs: number): void {
     const former = this.#patients.get(owner);
-    const now = this.#options.now();
+    const { now, clock } = this.#options;
     const attempts = (former?.attempts ?? 0) + 1;
-    this.#patients.set(owner, { wanted, attempts, message, since: former?.since ?? now, retryAt: now + waitMs });
+    const since = former?.since ?? now();
+    this.#patients.set(owner, { wanted, attempts, message, since, retryAt: clock() + waitMs });
   }
 
   /**

@@ -19,8 +19,10 @@ import { type WriteResult, Writer } from './writer.ts';
 
 export interface ReconcilerOptions {
   readonly signal: AbortSignal;
-  /** Milliseconds since 1970. */
+  /** Milliseconds since 1970, for what is shown. */
   readonly now?: () => number;
+  /** Milliseconds of a clock that nobody sets, for waits. */
+  readonly clock?: () => number;
   /** Longest wait between two tries of a quarantined owner. */
   readonly lastRetryMs?: number;
   /** Part of the first sync that is done, 0 to 1. */
@@ -67,6 +69,7 @@ export class Reconciler<O extends KernelObject, B> {
     this.#writer = new Writer(backend, this.#state, options.signal);
     this.#quarantine = new Quarantine(this.#state, this.#writer, {
       now: this.#now,
+      clock: options.clock ?? (() => performance.now()),
       firstRetryMs: FIRST_RETRY_MS,
       lastRetryMs: options.lastRetryMs ?? 30_000,
       isEssential: (owner) => owner === BASE,

@@ -21,8 +21,9 @@ export interface Health {
   readonly families: ReadonlyMap<IPFamily, FamilyHealth>;
 }
 
-/** All in milliseconds since 1970. */
+/** By the clock that nobody sets, but for `updatedAt`. */
 interface Marks {
+  /** Milliseconds since 1970. */
   updatedAt: number | undefined;
   /** The oldest change that nobody has taken up yet. */
   queuedAt: number | undefined;
@@ -38,17 +39,19 @@ const PERIODS = 2;
 export class HealthState {
   readonly #patienceMs: number;
   readonly #now: () => number;
+  readonly #clock: () => number;
   readonly #marks = new Map<IPFamily, Marks>();
 
-  /** `now`: milliseconds since 1970. */
-  constructor(syncPeriodMs: number, now: () => number) {
+  /** `now`: milliseconds since 1970, for what is shown; `clock`: milliseconds of one that nobody sets, for verdicts. */
+  constructor(syncPeriodMs: number, now: () => number, clock: () => number) {
     this.#patienceMs = PERIODS * syncPeriodMs;
     this.#now = now;
+    this.#clock = clock;
   }
 
   /** A change waits to be taken up. */
   queued(family: IPFamily): void {
-    this.#of(family).queuedAt ??= this.#now();
+    this.#of(family).queuedAt ??= this.#clock();
   }
 
   /** A sync took up what was queued: what is queued from now on is another one's business. */
@@ -67,7 +70,7 @@ export class HealthState {
   }
 
   failed(family: IPFamily): void {
-    this.#of(family).failingSince ??= this.#now();
+    this.#of(family).failingSince ??= this.#clock();
   }
 
   /** What failed was done by the same kind of work; what was taken up is still to come. */
@@ -103,6 +106,6 @@ export class HealthState {
   #isFine({ updatedAt, queuedAt, takenAt, failingSince }: Marks): boolean {
     if (updatedAt === undefined) return true;
     const since = Math.min(...[queuedAt, takenAt, failingSince].flatMap((at) => at ?? []));
-    return this.#now() - since < this.#patienceMs;
+    return this.#clock() - since < this.#patienceMs;
   }
 }

@@ -69,12 +69,12 @@ export class Program<O extends KernelObject, B> {
     this.tracker = trackerOf(options, cluster);
     // an hour goes by whenever somebody looks: nothing has to be waited for
     let hours = 0;
-    const now = (): number => {
+    const clock = (): number => {
       hours += 1;
       return hours * 3_600_000;
     };
     const { signal } = new AbortController();
-    const engine = (family: IPFamily): Reconciler<O, B> => new Reconciler(backends[family], { signal, now });
+    const engine = (family: IPFamily): Reconciler<O, B> => new Reconciler(backends[family], { signal, clock });
     this.reconcilers = { IPv4: engine('IPv4'), IPv6: engine('IPv6') };
   }
 

@@ -12,6 +12,7 @@ const bench = (lastRetryMs = 30_000) => {
   const reconciler = new Reconciler(kernel, {
     signal: new AbortController().signal,
     now: () => clock.ms,
+    clock: () => clock.ms,
     lastRetryMs,
     onQuarantine: (owner, message) => heard.push(`${owner}: ${message}`),
     onRelease: (owner, isServed) => released.push(`${owner} ${isServed}`),
@@ -38,6 +39,33 @@ describe('whom the kernel refuses', () => {
     expect(waits).toEqual([1_000, 2_000, 4_000, 5_000, 5_000]);
     expect(reconciler.status('ns/a:p/TCP')).toMatchObject({ state: 'Quarantined', attempts: 6, since: 1_000_000 });
   });
+
+  it.each([86_400_000, -86_400_000])(
+    'waits no longer and no shorter when the wall clock is set by %i ms',
+    async (jump) => {
+      const kernel = new FakeKernel();
+      const time = { wall: 1_000_000_000, ms: 0 };
+      const reconciler = new Reconciler(kernel, {
+        signal: new AbortController().signal,
+        now: () => time.wall + time.ms,
+        clock: () => time.ms,
+      });
+      refuseTo(kernel, 'a');
+      await reconciler.sync(input([service('a', '10.0.0.1', [])]));
+      const tries: number[] = [];
+      for (const toWait of [1_000, 2_000, 4_000]) {
+        time.wall += jump;
+        expect(reconciler.nextRetryMs).toBe(toWait);
+        time.ms += toWait - 1;
+        await reconciler.sync(input([]));
+        time.ms += 1;
+        await reconciler.sync(input([]));
+        tries.push(reconciler.status('ns/a:p/TCP').attempts);
+      }
+      expect(tries).toEqual([2, 3, 4]);
+      expect(reconciler.status('ns/a:p/TCP').since).toBe(1_000_000_000);
+    },
+  );
 
   it('is not tried before its time though it is handed in again unchanged', async () => {
     const { kernel, reconciler } = bench();

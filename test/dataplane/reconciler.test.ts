@@ -113,7 +113,7 @@ describe('a refusal by the kernel', () => {
   it('tries the culprit again after its own back-off, and at once when it changes', async () => {
     const kernel = new FakeKernel();
     let now = 1_000_000;
-    const reconciler = engine(kernel, { now: () => now });
+    const reconciler = engine(kernel, { now: () => now, clock: () => now });
     kernel.refuses = refusing('a');
     await reconciler.sync(input([service('a', '10.0.0.1', [])]));
     expect(reconciler.nextRetryMs).toBe(1_000);
@@ -263,7 +263,7 @@ describe('laws', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(event, { maxLength: 25 }), async (events) => {
         const kernel = new FakeKernel();
-        const reconciler = engine(kernel, { now: () => 0, lastRetryMs: 0 });
+        const reconciler = engine(kernel, { clock: () => 0, lastRetryMs: 0 });
         const last = new Map<string, ReturnType<typeof service>>();
         for (const { name, ip, endpoints, gone, fails } of events) {
           const isGone = gone && last.has(name);

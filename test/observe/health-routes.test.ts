@@ -13,7 +13,11 @@ const start = async () => {
   const state = { now: Date.parse(BEGIN), isEligible: true };
   const probes: string[] = [];
   const checks: string[] = [];
-  const health = new HealthState(PERIOD_MS, () => state.now);
+  const health = new HealthState(
+    PERIOD_MS,
+    () => state.now,
+    () => state.now,
+  );
   const routes = healthRoutes({
     health,
     isNodeEligible: () => state.isEligible,

@@ -8,7 +8,13 @@ const LIMIT_MS = 2 * PERIOD_MS;
 /** A state whose time stands until it is moved. */
 const start = (families: readonly IPFamily[] = IP_FAMILIES) => {
   let now = Date.parse('2026-01-01T00:00:00Z');
-  const health = new HealthState(PERIOD_MS, () => now);
+  /** How far somebody has set the wall clock. */
+  let jump = 0;
+  const health = new HealthState(
+    PERIOD_MS,
+    () => now + jump,
+    () => now,
+  );
   for (const family of families) health.updated(family);
   const pass = (ms: number): void => {
     now += ms;
@@ -18,7 +24,10 @@ const start = (families: readonly IPFamily[] = IP_FAMILIES) => {
     expect(health.isHealthy()).toBe(healthy);
     return [healthy, ...[...each].map(([family, one]) => `${family} ${one.healthy}`)].join(', ');
   };
-  return { health, pass, verdict, now: () => now };
+  const set = (ms: number): void => {
+    jump += ms;
+  };
+  return { health, pass, set, verdict, now: () => now };
 };
 
 const FINE = 'true, IPv4 true, IPv6 true';
@@ -129,5 +138,24 @@ describe('health, more honest than in kube-proxy', () => {
     health.taken('IPv4');
     pass(1_000);
     expect(verdict()).toBe('false, IPv4 false, IPv6 true');
+  });
+});
+
+describe('a clock that is set', () => {
+  const DAY_MS = 24 * 3_600_000;
+
+  it.each([DAY_MS, -DAY_MS])('by %i ms makes nobody ill, and hides nothing', (ms) => {
+    const { health, pass, set, verdict, now } = start();
+    health.queued('IPv4');
+    health.failed('IPv6');
+    set(ms);
+    pass(LIMIT_MS - 1);
+    expect(verdict()).toBe(FINE);
+    pass(1);
+    expect(verdict()).toBe('false, IPv4 false, IPv6 false');
+    health.taken('IPv4');
+    for (const family of IP_FAMILIES) health.updated(family);
+    expect(verdict()).toBe(FINE);
+    expect(health.look().updatedAt).toBe(now() + ms);
   });
 });

@@ -72,7 +72,7 @@ class Life {
     this.#stop = new AbortController();
     const engine = new Reconciler(this.kernel.backend(this.#backend) as AnyBackend, {
       signal: this.#stop.signal,
-      now: () => this.#clock,
+      clock: () => this.#clock,
     });
     this.kernel.isSetAside = (owner) => engine.status(owner).state === 'Quarantined';
     return engine;

@@ -12,7 +12,7 @@ import { type RealServer, realServer, serviceFlag } from './objects.ts';
 
 interface Sighting {
   readonly packets: bigint;
-  /** Milliseconds of the clock when that count was new. */
+  /** Milliseconds of a clock that nobody sets, when that count was new. */
   readonly at: number;
 }
 
@@ -30,7 +30,7 @@ export class Draining {
   readonly #now: () => number;
   readonly #sightings = new Map<string, Sighting>();
 
-  constructor(ipvs: Ipvs, now: () => number = Date.now) {
+  constructor(ipvs: Ipvs, now: () => number = () => performance.now()) {
     this.#ipvs = ipvs;
     this.#now = now;
   }

@@ -33,7 +33,7 @@ const GROUP_SIZE = 4_000;
 export interface IpvsKernel {
   readonly handles: Handles;
   readonly rules: Readonly<Record<IPFamily, Rules>>;
-  /** Milliseconds since 1970. */
+  /** Milliseconds of a clock that nobody sets. */
   readonly now?: () => number;
   /** A look deletes nothing, not even what is done draining. */
   readonly readOnly?: boolean | undefined;

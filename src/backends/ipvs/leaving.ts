@@ -43,7 +43,7 @@ export interface FlowTable {
 export interface LeavingKernel {
   readonly handles: Handles;
   readonly rules: Readonly<Record<IPFamily, Rules>>;
-  /** Milliseconds since 1970. */
+  /** Milliseconds of a clock that nobody sets. */
   readonly now?: () => number;
   readonly connections: () => AsyncIterable<IpvsConnection>;
   readonly flows: FlowTable;

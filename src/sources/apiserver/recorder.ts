@@ -31,7 +31,10 @@ export interface RecorderOptions {
   readonly instance: string;
   readonly log: Log;
   readonly timing?: Partial<RecorderTiming>;
+  /** Milliseconds since 1970, for what is shown. */
   readonly now?: () => number;
+  /** Milliseconds of a clock that nobody sets, for waits and limits. */
+  readonly clock?: () => number;
   readonly random?: () => number;
 }
 
@@ -50,6 +53,8 @@ interface Told {
   readonly name: string;
   readonly firstAt: number;
   lastAt: number;
+  /** By the clock that nobody sets. */
+  toldAt: number;
   count: number;
   isQueued: boolean;
   isMade: boolean;
@@ -73,6 +78,7 @@ export class EventRecorder {
   readonly #options: RecorderOptions;
   readonly #timing: RecorderTiming;
   readonly #now: () => number;
+  readonly #clock: () => number;
   readonly #limits: EventLimits;
   readonly #announcer: ReturnType<typeof createAnnouncer>;
   readonly #counts = { written: 0, limited: 0, lost: 0 };
@@ -89,8 +95,9 @@ export class EventRecorder {
     this.#options = options;
     this.#timing = { ...DEFAULT_TIMING, ...options.timing };
     this.#now = options.now ?? Date.now;
-    this.#limits = new EventLimits(this.#now);
-    this.#announcer = createAnnouncer(options.log, SAY_AGAIN_MS, this.#now);
+    this.#clock = options.clock ?? (() => performance.now());
+    this.#limits = new EventLimits(this.#clock);
+    this.#announcer = createAnnouncer(options.log, SAY_AGAIN_MS, this.#clock);
   }
 
   /** Live. */
@@ -106,6 +113,7 @@ export class EventRecorder {
     const told = this.#recall(event);
     told.count += 1;
     told.lastAt = this.#now();
+    told.toldAt = this.#clock();
     if (told.isQueued) return; // goes out with the count it has by then
     if (!this.#limits.take(`${kind} ${event.regarding.namespace ?? ''}/${name}`)) {
       this.#counts.limited += 1;
@@ -129,12 +137,11 @@ export class EventRecorder {
   }
 
   #recall(event: EventText): Told {
-    const now = this.#now();
     const key = JSON.stringify(event);
     const known = this.#told.get(key);
     this.#told.delete(key);
     for (const oldest of this.#told.size >= MEMORY ? [...this.#told.keys()].slice(0, 1) : []) this.#told.delete(oldest);
-    const isOver = known === undefined || now - known.lastAt > SERIES_MS;
+    const isOver = known === undefined || this.#clock() - known.toldAt > SERIES_MS;
     const told = isOver ? this.#newTold(event) : known;
     this.#told.set(key, told);
     return told;
@@ -143,7 +150,7 @@ export class EventRecorder {
   #newTold(event: EventText): Told {
     const name = eventName(event.regarding.name, randomBytes(8).toString('hex'));
     const now = this.#now();
-    return { event, name, firstAt: now, lastAt: now, count: 0, isQueued: false, isMade: false };
+    return { event, name, firstAt: now, lastAt: now, toldAt: this.#clock(), count: 0, isQueued: false, isMade: false };
   }
 
   async #sendAll(): Promise<void> {
@@ -156,7 +163,7 @@ export class EventRecorder {
     const { backoffFirstMs, backoffMaxMs } = this.#timing;
     const backoff = createBackoff(
       { backoffFirstMs, backoffMaxMs, healthyMs: SERIES_MS },
-      this.#now,
+      this.#clock,
       this.#options.random ?? Math.random,
     );
     for (let tries = 1; ; tries += 1) {

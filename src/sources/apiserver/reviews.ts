@@ -41,6 +41,7 @@ export interface ReviewOptions {
   readonly connection: Connection;
   readonly log: Log;
   readonly limits?: Partial<ReviewLimits>;
+  /** Milliseconds of a clock that nobody sets. */
   readonly now?: () => number;
 }
 
@@ -70,7 +71,7 @@ export class Reviews {
   #credit: number;
   #creditAt: number;
 
-  constructor({ connection, log, limits, now = Date.now }: ReviewOptions) {
+  constructor({ connection, log, limits, now = () => performance.now() }: ReviewOptions) {
     this.#connection = connection;
     this.#limits = { ...LIMITS, ...limits };
     this.#now = now;

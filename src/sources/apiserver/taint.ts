@@ -25,6 +25,7 @@ export interface TaintOptions {
   readonly key: string;
   readonly log: Log;
   readonly timing?: Partial<TaintTiming>;
+  /** Milliseconds of a clock that nobody sets. */
   readonly now?: () => number;
   readonly random?: () => number;
 }
@@ -48,7 +49,7 @@ const isOf = (taint: unknown, key: string): boolean => isRecord(taint) && taint.
  * goes wrong; what does is in the log. Resolves with false when aborted.
  */
 export const removeTaint = async (options: TaintOptions, signal: AbortSignal): Promise<boolean> => {
-  const { nodeName: node, key, log, now = Date.now, random = Math.random } = options;
+  const { nodeName: node, key, log, now = () => performance.now(), random = Math.random } = options;
   const timing = { ...DEFAULT_TIMING, ...options.timing };
   const announcer = createAnnouncer(log, SAY_AGAIN_MS, now);
   const backoff = createBackoff({ ...timing, healthyMs: HEALTHY_MS }, now, random);

@@ -27,14 +27,24 @@ let connection: Connection;
 let log: ReturnType<typeof collectLog>;
 let recorder: EventRecorder;
 let now: number;
+/** How far somebody has set the wall clock. */
+let jump: number;
 
 beforeEach(async () => {
   server = new ApiServer();
   await server.start();
   log = collectLog();
   now = Date.parse('2026-01-01T00:00:00Z');
+  jump = 0;
   connection = await openConnection({ kubeconfig: '', master: server.url, version: '1', log });
-  recorder = new EventRecorder({ connection, instance: 'node-1', log, timing: FAST, now: () => now });
+  recorder = new EventRecorder({
+    connection,
+    instance: 'node-1',
+    log,
+    timing: FAST,
+    now: () => now + jump,
+    clock: () => now,
+  });
 });
 
 afterEach(async () => {
@@ -114,6 +124,20 @@ describe('an Event', () => {
     await settled({ written: 3 });
     expect(events()).toHaveLength(2);
     expect([asked('create'), asked('patch')]).toEqual([2, 1]);
+  });
+
+  it.each([86_400_000, -86_400_000])('goes on in its series when the wall clock is set by %i ms', async (ms) => {
+    for (const written of [1, 2]) {
+      recorder.record(event());
+      await settled({ written });
+      jump = ms;
+    }
+    expect(events()).toHaveLength(1);
+    expect(events()[0]?.series).toMatchObject({ count: 2 });
+    now += 360_001;
+    recorder.record(event());
+    await settled({ written: 3 });
+    expect(events()).toHaveLength(2);
   });
 
   it('that is different in any word is another one', async () => {
