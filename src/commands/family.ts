@@ -44,7 +44,8 @@ export const startFamily = (setup: Setup, parts: FamilyParts, signal: AbortSigna
   const { config, log } = setup;
   const { family, backend, tracker, progress, record, events, onFirstSync } = parts;
   const { syncPeriodMs, minSyncPeriodMs } = config[config.mode];
-  const aftermath = openAftermath(setup, parts);
+  const isServed = (owner: string): boolean => reconciler.status(owner).state !== 'Quarantined';
+  const aftermath = openAftermath(setup, parts, isServed);
   const told = tellFirstRead(backend, (places) => aftermath.adopted(places));
   const reconciler = openEngine(setup, { ...parts, backend: told }, signal, () => aftermath.repaired());
   const work = {
@@ -123,7 +124,7 @@ interface Aftermath {
   stop(): Promise<void>;
 }
 
-const openAftermath = ({ log }: Setup, parts: FamilyParts): Aftermath => {
+const openAftermath = ({ log }: Setup, parts: FamilyParts, isServed: (owner: string) => boolean): Aftermath => {
   const { family, tracker, record, health, interfaceAddresses, events } = parts;
   const janitor = new Janitor({
     family,
@@ -136,6 +137,7 @@ const openAftermath = ({ log }: Setup, parts: FamilyParts): Aftermath => {
   const healthChecks = new HealthCheckServers(family, {
     // who cannot write rules must not be sent traffic by them; as in kube-proxy that goes for all families together
     isHealthy: () => health.isHealthy(),
+    isServed,
     onProblem: (problem) => {
       log.warn({ ipFamily: family, ...problem }, 'health check not served');
       events.healthCheckUnserved(problem);

@@ -22,6 +22,8 @@ export interface HealthCheck {
   readonly localEndpoints: number;
   /** Of the Service, milliseconds since 1970: of two that want one port the older has it. */
   readonly createdAt: number;
+  /** The Service's ports in this family, as ownerOf() names them: with none of their rules in the kernel nobody is served. */
+  readonly owners: readonly string[];
 }
 
 /** Service `ns/name` → its health check; undefined = it has none (any more). */
@@ -47,7 +49,8 @@ export const healthCheckOf = (
     for (const { ip, isLocal, ready } of endpoints) if (isLocal && ready) ips.add(ip);
   }
   const { healthCheckNodePort: port, createdAt } = first;
-  return { service: objectKey(service), port, localEndpoints: ips.size, createdAt };
+  const owners = ports.map(({ name }) => ownerOf(name));
+  return { service: objectKey(service), port, localEndpoints: ips.size, createdAt, owners };
 };
 
 /** What of a family's work tells whose health check may be another. */

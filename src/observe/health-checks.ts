@@ -33,6 +33,8 @@ export interface HealthCheckLimits {
 export interface HealthCheckOptions {
   /** Of the proxy itself; asked at every request. */
   readonly isHealthy: () => boolean;
+  /** Whether what an owner asks for is in the kernel; asked at every request. */
+  readonly isServed: (owner: string) => boolean;
   /** Once per Service and error, for as long as the port is wanted. */
   readonly onProblem?: (problem: HealthCheckProblem) => void;
   readonly limits?: Partial<HealthCheckLimits>;
@@ -147,7 +149,10 @@ export class HealthCheckServers {
 
   #answer(port: number): Answer | undefined {
     const [holder] = this.#claims.get(port) ?? [];
-    return holder === undefined ? undefined : healthAnswer(holder, this.#options.isHealthy());
+    if (holder === undefined) return undefined;
+    // traffic is not to be lured to rules that are not there, whatever endpoints there are
+    const isServed = holder.owners.some((owner) => this.#options.isServed(owner));
+    return healthAnswer(isServed ? holder : { ...holder, localEndpoints: 0 }, this.#options.isHealthy());
   }
 
   #tellShadowed([holder, ...others]: readonly HealthCheck[]): void {

@@ -14,7 +14,8 @@ import type { EventText } from '../../src/sources/apiserver/event.ts';
 import { loadLine } from '../config/loading.ts';
 import { FakeKernel } from '../dataplane/fake-backend.ts';
 import { NODE_OPTIONS, nodeObject, serviceObject, sliceObject } from '../model/objects.ts';
-import { ask, occupy, portOf, vacate } from '../observe/health-clients.ts';
+import { eventually } from '../observe/health-bench.ts';
+import { ask, freePorts, occupy, portOf, vacate } from '../observe/health-clients.ts';
 
 let config: Config;
 beforeEach(async () => {
@@ -132,6 +133,21 @@ it('a Service is told that nobody answers on its health-check port', async () =>
     related: NODE,
   });
   expect(told[0]?.note).toContain(`node node1 does not answer on health-check node port ${port}: listen EADDRINUSE`);
+});
+
+it('a balancer hears of no endpoint as long as its Service is set aside', async () => {
+  const { kernel, sink } = await start();
+  const [port = 0] = await freePorts(1);
+  kernel.refuses = (content) => content === 'to bad';
+  const spec = { type: 'LoadBalancer', externalTrafficPolicy: 'Local', healthCheckNodePort: port };
+  sink.put(
+    'EndpointSlice',
+    sliceObject('ns/bad-1', [], { endpoints: [{ addresses: ['10.200.0.8'], nodeName: 'node1' }] }),
+  );
+  sink.put('Service', serviceObject('ns/bad', { clusterIP: '10.96.0.11', ...spec }));
+  await eventually(port, '503 0');
+  kernel.refuses = () => false;
+  await eventually(port, '200 1');
 });
 
 describe('a server that cannot listen', () => {

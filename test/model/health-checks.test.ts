@@ -84,7 +84,13 @@ describe('the local endpoints of a Service', () => {
   });
 
   it('are none without a slice (E8)', () => {
-    expect(checked([balanced()], [])).toEqual({ service: 'ns/web', port: 30_000, localEndpoints: 0, createdAt: 0 });
+    expect(checked([balanced()], [])).toEqual({
+      service: 'ns/web',
+      port: 30_000,
+      localEndpoints: 0,
+      createdAt: 0,
+      owners: ['ns/web:p/TCP'],
+    });
   });
 
   it('do not depend on where else traffic may come in', () => {

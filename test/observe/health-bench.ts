@@ -14,7 +14,13 @@ export const start = (family: IPFamily = 'IPv4', options: Partial<HealthCheckOpt
   const problems: HealthCheckProblem[] = [];
   const clock = new HandClock();
   const onProblem = (problem: HealthCheckProblem): void => void problems.push(problem);
-  const servers = new HealthCheckServers(family, { isHealthy: () => true, onProblem, clock, ...options });
+  const servers = new HealthCheckServers(family, {
+    isHealthy: () => true,
+    isServed: () => true,
+    onProblem,
+    clock,
+    ...options,
+  });
   onTestFinished(() => servers.stop());
   return { servers, problems, clock };
 };

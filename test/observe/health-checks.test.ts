@@ -53,6 +53,22 @@ describe('the answer', () => {
     expect(await heard(port)).toBe('200 1');
   });
 
+  it('is 503 and no endpoint while none of the ports is in the kernel, and as before once one is', async () => {
+    const [port = 0, other = 0] = await freePorts(2);
+    const aside = new Set<string>();
+    const { servers } = start('IPv4', { isServed: (owner) => !aside.has(owner) });
+    servers.update(changes({ 'ns/web': [port, 3], 'ns/other': [other, 2] }), LOCAL);
+    await eventually(port, '200 3');
+    aside.add('ns/web:p/TCP');
+    expect(await heard(port)).toBe('200 3');
+    aside.add('ns/web:q/UDP');
+    expect(await heard(port)).toBe('503 0');
+    expect(await ask(port)).toMatchObject({ status: 503, body: body('web', 0, true) });
+    await eventually(other, '200 2');
+    aside.delete('ns/web:p/TCP');
+    expect(await heard(port)).toBe('200 3');
+  });
+
   it('is the same to any path and any method, and HEAD gets no body', async () => {
     const [port = 0] = await freePorts(1);
     start().servers.update(changes({ 'ns/web': [port, 2] }), LOCAL);

@@ -107,7 +107,8 @@ export const changes = (
     Object.entries(checks).map(([service, check]): [string, HealthCheck | undefined] => {
       if (check === undefined) return [service, undefined];
       const [port, localEndpoints, createdAt = 0] = check;
-      return [service, { service, port, localEndpoints, createdAt }];
+      const owners = [`${service}:p/TCP`, `${service}:q/UDP`];
+      return [service, { service, port, localEndpoints, createdAt, owners }];
     }),
   );
 

@@ -10,7 +10,7 @@ afterEach(async () => {
 
 const listening = async (limits: Partial<HealthCheckLimits>, count = 1): Promise<readonly number[]> => {
   const ports = await freePorts(count);
-  const servers = new HealthCheckServers('IPv4', { isHealthy: () => true, limits });
+  const servers = new HealthCheckServers('IPv4', { isHealthy: () => true, isServed: () => true, limits });
   running.push(servers);
   servers.update(changes(Object.fromEntries(ports.map((port, i) => [`ns/s${i}`, [port, 1]]))), ['127.0.0.1']);
   for (const port of ports) await vi.waitFor(async () => expect(await heard(port)).toBe('200 1'));
