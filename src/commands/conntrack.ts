@@ -11,6 +11,7 @@ export const setConntrack = async ({ config, log }: Setup): Promise<readonly str
     paths: CONNTRACK_PATHS,
     choose: (present) => conntrackSettings(config.conntrack, processors, present),
     warn: (message) => log.warn(message),
+    inform: (message) => log.info(message),
   });
   return written.map(({ path, value }) => `${path} = ${value}`);
 };

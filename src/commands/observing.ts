@@ -42,6 +42,7 @@ export class Observing {
   readonly #slis = new Slis();
   readonly #servers: readonly RouteServer[];
   #tracker: Tracker | undefined;
+  #lacking: readonly Missing[] = [];
   #sink: ListeningSink | undefined;
 
   /** `authorize` asks the cluster what a bearer of a token may see; none where there is no cluster to ask. */
@@ -102,7 +103,12 @@ export class Observing {
 
   /** What everything goes on without. */
   missing(): readonly Missing[] {
-    return [...(this.#source.missing?.() ?? []), ...(this.#tracker?.missing() ?? [])];
+    return [...this.#lacking, ...(this.#source.missing?.() ?? []), ...(this.#tracker?.missing() ?? [])];
+  }
+
+  /** What this host lacks, until the next start. */
+  lacks(lacking: readonly Missing[]): void {
+    this.#lacking = lacking;
   }
 
   /** What a source is to tell in place of the tracker. */

@@ -2,6 +2,7 @@
 import { NodeAddresses } from '../addresses/node-addresses.ts';
 import { type Opened, openBackends } from '../backends/index.ts';
 import { nodeOptions } from '../config/node-options.ts';
+import type { Missing } from '../model/missing.ts';
 import { Tracker } from '../model/tracker.ts';
 import type { Life } from '../observe/life.ts';
 import { Progress } from '../observe/progress.ts';
@@ -31,7 +32,6 @@ export const run = async (setup: Setup, life: Life, signal: AbortSignal): Promis
   const options = { ...backendOptions(config), warn: (message: string) => log.warn(message) };
   const opened = await openBackends(config.mode, options, signal);
   try {
-    for (const [family, reason] of opened.unusable) log.warn({ ipFamily: family, reason }, 'family left alone');
     log.info({ version: VERSION, mode: config.mode, node: nodeName, tool: opened.description }, 'pointsman starts');
     await serve(setup, life, opened, signal);
   } finally {
@@ -45,6 +45,7 @@ const serve = async (setup: Setup, life: Life, opened: Opened, signal: AbortSign
   const events = await openEvents(setup, access.connection);
   const reviews = await openReviews(setup, access.connection);
   const observing = new Observing(setup, life, [...opened.backends.keys()], access.source, events, reviews?.authorize);
+  observing.lacks(lackingFamilies(opened));
   access.connection?.listen(observing.requests);
   try {
     await observing.start();
@@ -57,6 +58,13 @@ const serve = async (setup: Setup, life: Life, opened: Opened, signal: AbortSign
     access.connection?.close();
   }
 };
+
+/** A family that a module or a program is missing for; the reason names it. */
+const lackingFamilies = ({ unusable }: Pick<Opened, 'unusable'>): readonly Missing[] =>
+  [...unusable].map(([family, reason]) => ({
+    what: `IP family ${family}`,
+    why: `${reason}; no Service is served in it until the next start`,
+  }));
 
 const watched = ({ config, nodeName }: Setup): readonly Resource[] => {
   const all = resourcesFor(nodeName);

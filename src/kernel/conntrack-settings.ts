@@ -19,6 +19,8 @@ export interface ConntrackOptions {
   readonly choose: (present: ReadonlyMap<string, number>) => readonly KernelSetting[];
   /** Hears of what could not be written. */
   readonly warn: (message: string) => void;
+  /** Hears of what is otherwise in a file system that nobody here may write, as in a container: another is to set it. */
+  readonly inform: (message: string) => void;
   /** Where /proc and /sys are. */
   readonly root?: string;
 }
@@ -28,6 +30,7 @@ export const applyConntrackSettings = async ({
   paths,
   choose,
   warn,
+  inform,
   root = '/',
 }: ConntrackOptions): Promise<readonly KernelSetting[]> => {
   const files = settingsBelow(root);
@@ -44,8 +47,14 @@ export const applyConntrackSettings = async ({
       written.push(setting);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      const now = present.get(path) ?? 'unknown';
-      warn(`kernel setting ${nameOf(path)} cannot be set to ${value} and stays as it is (${now}): ${reason}`);
+      const now = present.get(path);
+      const isReadOnly = (error as NodeJS.ErrnoException).code === 'EROFS';
+      // a namespace may show none: then nothing says that it is not what it should be
+      if (isReadOnly && now === undefined) continue;
+      const tell = isReadOnly ? inform : warn;
+      tell(
+        `kernel setting ${nameOf(path)} cannot be set to ${value} and stays as it is (${now ?? 'unknown'}): ${reason}`,
+      );
     }
   }
   return written;

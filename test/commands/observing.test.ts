@@ -103,6 +103,18 @@ const synced = async (): Promise<Bench> => {
   return bench;
 };
 
+it('what this host lacks is missing', async () => {
+  const observing = new Observing(
+    setupWith({ metricsBindAddress: '', healthzBindAddress: '' }),
+    life,
+    FAMILIES,
+    SOURCE,
+  );
+  const lacking = [{ what: 'IP family IPv6', why: 'no module ip6_tables' }];
+  observing.lacks(lacking);
+  expect(observing.missing()).toEqual(lacking);
+});
+
 describe('the metrics server', () => {
   it('shows a sync, what led to it and what it wrote', async () => {
     const { series, metrics } = await synced();

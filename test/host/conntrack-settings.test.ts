@@ -11,9 +11,11 @@ const HASH_SIZE = '/sys/module/nf_conntrack/parameters/hashsize';
 
 let root: string;
 let warnings: string[];
+let informed: string[];
 beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), 'pointsman-settings-'));
   warnings = [];
+  informed = [];
 });
 afterEach(() => rm(root, { recursive: true }));
 
@@ -35,6 +37,7 @@ const apply = (
       return settings;
     },
     warn: (message) => warnings.push(message),
+    inform: (message) => informed.push(message),
   });
 
 describe('settings of connection tracking', () => {
