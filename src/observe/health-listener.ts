@@ -6,6 +6,7 @@
 import { createServer, type Server } from 'node:http';
 import type { Clock } from '../dataplane/pacer.ts';
 import type { Connections } from './connections.ts';
+import { Turns } from './turns.ts';
 
 export interface Answer {
   readonly status: number;
@@ -89,8 +90,11 @@ const serve = ({ answer, connections, requestMs, idleMs }: ListenerOptions): Ser
     connectionsCheckingInterval: requestMs / 2,
     keepAliveTimeout: idleMs,
   };
-  const server = createServer(limits, ({ socket }, response) => {
+  const turns = new Turns();
+  const server = createServer(limits, (request, response) => {
+    const { socket } = request;
     connections.touch(socket);
+    if (!turns.begin(request, response)) return;
     const said = answer();
     if (said === undefined) {
       socket.destroy();

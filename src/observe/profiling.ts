@@ -4,9 +4,11 @@
  * As with kube-proxy, whoever reaches the server may ask; so one profile is made at a time, and none is long.
  */
 import { Session } from 'node:inspector/promises';
+import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { getHeapSnapshot } from 'node:v8';
 import type { Logger } from 'pino';
+import type { Answer } from './health-listener.ts';
 import { levelOf } from './log.ts';
 import { json, type Route, type Routes, type StreamedAnswer, text } from './server.ts';
 
@@ -59,13 +61,21 @@ class Profiling {
     });
   }
 
-  async #alone<T>(make: () => Promise<T>) {
+  async #alone<T extends Answer | StreamedAnswer>(make: () => Promise<T>) {
     if (this.#isBusy) return text(503, 'another profile is being made\n');
     this.#isBusy = true;
-    try {
-      return await make();
-    } finally {
+    const end = (): void => {
       this.#isBusy = false;
+    };
+    try {
+      const said = await make();
+      // a snapshot is in memory for as long as somebody reads it
+      if (said.body instanceof Readable) said.body.once('close', end);
+      else end();
+      return said;
+    } catch (error) {
+      end();
+      throw error;
     }
   }
 }

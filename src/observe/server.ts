@@ -12,6 +12,7 @@ import { type Clock, systemClock } from '../dataplane/pacer.ts';
 import { joinHostPort } from '../model/address.ts';
 import { Connections } from './connections.ts';
 import type { Answer } from './health-listener.ts';
+import { Turns } from './turns.ts';
 
 export interface Question {
   readonly query: URLSearchParams;
@@ -145,6 +146,7 @@ const splitHostPort = (address: string): { readonly host: string; readonly port:
 
 const listener = ({ name, routes, log, connections = CONNECTIONS, requestMs = REQUEST_MS }: ServerOptions): Server => {
   const open = new Connections(connections);
+  const turns = new Turns();
   const limits = {
     maxHeaderSize: MAX_HEADER_BYTES,
     requestTimeout: requestMs,
@@ -153,6 +155,7 @@ const listener = ({ name, routes, log, connections = CONNECTIONS, requestMs = RE
   };
   const server = createServer(limits, (request, response) => {
     open.touch(request.socket);
+    if (!turns.begin(request, response)) return;
     answer(routes, request)
       .catch((error: unknown) => {
         log.error({ path: request.url, error: String(error) }, `the ${name} server cannot answer`);

@@ -47,6 +47,57 @@ const started = async (options: Partial<ServerOptions> = {}) => {
   return bench;
 };
 
+describe('a client that asks before it has read', () => {
+  const ASKED = 'GET /page HTTP/1.1\r\nHost: a\r\n\r\n';
+  const asking = async (times: number) => {
+    let made = 0;
+    const page = text(200, 'x'.repeat(1_000));
+    const routes = new Map<string, Route>([
+      [
+        '/page',
+        async () => {
+          made += 1;
+          return page;
+        },
+      ],
+    ]);
+    const { port } = await started({ routes });
+    const line = await dial(port());
+    line.socket.write(ASKED.repeat(times));
+    await line.closed;
+    return { made, heard: line.text().split('HTTP/1.1 200').length - 1 };
+  };
+
+  it('has one answer, whole, and the end of the connection', async () => {
+    expect(await asking(3)).toEqual({ made: 1, heard: 1 });
+  });
+
+  it('and asks very often, has none', async () => {
+    expect(await asking(1_000)).toEqual({ made: 1, heard: 0 });
+  });
+
+  it('leaves one answer on each of as many connections as there may be, and no more', async () => {
+    const body = 'x'.repeat(2 ** 20);
+    let made = 0;
+    const routes = new Map<string, Route>([
+      [
+        '/page',
+        () => {
+          made += 1;
+          return text(200, body);
+        },
+      ],
+    ]);
+    const { port } = await started({ routes });
+    const lines = await Promise.all(Array.from({ length: 32 }, () => dial(port())));
+    for (const { socket } of lines) socket.pause().write(ASKED.repeat(10));
+    await vi.waitFor(() => expect(made).toBe(32), { timeout: 4_000 });
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(made).toBe(32);
+    for (const { socket } of lines) socket.destroy();
+  });
+});
+
 describe('the server', () => {
   it('answers its routes', async () => {
     const { port } = await started();
