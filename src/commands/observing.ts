@@ -21,6 +21,7 @@ import { FamilyTraffic } from '../observe/traffic/family-traffic.ts';
 import type { RequestListener } from '../sources/apiserver/request-watch.ts';
 import type { Source } from '../sources/source.ts';
 import { NodeEvents, type ServerName } from './events.ts';
+import { restingSink } from './resting-sink.ts';
 import type { Setup } from './setup.ts';
 import { VERSION } from './version.ts';
 
@@ -115,7 +116,7 @@ export class Observing {
   listenIn(tracker: Tracker): ObjectSink {
     this.#tracker = tracker;
     this.#sink = new ListeningSink({
-      sink: tracker,
+      sink: restingSink(tracker),
       nodeName: this.#setup.nodeName,
       hasWork: () => [...this.records.keys()].some((family) => tracker.hasWork(family)),
       onEvents: (kind, events, pending) => this.#metrics.changed(kind, events, pending),

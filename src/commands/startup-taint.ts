@@ -47,8 +47,8 @@ class TaintWatch implements StartupTaint {
 
   listenIn(sink: ObjectSink): ObjectSink {
     return {
-      replace: (kind, objects) => {
-        sink.replace(kind, objects);
+      replace: async (kind, objects) => {
+        await sink.replace(kind, objects);
         for (const object of objects) this.#look(kind, object);
       },
       put: (kind, object) => {

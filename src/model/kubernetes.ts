@@ -13,9 +13,12 @@ export const OBJECT_KINDS: readonly ObjectKind[] = ['Service', 'EndpointSlice', 
 
 export type Protocol = 'TCP' | 'UDP' | 'SCTP';
 
-/** Where objects go. `replace` is the whole contents of a kind: the first one of each kind also says "synced". */
+/**
+ * Where objects go. `replace` is the whole contents of a kind: the first one of each kind also says "synced". It may take its
+ * time: nothing more of the kind is handed over before it is done.
+ */
 export interface ObjectSink {
-  replace(kind: ObjectKind, objects: readonly unknown[]): void;
+  replace(kind: ObjectKind, objects: readonly unknown[]): Promise<void> | void;
   put(kind: ObjectKind, object: unknown): void;
   remove(kind: ObjectKind, object: unknown): void;
 }

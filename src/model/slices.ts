@@ -5,10 +5,6 @@ export class Slices {
   readonly #byService = new Map<string, Map<string, Slice>>();
   readonly #serviceOf = new Map<string, string>();
 
-  keys(): readonly string[] {
-    return [...this.#serviceOf.keys()];
-  }
-
   serviceOf(key: string): string | undefined {
     return this.#serviceOf.get(key);
   }

@@ -21,6 +21,7 @@ import {
   readNode,
   withFormer,
 } from './node.ts';
+import { Seen } from './seen.ts';
 import { ownerOf, readService, type Service } from './service.ts';
 import { networksOf, readServiceCIDR } from './service-cidr.ts';
 import { Slices } from './slices.ts';
@@ -81,6 +82,12 @@ export class Tracker implements ObjectSink {
   readonly #slices = new Slices();
   readonly #cidrs = new Map<string, readonly Cidr[]>();
   readonly #problems = new Map<string, Problem>();
+  readonly #seen: Readonly<Record<ObjectKind, Seen>> = {
+    Service: new Seen(),
+    EndpointSlice: new Seen(),
+    Node: new Seen(),
+    ServiceCIDR: new Seen(),
+  };
   readonly #synced = new Set<ObjectKind>();
   readonly #views: Readonly<Record<IPFamily, FamilyView>>;
   /** The Node object as it is now; undefined when there is none. */
@@ -131,18 +138,38 @@ export class Tracker implements ObjectSink {
   }
 
   replace(kind: ObjectKind, objects: readonly unknown[]): void {
-    const keys = new Set(objects.map((object) => this.#put(kind, object)));
-    for (const key of this.#keys(kind)) if (!keys.has(key)) this.#removeKey(kind, key);
-    // what could never be read has left nothing but its problem
-    for (const [id, problem] of this.#problems) {
-      if (problem.kind === kind && !keys.has(problem.key)) this.#problems.delete(id);
+    for (const _ of this.replacing(kind, objects));
+  }
+
+  /**
+   * The same object by object, for those who rest in between. Nothing is removed, and the kind is not synced, before all are
+   * here. Work may be taken meanwhile, and other kinds may change: this one must not.
+   */
+  *replacing(kind: ObjectKind, objects: readonly unknown[]): Generator<void, void> {
+    const seen = this.#seen[kind];
+    const keys: string[] = [];
+    let isPast = false;
+    for (const object of objects) {
+      const key = keyOf(kind, object) ?? NAMELESS;
+      keys.push(key);
+      isPast ||= seen.isPast(key, object);
+      yield;
+    }
+    for (const [i, key] of keys.entries()) {
+      if (isPast || !seen.has(key, objects[i])) this.#put(kind, key, objects[i]);
+      yield;
+    }
+    const there = new Set(keys);
+    for (const key of seen.keys()) {
+      if (!there.has(key)) this.#removeKey(kind, key);
+      yield;
     }
     this.#synced.add(kind);
     this.#options.onChange?.();
   }
 
   put(kind: ObjectKind, object: unknown): void {
-    this.#put(kind, object);
+    this.#put(kind, keyOf(kind, object) ?? NAMELESS, object);
     this.#options.onChange?.();
   }
 
@@ -243,17 +270,16 @@ export class Tracker implements ObjectSink {
     });
   }
 
-  /** Gives the object's key. */
-  #put(kind: ObjectKind, object: unknown): string {
-    const key = keyOf(kind, object) ?? NAMELESS;
+  #put(kind: ObjectKind, key: string, object: unknown): void {
     try {
       this.#read(kind, object);
       this.#problems.delete(`${kind} ${key}`);
+      this.#seen[kind].read(key, object);
     } catch (error) {
+      this.#seen[kind].unread(key);
       if (kind === 'EndpointSlice') this.#disown(object, key);
       this.#skip(kind, key, error instanceof Malformed ? error.message : `cannot be read: ${excerpt(String(error))}`);
     }
-    return key;
   }
 
   #skip(kind: ObjectKind, key: string, message: string): void {
@@ -341,6 +367,7 @@ export class Tracker implements ObjectSink {
 
   #removeKey(kind: ObjectKind, key: string): void {
     this.#problems.delete(`${kind} ${key}`);
+    this.#seen[kind].delete(key);
     if (kind === 'Service') {
       const former = this.#services.get(key);
       this.#services.delete(key);
@@ -354,13 +381,6 @@ export class Tracker implements ObjectSink {
       this.#nodeRead = undefined;
     }
     // A Node that is deleted keeps what was known of it: the machine is still there (kube-proxy does the same).
-  }
-
-  #keys(kind: ObjectKind): readonly string[] {
-    if (kind === 'Service') return [...this.#services.keys()];
-    if (kind === 'EndpointSlice') return this.#slices.keys();
-    if (kind === 'ServiceCIDR') return [...this.#cidrs.keys()];
-    return this.#nodeRead === undefined ? [] : [this.#nodeRead.name];
   }
 
   #markDirty(service: string, family: IPFamily, toTimes = (times: readonly number[]) => times): void {

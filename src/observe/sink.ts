@@ -24,8 +24,8 @@ export class ListeningSink implements ObjectSink {
     return this.#isNodeEligible;
   }
 
-  replace(kind: ObjectKind, objects: readonly unknown[]): void {
-    this.#options.sink.replace(kind, objects);
+  async replace(kind: ObjectKind, objects: readonly unknown[]): Promise<void> {
+    await this.#options.sink.replace(kind, objects);
     this.#heard(kind, objects.length);
     if (kind === 'Node') for (const object of objects) this.#look(object);
   }

@@ -74,7 +74,7 @@ const start = async () => {
     EndpointSlice: [sliceObject('ns/web-1', ['10.200.0.7'])],
     ServiceCIDR: [],
   };
-  for (const kind of OBJECT_KINDS) sink.replace(kind, kind === 'Node' ? [nodeObject()] : objects[kind]);
+  for (const kind of OBJECT_KINDS) await sink.replace(kind, kind === 'Node' ? [nodeObject()] : objects[kind]);
   await vi.waitFor(() => expect(kernel.objects.size).toBe(3));
   return { kernel, sink, told };
 };

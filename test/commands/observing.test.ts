@@ -98,7 +98,7 @@ const start = async (): Promise<Bench> => {
 
 const synced = async (): Promise<Bench> => {
   const bench = await start();
-  for (const kind of OBJECT_KINDS) bench.sink.replace(kind, OBJECTS[kind]);
+  for (const kind of OBJECT_KINDS) await bench.sink.replace(kind, OBJECTS[kind]);
   await vi.waitFor(() => expect(bench.kernel.objects.size).toBe(3));
   return bench;
 };
@@ -243,7 +243,7 @@ describe('the metrics server', () => {
     const { sink, metrics } = await start();
     const page = async () => JSON.parse((await metrics('/status')).body);
     expect(await page()).toMatchObject({ node: 'node1', mode: 'nftables', waitingFor: expect.any(String) });
-    for (const kind of OBJECT_KINDS) sink.replace(kind, OBJECTS[kind]);
+    for (const kind of OBJECT_KINDS) await sink.replace(kind, OBJECTS[kind]);
     await vi.waitFor(async () => {
       const { waitingFor, families } = await page();
       expect(waitingFor).toBeUndefined();
@@ -257,7 +257,7 @@ describe('the health server', () => {
     const { sink, health, series } = await start();
     expect((await health('/livez')).status).toBe(200);
     expect((await health('/healthz')).status).toBe(503);
-    sink.replace('Node', OBJECTS.Node);
+    await sink.replace('Node', OBJECTS.Node);
     const { status, body } = await health('/healthz');
     expect(status).toBe(200);
     expect(JSON.parse(body)).toMatchObject({ nodeEligible: true, healthy: true, status: { IPv4: { healthy: true } } });

@@ -8,7 +8,7 @@ const bench = () => {
   let work = false;
   const sink = new ListeningSink({
     sink: {
-      replace: (kind, objects) => passed.push(`replace ${kind} ${objects.length}`),
+      replace: async (kind, objects) => void passed.push(`replace ${kind} ${objects.length}`),
       put: (kind) => passed.push(`put ${kind}`),
       remove: (kind) => passed.push(`remove ${kind}`),
     },
@@ -25,10 +25,10 @@ const bench = () => {
 const node = (name: string, fields: object = {}): object => ({ metadata: { name, ...fields } });
 
 describe('listening in on a source', () => {
-  it('passes everything on, and counts events and those that lead to work', () => {
+  it('passes everything on, and counts events and those that lead to work', async () => {
     const { sink, passed, events, setWork } = bench();
     setWork(true);
-    sink.replace('Service', [{}, {}]);
+    await sink.replace('Service', [{}, {}]);
     sink.put('EndpointSlice', {});
     setWork(false);
     sink.remove('Service', {});
@@ -40,13 +40,13 @@ describe('listening in on a source', () => {
     ]);
   });
 
-  it('knows whether the node may get new traffic: not before the Node is known', () => {
+  it('knows whether the node may get new traffic: not before the Node is known', async () => {
     const { sink } = bench();
     expect(sink.isNodeEligible).toBe(false);
-    sink.replace('Node', []);
-    sink.replace('Node', [node('another')]);
+    await sink.replace('Node', []);
+    await sink.replace('Node', [node('another')]);
     expect(sink.isNodeEligible).toBe(false);
-    sink.replace('Node', [node('node1')]);
+    await sink.replace('Node', [node('node1')]);
     expect(sink.isNodeEligible).toBe(true);
     sink.put('Node', node('node1', { deletionTimestamp: '2026-01-01T00:00:00Z' }));
     expect(sink.isNodeEligible).toBe(false);
@@ -54,12 +54,12 @@ describe('listening in on a source', () => {
     expect(sink.isNodeEligible).toBe(true);
   });
 
-  it('keeps what it saw last of a Node that is gone, and of one that cannot be read', () => {
+  it('keeps what it saw last of a Node that is gone, and of one that cannot be read', async () => {
     const { sink } = bench();
     sink.put('Node', node('node1'));
     sink.put('Node', 'nonsense');
     sink.remove('Node', node('node1'));
-    sink.replace('Node', []);
+    await sink.replace('Node', []);
     expect(sink.isNodeEligible).toBe(true);
   });
 });

@@ -41,7 +41,10 @@ export class Watchdog {
 }
 
 /** The whole body as text. */
-export const readText = async (response: IncomingMessage, silenceMs: number): Promise<string> => {
+export const readText = async (response: IncomingMessage, silenceMs: number): Promise<string> =>
+  (await readBody(response, silenceMs)).toString('utf8');
+
+export const readBody = async (response: IncomingMessage, silenceMs: number): Promise<Buffer> => {
   const watchdog = new Watchdog(response);
   watchdog.expectBytesWithin(silenceMs);
   const chunks: Buffer[] = [];
@@ -53,7 +56,7 @@ export const readText = async (response: IncomingMessage, silenceMs: number): Pr
   } finally {
     watchdog.stop();
   }
-  return Buffer.concat(chunks).toString('utf8');
+  return Buffer.concat(chunks);
 };
 
 /** Throws what the server answered instead of 200, or of 201 for what was made. */

@@ -1,13 +1,14 @@
 /**
  * The whole contents of a resource, in pages where the server wants to give them in pages.
  */
-
-import { dig, digText, dropManagedFields, isRecord, type RawObject } from '../raw.ts';
+import { Turn } from '../../dataplane/turn.ts';
+import { digText, dropManagedFields, isRecord, type RawObject } from '../raw.ts';
 import type { Resource } from '../resources.ts';
 import { describeError } from '../source.ts';
-import { readText, requireOk } from './body.ts';
+import { readBody, requireOk } from './body.ts';
 import type { Connection } from './connection.ts';
 import { needsFreshList, ProtocolError } from './errors.ts';
+import { cutItems } from './list-items.ts';
 
 export interface Listing {
   readonly objects: readonly RawObject[];
@@ -73,20 +74,31 @@ interface Page {
 const getPage = async (connection: Connection, path: string, silenceMs: number, signal: AbortSignal): Promise<Page> => {
   const response = await connection.request(path, { signal });
   await requireOk(response, silenceMs);
-  const body = parseList(await readText(response, silenceMs));
-  const items = body.items ?? [];
-  if (!Array.isArray(items)) throw new ProtocolError('a list whose items are no list');
-  for (const item of items) if (isRecord(item)) dropManagedFields(item);
-  const version = digText(body, 'metadata', 'resourceVersion');
-  return { items, version, continue: digText(dig(body, 'metadata'), 'continue') };
+  const { items, rest } = await parseItems(await readBody(response, silenceMs));
+  if (!isRecord(rest)) throw new ProtocolError('a list that is no object');
+  if (!Array.isArray(rest.items ?? [])) throw new ProtocolError('a list whose items are no list');
+  const version = digText(rest, 'metadata', 'resourceVersion');
+  return { items, version, continue: digText(rest, 'metadata', 'continue') };
 };
 
-const parseList = (text: string): RawObject => {
+/** With rests: a server that ignores `limit` sends everything in one piece. */
+const parseItems = async (body: Buffer): Promise<{ readonly items: readonly unknown[]; readonly rest: unknown }> => {
+  const turn = new Turn();
+  const items: unknown[] = [];
+  const pieces = cutItems(body);
+  for (let next = pieces.next(); ; next = pieces.next()) {
+    const parsed = parse(next.value);
+    if (next.done === true) return { items, rest: parsed };
+    if (isRecord(parsed)) dropManagedFields(parsed);
+    items.push(parsed);
+    if (turn.isLong()) await turn.rest();
+  }
+};
+
+const parse = (text: string): unknown => {
   try {
-    const body: unknown = JSON.parse(text);
-    if (isRecord(body)) return body;
+    return JSON.parse(text);
   } catch (error) {
     throw new ProtocolError(`a list that is no JSON: ${describeError(error)}`, { cause: error });
   }
-  throw new ProtocolError('a list that is no object');
 };

@@ -109,7 +109,7 @@ export class Reflector {
     if (this.#synced || this.#missing !== undefined) return;
     this.#missing = why;
     this.#options.stats.relists += 1;
-    this.#guard(() => this.#options.sink.replace(this.#kind, []));
+    void this.#handOver([]);
   }
 
   /** As all attempts, gives the wait before the next. */
@@ -134,7 +134,7 @@ export class Reflector {
       this.#streamsFrom = clock() + timing.missingRetryMs; // by then the server may be another one
       announcer.say('info', { kind: this.#kind }, 'no streaming lists from this API server', refusal);
     }
-    this.#replace(listing.objects, listing.version);
+    await this.#replace(listing.objects, listing.version);
     return 0;
   }
 
@@ -155,8 +155,9 @@ export class Reflector {
         this.#handle(event);
       } else if (event.type === 'bookmark') {
         if (!event.endsInitial) throw new StreamingRefused('the server does not mark the end of initial events');
-        this.#replace([...initial.values()], event.version);
+        const objects = [...initial.values()];
         initial.clear();
+        await this.#replace(objects, event.version);
       } else {
         const key = `${digText(event.object, 'metadata', 'namespace')}/${digText(event.object, 'metadata', 'name')}`;
         if (event.type === 'put') initial.set(key, event.object);
@@ -204,8 +205,9 @@ export class Reflector {
     return events;
   }
 
-  #replace(objects: readonly RawObject[], version: string): void {
-    const { sink, stats, now } = this.#options;
+  /** Events that come meanwhile wait for its end. */
+  async #replace(objects: readonly RawObject[], version: string): Promise<void> {
+    const { stats, now } = this.#options;
     const isFirst = !this.#synced;
     this.#position.listed(version);
     this.#synced = true;
@@ -213,7 +215,7 @@ export class Reflector {
     this.#retries.worked();
     stats.relists += 1;
     stats.lastEventAt = now();
-    this.#guard(() => sink.replace(this.#kind, objects));
+    await this.#handOver(objects);
     if (isFirst) this.#options.onSynced();
   }
 
@@ -222,17 +224,25 @@ export class Reflector {
     this.#position.advanced(event.version, event.type === 'bookmark');
     this.#retries.worked();
     stats.lastEventAt = now();
-    if (event.type === 'put') this.#guard(() => sink.put(this.#kind, event.object));
-    else if (event.type === 'remove') this.#guard(() => sink.remove(this.#kind, event.object));
+    try {
+      if (event.type === 'put') sink.put(this.#kind, event.object);
+      else if (event.type === 'remove') sink.remove(this.#kind, event.object);
+    } catch (error) {
+      this.#notTaken(error);
+    }
+  }
+
+  async #handOver(objects: readonly RawObject[]): Promise<void> {
+    try {
+      await this.#options.sink.replace(this.#kind, objects);
+    } catch (error) {
+      this.#notTaken(error);
+    }
   }
 
   /** Sinks do not throw; if one does, the next events must come through all the same. */
-  #guard(handOver: () => void): void {
-    try {
-      handOver();
-    } catch (error) {
-      this.#options.log.error({ kind: this.#kind, err: error }, 'objects were not taken over');
-    }
+  #notTaken(error: unknown): void {
+    this.#options.log.error({ kind: this.#kind, err: error }, 'objects were not taken over');
   }
 
   /** Whether a streaming list that failed is a reason to list in the ordinary way. */

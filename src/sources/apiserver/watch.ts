@@ -5,6 +5,7 @@
  * the world, the reflector knows.
  */
 import type { IncomingMessage } from 'node:http';
+import { Turn } from '../../dataplane/turn.ts';
 import { dig, digText, dropManagedFields, isRecord, type RawObject } from '../raw.ts';
 import { describeError } from '../source.ts';
 import { requireOk, Watchdog } from './body.ts';
@@ -45,6 +46,7 @@ export const openWatch = async (
 async function* readEvents(response: IncomingMessage, limits: WatchLimits): AsyncGenerator<WatchEvent, void> {
   const watchdog = new Watchdog(response);
   const lines = new LineSplitter();
+  const turn = new Turn();
   let bookmarks = 0;
   watchdog.expectEndWithin(limits.deadlineMs);
   if (limits.initialSilenceMs > 0) watchdog.expectBytesWithin(limits.initialSilenceMs);
@@ -55,6 +57,8 @@ async function* readEvents(response: IncomingMessage, limits: WatchLimits): Asyn
         const event = parseEvent(line);
         if (event.type === 'bookmark' && bookmarks++ === 0) watchdog.expectBytesWithin(limits.bookmarkSilenceMs);
         yield event;
+        // many events may come in one piece, and pieces that are here already come without a pause
+        if (turn.isLong()) await turn.rest();
       }
     }
   } finally {

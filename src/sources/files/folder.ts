@@ -102,7 +102,7 @@ class FolderSource implements Source {
       while (!signal.aborted) {
         const reading = await this.#read();
         if (signal.aborted) break;
-        if (reading !== undefined && this.#isPresentable(reading)) this.#handOver(reading.contents, sink);
+        if (reading !== undefined && this.#isPresentable(reading)) await this.#handOver(reading.contents, sink);
         const again = reading !== undefined && (watcher.follow(reading.folders) || !reading.settled);
         if (!again) await watcher.wait(pollMs, signal);
         await pause(debounceMs, signal);
@@ -136,7 +136,7 @@ class FolderSource implements Source {
     return reading.settled || this.#current !== undefined || ++this.#unsettled > PATIENCE;
   }
 
-  #handOver(next: Contents, sink: ObjectSink): void {
+  async #handOver(next: Contents, sink: ObjectSink): Promise<void> {
     const before = this.#current;
     this.#current = next;
     for (const clash of next.clashes) {
@@ -144,18 +144,18 @@ class FolderSource implements Source {
     }
     const kinds = this.#resources.map((resource) => resource.kind);
     if (before === undefined) {
-      for (const kind of kinds) this.#guard(() => sink.replace(kind, objectsOf(next, kind)));
+      for (const kind of kinds) await this.#guard(() => sink.replace(kind, objectsOf(next, kind)));
       return;
     }
     for (const { op, entry } of compareContents(before, next, kinds)) {
-      this.#guard(() => sink[op](entry.kind, entry.object));
+      await this.#guard(() => sink[op](entry.kind, entry.object));
     }
   }
 
   /** Sinks do not throw; if one does, the other objects must come through all the same. */
-  #guard(handOver: () => void): void {
+  async #guard(handOver: () => Promise<void> | void): Promise<void> {
     try {
-      handOver();
+      await handOver();
     } catch (error) {
       this.#options.log.error({ err: error }, 'objects were not taken over');
     }

@@ -52,7 +52,7 @@ describe('the first contents', () => {
   it('come as a list from a server that refuses to stream, once and for all', async () => {
     fill();
     lab.refuseStreaming();
-    const { sink, source } = await lab.synced();
+    const { sink, source } = await lab.synced({ missingRetryMs: 60_000 });
     expectFilled(sink);
     expect(lab.asked('list')[0]?.query).toMatchObject({ resourceVersion: '0', limit: '500' });
     expect(lab.asked('watch')[1]?.query).toMatchObject({ resourceVersion: '108', allowWatchBookmarks: 'true' });
@@ -103,7 +103,7 @@ describe('the first contents', () => {
   it('come in pages, though never at a version of our own', async () => {
     lab.refuseStreaming();
     for (let i = 0; i < 1203; i++) lab.server.put(service(`s${i}`));
-    const { sink, source } = await lab.synced();
+    const { sink, source } = await lab.synced({ missingRetryMs: 60_000 });
     expect(sink.of('Service')).toEqual(['replace Service 1203']);
     expect(lab.asked('list').map(({ query }) => [query.limit, query.resourceVersion, 'continue' in query])).toEqual([
       ['500', '0', false],
