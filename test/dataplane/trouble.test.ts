@@ -5,8 +5,8 @@ import { Reconciler } from '../../src/dataplane/reconciler.ts';
 import { FakeKernel, fake, input, service } from './fake-backend.ts';
 import { A, failing, loopBench, PERIOD_MS, synced, working } from './loop-bench.ts';
 
-const engineOver = (kernel: FakeKernel, now = () => 0) =>
-  new Reconciler(kernel, { signal: new AbortController().signal, now });
+const engineOver = (kernel: FakeKernel, clock = () => 0) =>
+  new Reconciler(kernel, { signal: new AbortController().signal, clock });
 
 describe('audits', () => {
   it('coalesce: a request while one runs means one more afterwards, for all who ask', async () => {

@@ -65,6 +65,7 @@ export const start = (
   const reconciler = new Reconciler(kernel.backend(family, settings), {
     signal: new AbortController().signal,
     now: () => kernel.time,
+    clock: () => kernel.time,
     onQuarantine: (owner, message) => refused.push(`${owner}: ${message}`),
     onNote: (owner, note) => notes.push(`${owner}: ${note}`),
   });
