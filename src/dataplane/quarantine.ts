@@ -107,18 +107,25 @@ export class Quarantine<O extends KernelObject, B> {
   /**
    * After a refusal that reading back did not cure. `pending` holds, for each owner with wishes not yet in the kernel,
    * the last wishes that were. Suspects are frozen until the kernel takes the rest, then come in again by halves until
-   * the culprits stand alone: those are set aside, and given. Throws the kernel's error when no owner can be blamed.
+   * the culprits stand alone: those are set aside, and `onGuilty` hears of each, also where what follows cannot be
+   * written. Throws the kernel's error when no owner can be blamed.
    */
-  async isolate(refusal: Refusal, pending: ReadonlyMap<string, Fragment<O> | undefined>): Promise<readonly string[]> {
+  async isolate(
+    refusal: Refusal,
+    pending: ReadonlyMap<string, Fragment<O> | undefined>,
+    onGuilty: (owner: string) => void,
+  ): Promise<void> {
     const held = new Map<string, Wishes<O>>();
-    const guilty: string[] = [];
+    const guilty = new Set<string>();
     try {
       await this.#holdSuspects(refusal, pending, held);
-      await this.#bisect([...held.keys()], held, guilty);
-      return guilty;
+      await this.#bisect([...held.keys()], held, (owner) => {
+        guilty.add(owner);
+        onGuilty(owner);
+      });
     } catch (error) {
       // nothing can be written just now: all wishes stay, to be tried as a whole later
-      for (const [owner, { wanted }] of held) if (!guilty.includes(owner)) this.#state.stage(owner, wanted);
+      for (const [owner, { wanted }] of held) if (!guilty.has(owner)) this.#state.stage(owner, wanted);
       throw error;
     }
   }
@@ -138,7 +145,11 @@ export class Quarantine<O extends KernelObject, B> {
     }
   }
 
-  async #bisect(owners: readonly string[], held: ReadonlyMap<string, Wishes<O>>, guilty: string[]): Promise<void> {
+  async #bisect(
+    owners: readonly string[],
+    held: ReadonlyMap<string, Wishes<O>>,
+    onGuilty: (owner: string) => void,
+  ): Promise<void> {
     const refusal = await this.#try(() => owners.map((owner) => [owner, held.get(owner)?.wanted]));
     if (refusal === undefined) return;
     const rollback = await this.#tryFrozen(owners, held);
@@ -146,13 +157,13 @@ export class Quarantine<O extends KernelObject, B> {
     const [only] = owners;
     if (owners.length === 1 && only !== undefined) {
       this.admit(only, held.get(only)?.wanted, refusal.error.message);
-      guilty.push(only);
+      onGuilty(only);
       await this.#restoreFormer(only, held);
       return;
     }
     const middle = Math.ceil(owners.length / 2);
-    await this.#bisect(owners.slice(0, middle), held, guilty);
-    await this.#bisect(owners.slice(middle), held, guilty);
+    await this.#bisect(owners.slice(0, middle), held, onGuilty);
+    await this.#bisect(owners.slice(middle), held, onGuilty);
   }
 
   /**

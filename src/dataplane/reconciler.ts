@@ -317,13 +317,12 @@ export class Reconciler<O extends KernelObject, B> {
     const second = await this.#writer.writeAgain();
     if (!('error' in second)) return this.#done(second);
     const known = new Set(this.#quarantine.owners);
-    const guilty = await this.#quarantine.isolate(second, this.#pending);
-    this.#noteStirred();
-    for (const owner of guilty) {
+    await this.#quarantine.isolate(second, this.#pending, (owner) => {
       this.#pending.delete(owner);
       const message = this.#quarantine.get(owner)?.message ?? '';
       if (!known.has(owner)) this.#options.onQuarantine?.(owner, message);
-    }
+    });
+    this.#noteStirred();
     return this.#done({ changes: NO_CHANGES, batches: 0 });
   }
 
