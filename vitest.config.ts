@@ -27,6 +27,8 @@ const onThisKernel = (name: string) => ({
 export default defineConfig({
   test: {
     allowOnly: false,
+    // a difference is shown whole: what ran in a guest leaves nothing else to look at
+    chaiConfig: { truncateThreshold: 0 },
     reporters: ['default', './test/no-skips.ts'],
     projects: [
       {
