@@ -7,13 +7,25 @@
  */
 import type { Change, Fragment, KernelObject } from './contract.ts';
 
-interface Claim<O> {
+/** Whose a claim is, and since when that owner is: of different claims the oldest is granted. */
+export interface Age {
   readonly owner: string;
   readonly since: number;
+}
+
+interface Claim<O> extends Age {
   readonly object: O;
 }
 
-const compareAge = <O>(a: Claim<O>, b: Claim<O>): number =>
+/** What all but some owners want of an object. */
+export interface Beside<O> {
+  /** Each content once. */
+  readonly wishes: readonly O[];
+  readonly oldest: Age | undefined;
+}
+
+/** Negative where the first is older. */
+export const compareAge = (a: Age, b: Age): number =>
   a.since - b.since || (a.owner < b.owner ? -1 : a.owner === b.owner ? 0 : 1);
 
 /** Claims in order of age, and how many there are of each content: kept for contested objects only. */
@@ -53,8 +65,9 @@ class Claims<O extends KernelObject> {
     return this.#byOwner.keys();
   }
 
-  *wishes(): Iterable<readonly [owner: string, object: O]> {
-    for (const { owner, object } of this.#byOwner.values()) yield [owner, object];
+  /** In no order. */
+  all(): Iterable<Claim<O>> {
+    return this.#byOwner.values();
   }
 
   /** An owner with the granted claim. */
@@ -155,16 +168,16 @@ export class Desired<O extends KernelObject> {
     return this.#claims.get(id)?.owners() ?? [];
   }
 
-  /** What owners other than these want of an object, each content once. Costs how many want it. */
-  wantedBeside(id: string, isOneOfThese: (owner: string) => boolean): readonly O[] {
-    const claims = this.#claims.get(id);
+  /** What owners other than these want of an object. Costs how many want it. */
+  wantedBeside(id: string, isOneOfThese: (owner: string) => boolean): Beside<O> {
     const contents = new Map<string, O>();
-    for (const [owner, object] of claims?.wishes() ?? []) {
-      if (isOneOfThese(owner)) continue;
-      contents.set(object.content, object);
-      if (claims?.isContested === false) break;
+    let oldest: Claim<O> | undefined;
+    for (const claim of this.#claims.get(id)?.all() ?? []) {
+      if (isOneOfThese(claim.owner)) continue;
+      contents.set(claim.object.content, claim.object);
+      if (oldest === undefined || compareAge(claim, oldest) < 0) oldest = claim;
     }
-    return [...contents.values()];
+    return { wishes: [...contents.values()], oldest };
   }
 
   /** For an owner that did not get all it wants: the first object it lost, and to whom. Costs what the owner wants. */

@@ -6,6 +6,7 @@
  * kernel may have lost what they were (in an audit).
  */
 import type { Fragment, KernelObject, Standing } from './contract.ts';
+import { type Age, type Beside, compareAge } from './desired.ts';
 
 /** Two wishes of an owner: the last that was in the kernel as a whole, and the one that counts now. */
 export interface Wishes<O> {
@@ -16,32 +17,55 @@ export interface Wishes<O> {
 export interface FreezeView<O extends KernelObject> {
   readonly have: ReadonlyMap<string, O>;
   readonly standing: Standing<O> | undefined;
-  /** What owners that are not frozen want of this object, each content once. */
-  readonly wantedByOthers: (id: string) => readonly O[];
+  /** What owners that are not frozen want of this object. */
+  readonly wantedByOthers: (id: string) => Beside<O>;
 }
 
-interface Claimant<O> {
-  readonly owner: string;
+interface Claimant<O> extends Age {
   readonly former: O | undefined;
   readonly wanted: O | undefined;
 }
 
 /**
- * The wishes that change nothing in the kernel, for each of these owners. With `fills`, what is missing of the former
- * wishes is wished for: an owner's last good objects are to be there.
+ * The wishes that change nothing in the kernel, for each of these owners, of which any may be let go next: what is there
+ * for an object is left to the owner that gets it when all are let go.
  */
 export const freeze = <O extends KernelObject>(
   held: ReadonlyMap<string, Wishes<O>>,
   view: FreezeView<O>,
-  fills = false,
+): ReadonlyMap<string, Fragment<O> | undefined> =>
+  left(held, (id, claimants) => {
+    const others = view.wantedByOthers(id);
+    const heir = heirOf(claimants, others);
+    return heir && { holder: heir, object: asFound(id, [...wishesOf(claimants), ...others.wishes], view) };
+  });
+
+/** The wishes of one owner that is set aside: what is there of it is left, and what is missing of its former wishes is wished for. */
+export const restore = <O extends KernelObject>(
+  owner: string,
+  wishes: Wishes<O>,
+  view: FreezeView<O>,
+): ReadonlyMap<string, Fragment<O> | undefined> =>
+  left(new Map([[owner, wishes]]), (id, claimants) => {
+    const holder = holderOf(id, claimants, view);
+    return holder && { holder, object: asFound(id, wishesOf(claimants), view, holder.former) };
+  });
+
+type Leave<O> = (
+  id: string,
+  claimants: readonly Claimant<O>[],
+) => { readonly holder: Claimant<O>; readonly object: O | undefined } | undefined;
+
+const left = <O extends KernelObject>(
+  held: ReadonlyMap<string, Wishes<O>>,
+  leave: Leave<O>,
 ): ReadonlyMap<string, Fragment<O> | undefined> => {
   const objects = new Map<string, O[]>([...held.keys()].map((owner) => [owner, []]));
   for (const [id, claimants] of claimantsById(held)) {
-    const holder = holderOf(id, claimants, view);
-    const frozen = holder && frozenObject(id, holder, claimants, view, fills);
-    if (frozen === undefined) continue;
+    const { holder, object } = leave(id, claimants) ?? {};
+    if (object === undefined) continue;
     // all that want it keep it: one of them may be tried before the others
-    for (const one of claimants) if (one === holder || one.wanted !== undefined) objects.get(one.owner)?.push(frozen);
+    for (const one of claimants) if (one === holder || one.wanted !== undefined) objects.get(one.owner)?.push(object);
   }
   return new Map(
     [...held].map(([owner, { former, wanted }]) => {
@@ -58,7 +82,8 @@ const claimantsById = <O extends KernelObject>(
   for (const [owner, { former, wanted }] of held) {
     const [before, now] = [byId(former), byId(wanted)];
     for (const id of new Set([...before.keys(), ...now.keys()])) {
-      const claimant = { owner, former: before.get(id), wanted: now.get(id) };
+      const { since } = wanted ?? former ?? { since: 0 };
+      const claimant = { owner, since, former: before.get(id), wanted: now.get(id) };
       const known = claimants.get(id);
       if (known === undefined) claimants.set(id, [claimant]);
       else known.push(claimant);
@@ -71,15 +96,28 @@ const byId = <O extends KernelObject>(fragment: Fragment<O> | undefined): Readon
   new Map(fragment?.objects.map((object) => [object.id, object]));
 
 /**
- * The owner whose object it is that the kernel holds. Undefined where that is an owner's that is not frozen, or where such
- * an owner wants what the frozen ones have given up.
+ * The owner that is granted its wish when all of them are let go; the first, where nobody wants it any more. Undefined
+ * where that is an owner that is not frozen: it has its wish now.
+ */
+const heirOf = <O extends KernelObject>(
+  claimants: readonly Claimant<O>[],
+  { oldest }: Beside<O>,
+): Claimant<O> | undefined => {
+  const [heir] = claimants.filter(({ wanted }) => wanted !== undefined).sort(compareAge);
+  if (heir === undefined) return oldest === undefined ? claimants[0] : undefined;
+  return oldest === undefined || compareAge(heir, oldest) < 0 ? heir : undefined;
+};
+
+/**
+ * The owner whose object it is that the kernel holds. Undefined where that is another owner's, or where another owner
+ * wants what this one has given up.
  */
 const holderOf = <O extends KernelObject>(
   id: string,
   claimants: readonly Claimant<O>[],
   view: FreezeView<O>,
 ): Claimant<O> | undefined => {
-  const others = view.wantedByOthers(id);
+  const others = view.wantedByOthers(id).wishes;
   const candidates = others.length === 0 ? claimants : claimants.filter(({ wanted }) => wanted !== undefined);
   const count = (wish: O | undefined): number => (wish === undefined ? 0 : standingParts(id, wish, view));
   let best: Claimant<O> | undefined;
@@ -95,16 +133,17 @@ const holderOf = <O extends KernelObject>(
 const standingParts = <O extends KernelObject>(id: string, wish: O, { have, standing }: FreezeView<O>): number =>
   standing?.count(wish) ?? (have.get(id)?.content === wish.content ? 1 : 0);
 
-const frozenObject = <O extends KernelObject>(
+const wishesOf = <O>(claimants: readonly Claimant<O>[]): readonly O[] =>
+  claimants.flatMap(({ wanted, former }) => [wanted, former].filter((wish) => wish !== undefined));
+
+/** All that the kernel holds of these wishes for one object, and what is missing of `filled`. */
+const asFound = <O extends KernelObject>(
   id: string,
-  holder: Claimant<O>,
-  claimants: readonly Claimant<O>[],
+  wishes: readonly O[],
   { have, standing }: FreezeView<O>,
-  fills: boolean,
+  filled?: O,
 ): O | undefined => {
-  const wishes = claimants.flatMap(({ wanted, former }) => [wanted, former].filter((wish) => wish !== undefined));
   const [first] = wishes;
-  const filled = fills ? holder.former : undefined;
   if (standing !== undefined && first !== undefined && standing.count(first) !== undefined) {
     return standing.merge(wishes, filled);
   }

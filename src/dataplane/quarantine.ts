@@ -5,7 +5,7 @@
  * Isolation touches nothing that is in the kernel as it is wanted: suspects are frozen as they are there (freeze.ts).
  */
 import type { Fragment, KernelObject } from './contract.ts';
-import { freeze, type Wishes } from './freeze.ts';
+import { freeze, restore, type Wishes } from './freeze.ts';
 import type { KernelState } from './state.ts';
 import type { Refusal, Writer } from './writer.ts';
 
@@ -171,12 +171,11 @@ export class Quarantine<O extends KernelObject, B> {
    * Refused as well, it stays as it is.
    */
   async #restoreFormer(owner: string, held: ReadonlyMap<string, Wishes<O>>): Promise<void> {
-    const one = new Map([[owner, held.get(owner) ?? NOTHING]]);
     const refusal = await this.#try(() =>
-      freeze(
-        one,
+      restore(
+        owner,
+        held.get(owner) ?? NOTHING,
         this.#state.freezeViewBefore((other) => other === owner),
-        true,
       ),
     );
     if (refusal === undefined) return;

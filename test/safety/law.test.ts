@@ -16,11 +16,12 @@ import type { NodeContext } from '../../src/model/node.ts';
 import { ownerOf } from '../../src/model/service.ts';
 import { SETTINGS } from '../backends/ipvs/memory-kernel.ts';
 import { NODE } from '../dataplane/fake-backend.ts';
+import { FOUND } from './found.ts';
 import { SafetyKernel, says, unitOf } from './kernel.ts';
 import { type Draft, type Event, lives, serviceOf } from './lives.ts';
 
-/** In CI; `SAFETY_LIVES=10000 npx vitest run --project=unit test/safety` takes minutes, and still finds rare transfers of a contested address. */
-const RUNS = Number(process.env.SAFETY_LIVES ?? 300);
+/** In CI; `SAFETY_LIVES=10000 npx vitest run --project=unit test/safety` takes ten minutes. */
+const RUNS = Number(process.env.SAFETY_LIVES ?? 500);
 /** The same lives at each run of CI; others where their number is given. */
 const SEED = process.env.SAFETY_LIVES === undefined ? { seed: 7 } : {};
 const MINUTES = 1_500_000;
@@ -232,7 +233,7 @@ describe.each(Object.keys(MODES))('mode %s', (mode) => {
           await life.live(events);
           await life.settle();
         }),
-        { numRuns: RUNS, ...SEED },
+        { numRuns: RUNS, ...SEED, examples: FOUND.map((events) => [events]) },
       );
     },
     MINUTES,
