@@ -133,21 +133,26 @@ export class Forgetting {
     const mark = this.#left.mark();
     const isSweep = this.#sweeps;
     for (let walk = 1; walk <= MAX_WALKS; walk += 1) {
-      const stale = await this.#staleKeys(isSweep);
-      await this.#deleteAll(stale.map((key) => ({ ...this.#affinity, elem: [key] })));
+      const stale = await this.#staleEntries(isSweep);
+      await this.#deleteAll(stale, isSweep);
       if (stale.length === 0 || this.#isClosed) break;
     }
     if (isSweep) this.#sweeps = false;
     await this.#settle(mark);
   }
 
-  async #staleKeys(isSweep: boolean): Promise<readonly Expression[]> {
-    const { ends, heldAt } = this.#options;
+  /** The bare key of an entry that is to be forgotten, as things are now. */
+  #keyOfStale(entry: Element, isSweep: boolean): Expression | undefined {
+    const { heldAt } = this.#options;
     const isFrontend = (key: string): boolean => heldAt(key) !== undefined;
-    const stale: Expression[] = [];
+    return staleKey(entry, this.#left, isFrontend) ?? (isSweep ? strayKey(entry, heldAt) : undefined);
+  }
+
+  async #staleEntries(isSweep: boolean): Promise<readonly Element[]> {
+    const { ends } = this.#options;
+    const stale: Element[] = [];
     const take = (entry: Element): void => {
-      const key = staleKey(entry, this.#left, isFrontend) ?? (isSweep ? strayKey(entry, heldAt) : undefined);
-      if (key !== undefined) stale.push(key);
+      if (this.#keyOfStale(entry, isSweep) !== undefined) stale.push(entry);
     };
     const reader = ends.openReader();
     try {
@@ -167,9 +172,14 @@ export class Forgetting {
     });
   }
 
-  async #deleteAll(elements: readonly Deletion[]): Promise<void> {
-    for (let from = 0; from < elements.length && !this.#isClosed; from += MAX_DELETED)
-      await this.#options.lane(async () => this.#delete(elements.slice(from, from + MAX_DELETED)));
+  /** An endpoint may have come back since the walk: then its clients stay. */
+  async #deleteAll(entries: readonly Element[], isSweep: boolean): Promise<void> {
+    for (let from = 0; from < entries.length && !this.#isClosed; from += MAX_DELETED) {
+      await this.#options.lane(async () => {
+        const keys = entries.slice(from, from + MAX_DELETED).flatMap((entry) => this.#keyOfStale(entry, isSweep) ?? []);
+        this.#delete(keys.map((key) => ({ ...this.#affinity, elem: [key] })));
+      });
+    }
   }
 
   /** What is gone by itself meanwhile (its time was over) is left out, and the rest tried again. */

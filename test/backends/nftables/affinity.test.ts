@@ -292,6 +292,23 @@ describe('until an endpoint that left is forgotten', () => {
     expect(await elementsIn(kernel, DEPARTED)).toEqual([]);
   });
 
+  it('it may come back while its clients are looked for', async () => {
+    const kernel = new MemoryNft();
+    const life = start(kernel);
+    await life.sync([web([A, B])]);
+    remember(kernel, OUTSIDE, VIP, 80, B);
+    let back: Promise<unknown> | undefined;
+    kernel.onList = ({ body }) => {
+      if (body.includes(Buffer.from('affinity\0'))) back ??= sync(life, [web([A, B])]);
+    };
+    await sync(life, [web([A])]);
+    await life.backend.settled();
+    await back;
+    await life.backend.settled();
+    expect(await remembered(kernel)).toEqual([`${OUTSIDE} . ${VIP} . tcp . 80 → ${B}`]);
+    expect(await elementsIn(kernel, DEPARTED)).toEqual([]);
+  });
+
   it('nobody else waits, however many are remembered, and all that left meanwhile are looked for at once', async () => {
     const kernel = new MemoryNft();
     const life = start(kernel);
@@ -312,8 +329,8 @@ describe('until an endpoint that left is forgotten', () => {
       await sync(life, [web([A, ...names.slice(n + 1)])]);
       await sync(life, [tcp('other', '10.96.0.5', [A, `10.200.3.${n}`])]);
     }
-    // the first walk is not over
-    expect(walks).toBe(1);
+    // there is one walk at a time
+    expect(walks).toBeLessThan(2);
     expect((await elementsIn(kernel, ['departed-endpoints'])).length).toBeGreaterThan(0);
     await life.backend.settled();
     expect(walks).toBeLessThan(8);
