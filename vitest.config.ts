@@ -6,7 +6,7 @@ const guestProject = (name: string) => ({
     name,
     include: [`test/${name}/**/*.test.ts`],
     fileParallelism: false,
-    testTimeout: 500_000,
+    testTimeout: 900_000,
     hookTimeout: 300_000,
   },
 });

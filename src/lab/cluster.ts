@@ -13,10 +13,11 @@ import type { Fault } from './apiserver/faults.ts';
 import type { ObjectInput } from './apiserver/store.ts';
 import { packageFile } from './network/entry.ts';
 import type { Lab } from './network/lab.ts';
+import { patient } from './network/patience.ts';
 import type { NodeName } from './network/plan.ts';
 
 const PORT = 6443;
-const READY_MS = 20_000;
+const READY_MS = patient(20_000);
 
 export interface NodeProxy {
   /** Everything it has written to its log. */

@@ -13,6 +13,7 @@ await guestTests([
   {
     title: 'a virtual machine',
     project: 'vm',
+    patience: 6,
     needs: [
       ...LAB_NEEDS,
       guestKernel,
@@ -23,6 +24,7 @@ await guestTests([
   {
     title: 'User Mode Linux',
     project: 'uml',
+    patience: 2,
     needs: [
       ...LAB_NEEDS,
       ...['linux.uml', 'modprobe', 'iptables-legacy', 'ipset', 'ipvsadm', 'conntrack', 'socat', 'cc'].map(program),

@@ -9,13 +9,15 @@ import { describe, it } from 'vitest';
 import { describeWith, type Need, unmet } from '../kernel/requires.ts';
 
 const ROOT = new URL('../..', import.meta.url).pathname;
-const TIMEOUT_MS = 10 * 60_000;
+const TIMEOUT_MS = 15 * 60_000;
 
 export interface Guest {
   readonly title: string;
   /** The vitest project that runs there, also its folder of tests. */
   readonly project: string;
   readonly needs: readonly Need[];
+  /** How many times as long as elsewhere the lab waits. */
+  readonly patience: number;
   run(options: {
     readonly command: readonly string[];
     readonly workingDirectory: string;
@@ -38,6 +40,7 @@ interface Report {
 interface Run {
   readonly file: string;
   readonly outcomes: readonly Outcome[];
+  readonly seconds: number;
   /** What went wrong with the file as a whole. */
   readonly trouble: string | undefined;
 }
@@ -45,6 +48,8 @@ interface Run {
 const runFile = async (guest: Guest, file: string): Promise<Run> => {
   const folder = await mkdtemp(join(tmpdir(), 'pm-guest-'));
   const report = join(folder, 'report.json');
+  const startedAt = performance.now();
+  const seconds = (): number => Math.round((performance.now() - startedAt) / 1_000);
   try {
     const reporting = ['--reporter=json', `--outputFile=${report}`];
     const { exitCode, output, console } = await guest.run({
@@ -53,17 +58,19 @@ const runFile = async (guest: Guest, file: string): Promise<Run> => {
         ...[`--project=${guest.project}`, ...reporting, file],
       ],
       workingDirectory: ROOT,
-      environment: { POINTSMAN_GUEST: guest.project },
+      environment: { POINTSMAN_GUEST: guest.project, LAB_PATIENCE: String(guest.patience) },
       timeoutMs: TIMEOUT_MS,
     });
     const text = await readFile(report, 'utf8').catch(() => undefined);
-    if (text === undefined) return { file, outcomes: [], trouble: `exit status ${exitCode}\n${output}\n${console}` };
+    if (text === undefined)
+      return { file, outcomes: [], seconds: seconds(), trouble: `exit status ${exitCode}\n${output}\n${console}` };
     const { testResults } = JSON.parse(text) as Report;
     const outcomes = testResults.flatMap(({ assertionResults }) => assertionResults);
     const messages = testResults.map(({ message }) => message).filter((message) => message !== '');
     return {
       file,
       outcomes,
+      seconds: seconds(),
       trouble: outcomes.length === 0 ? `no test ran: ${messages.join('\n')}\n${output}` : undefined,
     };
   } finally {
@@ -109,8 +116,8 @@ export const guestTests = async (guests: readonly Guest[]): Promise<void> => {
   for (const guest of guests) describeWith(guest.needs, guest.title, () => (runs.get(guest) ?? []).forEach(show));
 };
 
-const show = ({ file, outcomes, trouble }: Run): void => {
-  describe(basename(file, '.test.ts'), () => {
+const show = ({ file, outcomes, seconds, trouble }: Run): void => {
+  describe(`${basename(file, '.test.ts')}, ${seconds} s`, () => {
     if (trouble !== undefined) {
       it('runs', () => {
         throw new Error(trouble);

@@ -11,7 +11,7 @@ import { CLUSTER_IP, NODE_PORT, TRAFFIC_OBJECTS, Traffic, UDP } from '../kernel/
 
 const FLAGS = ['--cluster-cidr=10.200.0.0/16,fd20::/48', '-v=2', '--nodeport-addresses=0.0.0.0/0,::/0'];
 /** All of it is emulated, and shares the processors with the tests beside it. */
-const ANSWER_MS = 180_000;
+const ANSWER_MS = 400_000;
 const VARIANT: Variant = { family: 'IPv4', protocol: 'TCP', number: 200 };
 const SERVICE = objectsOf('switched', { nodePort: true, endpoints: [{ on: 'pod1' }, { on: 'remote1' }] }, VARIANT);
 const TARGET = { protocol: 'tcp' as const, host: '10.96.1.200', port: 80 };
@@ -55,7 +55,7 @@ it('mode nftables serves SCTP', async () => {
 
 it('from nftables to ipvs', async () => {
   await untilAnswered(bench.lab, 'pod3', TARGET, ANSWER_MS);
-  const load = await (await bench.lab.agent('pod3')).load({ ...TARGET, parallel: 2, pauseMs: 20, timeoutMs: 10_000 });
+  const load = await (await bench.lab.agent('pod3')).load({ ...TARGET, parallel: 2, pauseMs: 100, timeoutMs: 30_000 });
   await proxy?.stop();
   const second = await start('ipvs');
   await second.said(/"ipFamily":"IPv6","mode":"nftables","removed":\d+,"left":0.*/, ANSWER_MS);
@@ -70,7 +70,7 @@ it('from ipvs to nftables: connections go on until they end, and nothing is left
   await bench.cluster.put(TRAFFIC_OBJECTS);
   for (const { from, ...target } of [CLUSTER_IP, NODE_PORT, UDP])
     await untilAnswered(bench.lab, from, target, ANSWER_MS);
-  const traffic = await Traffic.start(bench, { pauseMs: 100, timeoutMs: 10_000, intervalMs: 100 });
+  const traffic = await Traffic.start(bench, { pauseMs: 500, timeoutMs: 30_000, intervalMs: 500 });
   try {
     await pause(1_000);
     await proxy?.stop();

@@ -1,6 +1,7 @@
 /** The parent's end of an agent: starts the process in a namespace and turns calls into messages and back. */
 import { execa } from 'execa';
 import type { Outcome } from '../outcome.ts';
+import { patient } from '../patience.ts';
 import { toolEnvironment } from '../tools.ts';
 import type {
   AgentCalls,
@@ -17,8 +18,8 @@ import type {
 } from './calls.ts';
 import { DEFAULT_PARALLEL, DEFAULT_TIMEOUT_MS } from './calls.ts';
 
-const START_DEADLINE_MS = 30_000;
-const CALL_DEADLINE_MS = 10_000;
+const START_DEADLINE_MS = patient(30_000);
+const CALL_DEADLINE_MS = patient(10_000);
 
 export interface Agent {
   /** Answers on a port until it is stopped. Resolves when it listens. */
