@@ -13,7 +13,7 @@ import type { Life } from '../observe/life.ts';
 import { type Gauged, Metrics } from '../observe/metrics.ts';
 import { metricsRoutes } from '../observe/metrics-routes.ts';
 import { profilingRoutes } from '../observe/profiling.ts';
-import { type Route, RouteServer, type Routes } from '../observe/server.ts';
+import { heldForClients, type Route, RouteServer, type Routes } from '../observe/server.ts';
 import { ListeningSink } from '../observe/sink.ts';
 import { Slis } from '../observe/slis.ts';
 import { trafficExposition } from '../observe/traffic/exposition.ts';
@@ -41,6 +41,8 @@ export class Observing {
   readonly #events: NodeEvents;
   readonly #metrics: Metrics;
   readonly #slis = new Slis();
+  /** By clients of both servers together. */
+  readonly #held = heldForClients();
   readonly #servers: readonly RouteServer[];
   #tracker: Tracker | undefined;
   #lacking: readonly Missing[] = [];
@@ -128,7 +130,8 @@ export class Observing {
     const { config, log } = this.#setup;
     if (address === '') return [];
     const onProblem = (error: string): void => this.#events.serverUnable(name, address, error);
-    return [new RouteServer({ name, address, routes, hardFail: config.bindAddressHardFail, log, onProblem })];
+    const { bindAddressHardFail: hardFail } = config;
+    return [new RouteServer({ name, address, routes, hardFail, log, onProblem, sending: { held: this.#held } })];
   }
 
   #guarded(routes: Routes, authorize: Authorize | undefined): Routes {
@@ -154,6 +157,7 @@ export class Observing {
         families: [...this.records.values()].map((record) => record.status()),
       }),
       rules: (service) => [...this.records.values()].map((record) => record.rules(service)),
+      isHeld: (body) => this.#held.has(body),
     });
     const profiling: Routes = config.enableProfiling ? profilingRoutes(log) : new Map();
     const { ComponentFlagz = true, ComponentStatusz = true } = config.featureGates;

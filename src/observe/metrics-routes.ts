@@ -1,5 +1,6 @@
 /** What the metrics server answers: kube-proxy's pages, /status and /rules. */
 import type { Metrics } from './metrics.ts';
+import { Rendering } from './rendering.ts';
 import { type FamilyRules, rulesAnswer } from './rules-page.ts';
 import { json, type Question, type Route, type Routes, text } from './server.ts';
 import type { Slis } from './slis.ts';
@@ -23,19 +24,21 @@ export interface MetricsRoutesOptions {
   readonly status: () => Status;
   /** What is programmed for a Service, `ns/name`. */
   readonly rules: (service: string) => readonly FamilyRules[];
+  /** Somebody reads this body. */
+  readonly isHeld: (body: Buffer) => boolean;
 }
 
 const CONFIG_GROUP = 'kubeproxy.config.k8s.io';
 
 export const metricsRoutes = (options: MetricsRoutesOptions): Routes => {
-  const { metrics, life, traffic, slis, mode, configuration, status, rules } = options;
-  const shown = async (...sources: readonly Exposing[]) => {
-    const texts = await Promise.all(sources.map((source) => source.exposition()));
-    return { status: 200, headers: { 'Content-Type': metrics.contentType }, body: texts.join('') };
-  };
+  const { metrics, life, traffic, slis, mode, configuration, status, rules, isHeld } = options;
+  const sources: readonly Exposing[] = [metrics, life, ...(traffic === undefined ? [] : [traffic])];
+  const make = async () => (await Promise.all(sources.map((source) => source.exposition()))).join('');
+  const rendering = new Rendering({ make, isHeld });
+  const shown = <T>(body: T) => ({ status: 200, headers: { 'Content-Type': metrics.contentType }, body });
   return new Map<string, Route>([
-    ['/metrics', () => shown(metrics, life, ...(traffic === undefined ? [] : [traffic]))],
-    ['/metrics/slis', () => shown(slis)],
+    ['/metrics', async () => shown(await rendering.get())],
+    ['/metrics/slis', async () => shown(await slis.exposition())],
     [
       'DELETE /metrics/slis',
       () => {

@@ -10,7 +10,8 @@ import { getHeapSnapshot } from 'node:v8';
 import type { Logger } from 'pino';
 import type { Answer } from './health-listener.ts';
 import { levelOf } from './log.ts';
-import { json, type Route, type Routes, type StreamedAnswer, text } from './server.ts';
+import type { StreamedAnswer } from './sending.ts';
+import { json, type Route, type Routes, text } from './server.ts';
 
 const USUAL_SECONDS = 30;
 /** Shorter than the silence after which the server gives a connection up. */

@@ -4,14 +4,15 @@
  * Whoever reaches it may talk to it, so what a client can hold is bounded in time, in size and in number. Where it cannot
  * listen it says so once and tries again, as the one before us may only be about to go.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { pipeline, type Readable } from 'node:stream';
 import type { BaseLogger } from 'pino';
 import { type Clock, systemClock } from '../dataplane/pacer.ts';
 import { joinHostPort } from '../model/address.ts';
 import { Connections } from './connections.ts';
 import type { Answer } from './health-listener.ts';
+import { Held } from './held.ts';
+import { type Said, type SendLimits, send } from './sending.ts';
 import { Turns } from './turns.ts';
 
 export interface Question {
@@ -27,13 +28,6 @@ export interface Question {
   /** What was sent along; empty but for routes with a method of their own. */
   readonly body: string;
 }
-
-/** Too large to be held in memory whole. */
-export interface StreamedAnswer extends Omit<Answer, 'body'> {
-  readonly body: Readable;
-}
-
-type Said = Answer | StreamedAnswer;
 
 export type Route = (question: Question) => Said | Promise<Said>;
 
@@ -54,6 +48,7 @@ export interface ServerOptions {
   readonly clock?: Clock;
   readonly connections?: number;
   readonly requestMs?: number;
+  readonly sending?: Partial<SendLimits>;
 }
 
 const RETRY_MS = 5_000;
@@ -63,6 +58,14 @@ const REQUEST_MS = 5_000;
 /** Longer than scrapers and probes usually wait between two requests. */
 const IDLE_MS = 90_000;
 const CONNECTIONS = 128;
+/** Room for hundreds of the usual pages. */
+const HELD_BYTES = 32 * 2 ** 20;
+const STALL_MS = 10_000;
+/** As long as the most patient scrapers wait. */
+const WHOLE_MS = 60_000;
+
+/** What clients may hold that are slow to read. */
+export const heldForClients = (): Held => new Held(HELD_BYTES);
 
 export class RouteServer {
   readonly #options: ServerOptions;
@@ -144,7 +147,9 @@ const splitHostPort = (address: string): { readonly host: string; readonly port:
   return { host: address.slice(0, at).replace(/^\[|\]$/g, ''), port: Number(address.slice(at + 1)) };
 };
 
-const listener = ({ name, routes, log, connections = CONNECTIONS, requestMs = REQUEST_MS }: ServerOptions): Server => {
+const listener = (options: ServerOptions): Server => {
+  const { name, routes, log, connections = CONNECTIONS, requestMs = REQUEST_MS } = options;
+  const { held = heldForClients(), stallMs = STALL_MS, wholeMs = WHOLE_MS } = options.sending ?? {};
   const open = new Connections(connections);
   const turns = new Turns();
   const limits = {
@@ -161,9 +166,9 @@ const listener = ({ name, routes, log, connections = CONNECTIONS, requestMs = RE
         log.error({ path: request.url, error: String(error) }, `the ${name} server cannot answer`);
         return text(500, 'internal error\n');
       })
-      .then((said) => send(response, said));
+      .then((said) => send(response, said, { held, stallMs, wholeMs }));
   });
-  server.timeout = IDLE_MS; // also one that asks and never reads the answers
+  server.timeout = IDLE_MS;
   server.on('connection', (socket) => open.add(socket));
   return server;
 };
@@ -203,18 +208,6 @@ const bodyOf = async (request: IncomingMessage): Promise<string | undefined> => 
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString();
-};
-
-const send = (response: ServerResponse, { status, headers, body }: Said): void => {
-  if (typeof body !== 'string') {
-    response.writeHead(status, headers);
-    // whoever asked may be gone: then the rest is nobody's loss
-    pipeline(body, response, () => undefined);
-    return;
-  }
-  // with a length also HEAD is told how much it does not get
-  response.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(body) });
-  response.end(body);
 };
 
 const NO_SNIFF = { 'X-Content-Type-Options': 'nosniff' };

@@ -6,14 +6,15 @@ import { profilingRoutes } from '../../src/observe/profiling.ts';
 import { RouteServer, type Routes } from '../../src/observe/server.ts';
 import { Slis } from '../../src/observe/slis.ts';
 import { faults, parseExposition } from './exposition.ts';
-import { type Asking, ask } from './health-clients.ts';
+import { type Asking, ask, dial } from './health-clients.ts';
 
 const serve = async (routes: Routes) => {
   const log = { debug: () => undefined, info: () => undefined, error: () => undefined };
   const server = new RouteServer({ name: 'metrics', address: '127.0.0.1:0', routes, hardFail: true, log });
   await server.start();
   onTestFinished(() => server.stop());
-  return (path: string, asking: Asking = {}) => ask(Number(server.address?.split(':').at(-1)), { ...asking, path });
+  const port = Number(server.address?.split(':').at(-1));
+  return Object.assign((path: string, asking: Asking = {}) => ask(port, { ...asking, path }), { port });
 };
 
 const pages = async () => {
@@ -24,6 +25,7 @@ const pages = async () => {
     life: exposing('b 2\n'),
     slis,
     rules: () => [],
+    isHeld: () => false,
     mode: 'ipvs',
     configuration: {},
     status: () => ({ version: '1', mode: 'ipvs', node: 'n', waitingFor: undefined, missing: [], families: [] }),
@@ -118,7 +120,8 @@ describe('pages for people', () => {
 describe('profiling', () => {
   const start = async () => {
     const log = { level: 'info', info: vi.fn() };
-    return { log, get: await serve(profilingRoutes(log)) };
+    const get = await serve(profilingRoutes(log));
+    return { log, get, port: get.port };
   };
 
   it('makes a CPU profile that shows what ran', async () => {
@@ -153,6 +156,18 @@ describe('profiling', () => {
   it('shows what is in memory', async () => {
     const { body } = await (await start()).get('/debug/pprof/heap');
     expect(JSON.parse(body)).toMatchObject({ snapshot: { node_count: expect.any(Number) } });
+  }, 60_000);
+
+  it('gives a snapshot to one at a time, until he has it or is gone: it stays in memory meanwhile', async () => {
+    const { port, get } = await start();
+    const holder = await dial(port);
+    holder.socket.pause().write('GET /debug/pprof/heap HTTP/1.1\r\nHost: a\r\n\r\n');
+    await vi.waitFor(() => expect(holder.socket.bytesRead).toBeGreaterThan(0), { timeout: 30_000 });
+    for (const path of ['/debug/pprof/heap', '/debug/pprof/profile?seconds=0.1']) {
+      expect(await get(path)).toMatchObject({ status: 503, body: 'another profile is being made\n' });
+    }
+    holder.socket.destroy();
+    await vi.waitFor(async () => expect((await get('/debug/pprof/profile?seconds=0.1')).status).toBe(200));
   }, 60_000);
 
   it('sets the verbosity', async () => {

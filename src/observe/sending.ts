@@ -1,0 +1,82 @@
+/**
+ * How an answer reaches its client. What is large goes piece by piece, as the client reads: a connection holds one piece and no
+ * more, and the whole is kept once for all who read it. Who stops reading, or takes too long over it, is cut off.
+ */
+import type { ServerResponse } from 'node:http';
+import { pipeline, Readable } from 'node:stream';
+import type { Answer } from './health-listener.ts';
+import type { Held } from './held.ts';
+
+/** What several may read at a time. */
+export interface SharedAnswer extends Omit<Answer, 'body'> {
+  readonly body: Buffer;
+}
+
+/** Too large to be held in memory whole. */
+export interface StreamedAnswer extends Omit<Answer, 'body'> {
+  readonly body: Readable;
+}
+
+export type Said = Answer | SharedAnswer | StreamedAnswer;
+
+export interface SendLimits {
+  readonly held: Held;
+  /** How long a client may take nothing. */
+  readonly stallMs: number;
+  /** How long it may take over what is kept for it. */
+  readonly wholeMs: number;
+}
+
+const PIECE_BYTES = 65_536;
+/** As many connections as there may be hold as many of these. */
+const SMALL_BYTES = 16_384;
+const RETRY_AFTER_S = 10;
+
+export const send = (response: ServerResponse, said: Said, limits: SendLimits): void => {
+  const { status, headers, body } = said;
+  // the server's own time-out for silence is set again with the next request
+  response.setTimeout(limits.stallMs, () => response.destroy());
+  if (body instanceof Readable) {
+    response.writeHead(status, headers);
+    // whoever asked may be gone: then the rest is nobody's loss
+    pipeline(body, response, () => undefined);
+    return;
+  }
+  const bytes = typeof body === 'string' ? Buffer.from(body) : body;
+  // with a length also HEAD is told how much it does not get
+  const head = { ...headers, 'Content-Length': bytes.length };
+  if (response.req.method === 'HEAD' || bytes.length <= SMALL_BYTES) response.writeHead(status, head).end(bytes);
+  else if (response.destroyed) return;
+  else if (limits.held.take(bytes)) sendKept(response, { status, headers: head, body: bytes }, limits);
+  else send(response, FULL, limits);
+};
+
+const FULL: Answer = {
+  status: 503,
+  headers: {
+    'Content-Type': 'text/plain; charset=utf-8',
+    'X-Content-Type-Options': 'nosniff',
+    'Retry-After': String(RETRY_AFTER_S),
+  },
+  body: 'too much is kept for clients that have not read it yet; try again later\n',
+};
+
+interface Kept {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | number>>;
+  readonly body: Buffer;
+}
+
+const sendKept = (response: ServerResponse, { status, headers, body }: Kept, { held, wholeMs }: SendLimits): void => {
+  const late = setTimeout(() => response.destroy(), wholeMs).unref();
+  response.once('close', () => {
+    clearTimeout(late);
+    held.release(body);
+  });
+  response.writeHead(status, headers);
+  pipeline(Readable.from(piecesOf(body), { highWaterMark: 1 }), response, () => undefined);
+};
+
+function* piecesOf(body: Buffer): Iterable<Buffer> {
+  for (let from = 0; from < body.length; from += PIECE_BYTES) yield body.subarray(from, from + PIECE_BYTES);
+}
