@@ -25,6 +25,7 @@ await build({
           { in: 'bench/run.ts', out: 'bench/run' },
           { in: 'bench/inside/ipvs.ts', out: 'bench/inside/ipvs' },
           { in: 'bench/inside/asking.ts', out: 'bench/inside/asking' },
+          { in: 'bench/inside/readers.ts', out: 'bench/inside/readers' },
           { in: 'bench/inside/count.ts', out: 'bench/inside/count' },
           { in: 'bench/inside/flush.ts', out: 'bench/inside/flush' },
           { in: 'bench/inside/transaction.ts', out: 'bench/inside/transaction' },

@@ -1,6 +1,6 @@
 /**
- * `npm run bench [-- start|restore|change|flush|loop|growth|transaction|ipvs …]`: the measurements of the README, on this machine's kernel, as root.
- * `start`, `restore`, `change`, `flush` and `loop` take --services=5000 --endpoints=5 --variant=iptables-nft|iptables-legacy|nftables;
+ * `npm run bench [-- start|restore|change|flush|loop|slow-readers|growth|transaction|ipvs …]`: the measurements of the README, on this machine's kernel, as root.
+ * `start`, `restore`, `change`, `flush`, `loop` and `slow-readers` take --services=5000 --endpoints=5 --variant=iptables-nft|iptables-legacy|nftables;
  * with LOOP_PROFILES=FOLDER `loop` says whose the long turns were; `transaction` is mode nftables alone, without a cluster; `growth` needs
  * neither root nor a kernel; `ipvs` runs in User Mode Linux.
  */
@@ -11,6 +11,7 @@ import { flush } from './flush.ts';
 import { growth } from './growth.ts';
 import { ipvs } from './ipvs.ts';
 import { loop } from './loop.ts';
+import { slowReaders } from './slow-readers.ts';
 import { oneRestore, start } from './start.ts';
 import { transaction } from './transaction.ts';
 
@@ -22,6 +23,7 @@ const QUESTIONS: Readonly<
   change: oneChange,
   flush,
   loop,
+  'slow-readers': slowReaders,
 };
 
 const { values, positionals } = parseArgs({

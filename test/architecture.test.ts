@@ -28,6 +28,7 @@ const TABLE: Table = {
       may: [
         ...['config/**', 'sources/**', 'backends/index.ts', 'addresses/**', 'conntrack/**', 'observe/**', 'lab/**'],
         ...['kernel/conntrack-settings.ts', 'kernel/modules.ts', 'kernel/capabilities.ts', 'kernel/oom-score.ts'],
+        'netlink/send-buffer.ts',
         ...ENGINE,
       ],
     },

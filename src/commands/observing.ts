@@ -4,6 +4,7 @@ import type { IPFamily } from '../model/address.ts';
 import type { ObjectSink } from '../model/kubernetes.ts';
 import type { Missing } from '../model/missing.ts';
 import type { Tracker } from '../model/tracker.ts';
+import { limitSendBuffer } from '../netlink/send-buffer.ts';
 import { flagzRoute, statuszRoute } from '../observe/debug-pages.ts';
 import { FamilyRecord } from '../observe/family-record.ts';
 import { type Authorize, guarded } from '../observe/guard.ts';
@@ -131,7 +132,8 @@ export class Observing {
     if (address === '') return [];
     const onProblem = (error: string): void => this.#events.serverUnable(name, address, error);
     const { bindAddressHardFail: hardFail } = config;
-    return [new RouteServer({ name, address, routes, hardFail, log, onProblem, sending: { held: this.#held } })];
+    const sending = { held: this.#held };
+    return [new RouteServer({ name, address, routes, hardFail, log, onProblem, sending, limitSendBuffer })];
   }
 
   #guarded(routes: Routes, authorize: Authorize | undefined): Routes {

@@ -1,6 +1,7 @@
 /**
- * A page that costs something to make, made once for all who ask at the same time. While somebody still reads it, it is also
- * what those get who ask within a second: else readers that take their time would each have one of their own made and kept.
+ * A page that costs something to make, made once for all who ask at the same time, and again only after nine times as long as that
+ * took, or a second. While somebody still reads it, it is what those get who ask within a second: else readers that take their
+ * time would each have one of their own made and kept.
  */
 export interface RenderingOptions {
   readonly make: () => Promise<string>;
@@ -12,11 +13,14 @@ export interface RenderingOptions {
 
 interface Made {
   readonly at: number;
-  /** Kept by its readers alone. */
-  readonly body: WeakRef<Buffer>;
+  /** When another may be made. */
+  readonly dueAt: number;
+  readonly body: Buffer;
 }
 
 const FRESH_MS = 1_000;
+/** At most a tenth of the time goes into it. */
+const REST = 9;
 
 export class Rendering {
   readonly #options: RenderingOptions;
@@ -31,7 +35,7 @@ export class Rendering {
 
   async get(): Promise<Buffer> {
     if (this.#underWay !== undefined) return this.#underWay;
-    const last = this.#beingRead();
+    const last = this.#fresh();
     if (last !== undefined) return last;
     const underWay = this.#make();
     this.#underWay = underWay;
@@ -42,16 +46,22 @@ export class Rendering {
     }
   }
 
-  #beingRead(): Buffer | undefined {
-    if (this.#last === undefined || this.#now() - this.#last.at > FRESH_MS) return undefined;
-    const body = this.#last.body.deref();
-    return body !== undefined && this.#options.isHeld(body) ? body : undefined;
+  #fresh(): Buffer | undefined {
+    if (this.#last === undefined) return undefined;
+    const { at, dueAt, body } = this.#last;
+    const now = this.#now();
+    return now - at < FRESH_MS && (now < dueAt || this.#options.isHeld(body)) ? body : undefined;
   }
 
   async #make(): Promise<Buffer> {
     const at = this.#now();
     const body = Buffer.from(await this.#options.make());
-    this.#last = { at, body: new WeakRef(body) };
+    const made = { at, dueAt: at + (1 + REST) * (this.#now() - at), body };
+    this.#last = made;
+    // then only its readers keep it
+    setTimeout(() => {
+      if (this.#last === made) this.#last = undefined;
+    }, FRESH_MS).unref();
     return body;
   }
 }

@@ -49,6 +49,8 @@ export interface ServerOptions {
   readonly connections?: number;
   readonly requestMs?: number;
   readonly sending?: Partial<SendLimits>;
+  /** Bounds what the kernel keeps of a connection, in bytes, for all that the listening socket with this descriptor accepts. */
+  readonly limitSendBuffer?: (fd: number, bytes: number) => void;
 }
 
 const RETRY_MS = 5_000;
@@ -60,6 +62,7 @@ const IDLE_MS = 90_000;
 const CONNECTIONS = 128;
 /** Room for hundreds of the usual pages. */
 const HELD_BYTES = 32 * 2 ** 20;
+const SEND_BUFFER_BYTES = 131_072;
 const STALL_MS = 10_000;
 /** As long as the most patient scrapers wait. */
 const WHOLE_MS = 60_000;
@@ -122,9 +125,15 @@ export class RouteServer {
     });
   }
 
+  #bindSendBuffers(): void {
+    const { _handle: handle } = this.#server as unknown as WithHandle;
+    if (handle?.fd !== undefined && handle.fd >= 0) this.#options.limitSendBuffer?.(handle.fd, SEND_BUFFER_BYTES);
+  }
+
   #settle(error: Error | undefined): void {
     const { name, address, log } = this.#options;
     if (error === undefined) {
+      this.#bindSendBuffers();
       log[this.#hasFailed ? 'info' : 'debug']({ address: this.address }, `the ${name} server listens`);
       // such as for want of file descriptors: not the end of the world
       this.#server.on('error', (later) => log.error({ error: later.message }, `the ${name} server has trouble`));
@@ -140,6 +149,11 @@ export class RouteServer {
       void this.#listen().then((again) => this.#settle(again));
     }, RETRY_MS);
   }
+}
+
+/** Node.js has no other way to it. */
+interface WithHandle {
+  readonly _handle?: { readonly fd?: number } | null;
 }
 
 const splitHostPort = (address: string): { readonly host: string; readonly port: number } => {

@@ -183,6 +183,12 @@ describe('what a client can hold is bounded', () => {
     expect((await ask(port(), { path: '/plain' })).status).toBe(200);
   });
 
+  it('in what the kernel keeps for it', async () => {
+    const limits: number[] = [];
+    await started({ limitSendBuffer: (fd, bytes) => limits.push(...(fd > 2 ? [bytes] : [])) });
+    expect(limits).toEqual([131_072]);
+  });
+
   it('in size', async () => {
     const { port } = await started();
     const line = await dial(port());

@@ -99,8 +99,10 @@ describe('a page of metrics', () => {
     const held = new Held(PAGE_BYTES);
     const { routes, made } = metricsPage(100_000, held);
     const port = await serve(routes, { held });
-    for (let i = 0; i < 3; i += 1) expect((await ask(port, { path: '/page' })).body.length).toBe(100_000);
-    expect([made(), held.bytes]).toEqual([3, 0]);
+    expect((await ask(port, { path: '/page' })).body.length).toBe(100_000);
+    await sleep(1_000);
+    expect((await ask(port, { path: '/page' })).body.length).toBe(100_000);
+    expect([made(), held.bytes]).toEqual([2, 0]);
   });
 
   it(`is kept once for ${READERS} readers that read nothing, however soon after each other they come`, async () => {

@@ -1,0 +1,73 @@
+/**
+ * What do clients cost that ask for /metrics and do not read it? Memory of the proxy before, under 128 of them and after; what
+ * became of them, and of one who asks as he should meanwhile.
+ */
+import { packageFile } from '../src/lab/network/entry.ts';
+import { type Bed, memory, show, sleep, VARIANTS, type Variant } from './bed.ts';
+import { cleanUp } from './start.ts';
+
+const METRICS = 'http://127.0.0.1:10249/metrics';
+const MB = 2 ** 20;
+const LOOK_MS = 200;
+/** Who stalls is cut off meanwhile. */
+const LOOK_FOR_MS = 20_000;
+const READY_MS = 300_000;
+/** How many, and how many bytes a second each reads. */
+const CROWDS = [
+  [0, 0],
+  [128, 0],
+  [128, 65_536],
+] as const;
+
+export const slowReaders = async (bed: Bed, variant: Variant, services: number, endpoints: number): Promise<void> => {
+  const args = ['--cluster-cidr=10.200.0.0/16', `--service-metrics=${services}`, ...VARIANTS[variant]];
+  const proxy = bed.cluster.startProxy('node1', args);
+  try {
+    await proxy.said(/"ipFamily":"IPv4","fullSync":true.*\n/, READY_MS);
+    for (let i = 0; i < 3; i += 1) await scrape(bed);
+    const { bytes } = await scrape(bed);
+    for (const [readers, perSecond] of CROWDS) {
+      show(`${readers} slow readers, ${perSecond} B/s, ${variant} ${services}×${endpoints}`, {
+        'page MB': (bytes / MB).toFixed(1),
+        ...(await underReaders(bed, proxy.pid, readers, perSecond)),
+      });
+    }
+  } finally {
+    await proxy.stop();
+    await cleanUp(bed, variant);
+  }
+};
+
+const scrape = async ({ lab }: Bed) => {
+  const curl = ['-s', '-m', '30', '-o', '/dev/null', '-w', '%{http_code} %{size_download} %{time_total}', METRICS];
+  const { stdout } = await lab.run('node1', 'curl', curl, { reject: false, timeoutMs: 60_000 });
+  const [status = 0, bytes = 0, seconds = 0] = stdout.split(' ').map(Number);
+  return { status, bytes, seconds };
+};
+
+const underReaders = async (bed: Bed, pid: number, count: number, perSecond: number) => {
+  const before = (await memory(pid)).now;
+  const program = packageFile('dist/bench/inside/readers.js');
+  const readers = bed.lab.spawn('node1', process.execPath, [program, METRICS, `${count}`, `${perSecond}`], {
+    stdin: 'pipe',
+    stdout: 'pipe',
+    stderr: 'inherit',
+  });
+  let most = 0;
+  const scrapes: Awaited<ReturnType<typeof scrape>>[] = [];
+  for (const until = performance.now() + LOOK_FOR_MS; performance.now() < until; await sleep(LOOK_MS)) {
+    most = Math.max(most, (await memory(pid)).now);
+    scrapes.push(await scrape(bed));
+  }
+  readers.stdin?.end('\n');
+  const told = JSON.parse(String((await readers).stdout)) as Readonly<Record<string, number>>;
+  await sleep(LOOK_MS);
+  return {
+    'RSS MB before': before,
+    most,
+    after: (await memory(pid)).now,
+    ...told,
+    'others served': `${scrapes.filter(({ status }) => status === 200).length} of ${scrapes.length}`,
+    'longest s': Math.max(...scrapes.map(({ seconds }) => seconds)).toFixed(2),
+  };
+};
