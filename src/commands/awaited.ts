@@ -75,7 +75,7 @@ class Waiting {
   }
 }
 
-/** Each thing that is missing is told once, and told to be here when it is. */
+/** Each thing that is missing and should not be is told once, and told to be here when it is. */
 class Lacking {
   readonly #parts: AwaitedParts;
   readonly #timing: AwaitedTiming;
@@ -101,7 +101,8 @@ class Lacking {
   #see(one: Missing, now: number): void {
     const known = this.#known.get(one.what) ?? { since: now, isTold: false };
     this.#known.set(one.what, known);
-    if (known.isTold || now - known.since < this.#timing.graceMs) return;
+    // those who found out said so in the log
+    if (known.isTold || one.isExpected === true || now - known.since < this.#timing.graceMs) return;
     known.isTold = true;
     this.#parts.log.warn({ what: one.what, why: one.why }, 'something is missing, going on without it');
     this.#parts.events.missing(one);

@@ -57,6 +57,16 @@ describe('what is missing', () => {
     expect(said.at(-1)).toBe('info not missing any more');
   });
 
+  it('in clusters of its version is no warning and no Event, until there is another reason', () => {
+    const { state, said, told } = watching();
+    state.missing = [{ ...one, isExpected: true }];
+    vi.advanceTimersByTime(60_000);
+    expect([...said, ...told]).toEqual([]);
+    state.missing = [one];
+    vi.advanceTimersByTime(1_000);
+    expect(told).toEqual([one]);
+  });
+
   it('for a moment is told to nobody', () => {
     const { state, said, told } = watching();
     state.missing = [one];

@@ -5,6 +5,7 @@
  * either. Nothing is ever removed from the sink because a server cannot be reached.
  */
 import type { ObjectKind, ObjectSink } from '../../model/kubernetes.ts';
+import type { Missing } from '../../model/missing.ts';
 import type { pause } from '../pause.ts';
 import { digText, type RawObject } from '../raw.ts';
 import type { Resource } from '../resources.ts';
@@ -59,7 +60,7 @@ export class Reflector {
   #streamsFrom = 0;
   #synced = false;
   /** Why an empty list stands in for one that is not to be had. */
-  #missing: string | undefined;
+  #missing: Omit<Missing, 'what'> | undefined;
   #watches = 0;
   #failing = false;
   /** The last attempt found nobody. */
@@ -82,7 +83,7 @@ export class Reflector {
   }
 
   /** Why there is nothing of this kind; undefined when it could be listed, or may be yet. */
-  get missing(): string | undefined {
+  get missing(): Omit<Missing, 'what'> | undefined {
     return this.#missing;
   }
 
@@ -105,9 +106,9 @@ export class Reflector {
   }
 
   /** An empty list stands in for the first one, which is asked for now and then. Not where one was handed over before. */
-  goOnWithout(why = this.#options.stats.lastError || 'the API server does not answer'): void {
+  goOnWithout(): void {
     if (this.#synced || this.#missing !== undefined) return;
-    this.#missing = why;
+    this.#missing = { why: this.#options.stats.lastError || 'the API server does not answer' };
     this.#options.stats.relists += 1;
     void this.#handOver([]);
   }
@@ -271,14 +272,15 @@ export class Reflector {
     const fields = { kind: this.#kind, server: connection.server };
     if (resource.need === 'optional' && !this.#synced && error instanceof ApiError && error.code === 404) {
       this.#answered();
-      if (this.#missing === undefined)
+      if (this.#missing?.isExpected !== true)
         announcer.say('info', fields, 'this cluster lacks the resource; looking again now and then');
-      this.goOnWithout(describeError(error));
+      this.goOnWithout();
+      this.#missing = { why: describeError(error), isExpected: true };
       return;
     }
     stats.lastError = describeError(error);
     if (this.#missing !== undefined) {
-      this.#missing = stats.lastError; // it is told as what is missing
+      this.#missing = { why: stats.lastError }; // it is told as what is missing
       return;
     }
     this.#failing = true;

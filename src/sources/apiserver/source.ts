@@ -39,7 +39,9 @@ export class ApiServerSource implements Source {
   }
 
   missing(): readonly Missing[] {
-    return this.#reflectors.flatMap(({ kind, missing: why }) => (why === undefined ? [] : { what: `${kind}s`, why }));
+    return this.#reflectors.flatMap(({ kind, missing }) =>
+      missing === undefined ? [] : { what: `${kind}s`, ...missing },
+    );
   }
 
   async run(sink: ObjectSink, signal: AbortSignal): Promise<void> {

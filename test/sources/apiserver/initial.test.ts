@@ -148,6 +148,7 @@ describe('the first contents', () => {
     const { sink, log, source } = await lab.begin();
     await poll(() => sink.synced).toBe(true);
     expect(sink.of('ServiceCIDR')).toEqual(['replace ServiceCIDR 0']);
+    expect(source.missing()).toEqual([{ what: 'ServiceCIDRs', why: expect.stringContaining('404'), isExpected: true }]);
     await poll(() => lab.asked('list', 'servicecidrs').length).toBeGreaterThan(1);
     lab.server.put(serviceCIDR('late'));
     lab.server.clearFaults();
