@@ -88,7 +88,7 @@ describeWith([...LAB_NEEDS, program('iptables-nft')], 'a cluster that withholds 
     await bench.cluster.delete([NODE_OBJECT]);
     const proxy = started(flags);
     await untilAnswered(bench.lab, 'pod3', CLUSTER_IP, 40_000);
-    expect((await missing()).shown).toEqual(['Node node1']);
+    expect((await missing()).shown).toContain('Node node1');
     expect(await proxy.stop()).toBe(0);
   });
 });
