@@ -8,6 +8,7 @@ import { type Module, parseModule, readModules } from './architecture/source.ts'
 const PARTS = [
   'dataplane/contract.ts',
   'dataplane/lane.ts',
+  'dataplane/turn.ts',
   'model/**',
   'kernel/**',
   'netlink/**',

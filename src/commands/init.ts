@@ -55,6 +55,6 @@ const setWhatStays = async <O extends KernelObject, B>(
       if (previous === undefined) return [{ op: 'add', object }];
       return previous.content === object.content ? [] : [{ op: 'replace', object, previous }];
     });
-  for (const batch of backend.plan(changes)) await backend.apply(batch, signal);
+  for (const batch of backend.plan(changes)) if (batch !== undefined) await backend.apply(batch, signal);
   return changes.map(({ object }) => backend.format(object));
 };

@@ -1,6 +1,6 @@
 /** Leaving: what is read back goes, all of it and nothing else but settings that stay. */
-import { type Backend, type Change, KernelError, type KernelObject } from './contract.ts';
-import { diff } from './desired.ts';
+import { type Backend, KernelError, type KernelObject } from './contract.ts';
+import { Turn } from './turn.ts';
 
 export interface CleanupResult<O> {
   readonly removed: readonly O[];
@@ -21,45 +21,60 @@ export const removeAll = async <O extends KernelObject, B>(
 ): Promise<CleanupResult<O>> => {
   const found = await backend.read(signal);
   const kept = whose === 'all' ? [] : (backend.madeByOther?.([...found.values()]) ?? []);
-  const keptIds = new Set(kept.map(({ id }) => id));
-  const without = (objects: ReadonlyMap<string, O>): ReadonlyMap<string, O> =>
-    new Map([...objects].filter(([id]) => !keptIds.has(id)));
-  const have = without(found);
+  const keptIds = idsOf(kept);
+  const isToGo = ({ id }: O): boolean => !keptIds.has(id);
+  const have = await select(found.values(), isToGo);
   const inUse = new Set<string>();
   let left = have;
   for (let isDone = false; !isDone; ) {
-    const refused = await remove(
-      backend,
-      diff(left, new Map()).filter(({ object }) => !inUse.has(object.id)),
-      signal,
-    );
-    left = without(await backend.read(signal));
+    const going = await select(left, ({ id, stays }) => stays !== true && !inUse.has(id));
+    const refused = await remove(backend, going, signal);
+    left = await select((await backend.read(signal)).values(), isToGo);
     // what somebody else's rules refer to cannot go, and must not keep the rest
     for (const id of refused) inUse.add(id);
     isDone = refused.length === 0;
   }
+  const leftIds = idsOf(left);
   return {
-    removed: [...have.values()].filter(({ id }) => !left.has(id)),
-    left: [...left.values()].filter(({ stays }) => stays !== true),
+    removed: await select(have, ({ id }) => !leftIds.has(id)),
+    left: left.filter(({ stays }) => stays !== true),
     kept,
   };
+};
+
+const idsOf = (objects: readonly KernelObject[]): ReadonlySet<string> => new Set(objects.map(({ id }) => id));
+
+/** With rests. */
+const select = async <T>(items: Iterable<T>, isWanted: (item: T) => boolean): Promise<readonly T[]> => {
+  const turn = new Turn();
+  const selected: T[] = [];
+  for (const item of items) {
+    if (turn.isOver()) await turn.rest();
+    if (isWanted(item)) selected.push(item);
+  }
+  return selected;
 };
 
 /** Gives the ids that the kernel named when it refused; none when all is written. */
 const remove = async <O extends KernelObject, B>(
   backend: Backend<O, B>,
-  changes: readonly Change<O>[],
+  objects: readonly O[],
   signal: AbortSignal,
 ): Promise<readonly string[]> => {
+  const turn = new Turn();
   try {
-    for (const batch of backend.plan(changes)) {
+    for (const batch of backend.plan(objects.map((object) => ({ op: 'remove', object })))) {
+      if (turn.isOver()) await turn.rest();
+      if (batch === undefined) continue;
       signal.throwIfAborted();
       await backend.apply(batch, signal);
+      if (turn.isLong()) await turn.rest();
     }
     return [];
   } catch (error) {
     if (!(error instanceof KernelError && error.scope === 'content')) throw error;
-    const named = error.suspects.filter((id) => changes.some(({ object }) => object.id === id));
+    const ids = idsOf(objects);
+    const named = error.suspects.filter((id) => ids.has(id));
     if (named.length === 0) throw error;
     return named;
   }

@@ -114,8 +114,11 @@ export interface Backend<O extends KernelObject, B> {
   compile(service: ServiceEndpoints, node: NodeContext): Fragment<O>;
   /** A fresh arranger, where the backend needs one. */
   arranger?(): Arranger<O>;
-  /** Order and bounds: additions before removals, referenced objects before those that refer to them. Pure. */
-  plan(changes: readonly Change<O>[]): Iterable<Batch<B>>;
+  /**
+   * Order and bounds: additions before removals, referenced objects before those that refer to them. Undefined stands for a
+   * step on the way to the next batch, after which one may rest. Pure.
+   */
+  plan(changes: readonly Change<O>[]): Iterable<Batch<B> | undefined>;
   /** The object in the tool's own language. Pure. */
   format(object: O): string;
   /** How much of what metrics count an object is: so many rules of a table. Undefined for what they do not count. Pure. */

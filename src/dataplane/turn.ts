@@ -42,3 +42,50 @@ export const withRests = async <T>(steps: Generator<unknown, T>): Promise<T> => 
     steps.return(undefined as never);
   }
 };
+
+/** By their ids, with rests: there may be hundreds of thousands. */
+export const byId = async <O extends { readonly id: string }>(objects: Iterable<O>): Promise<Map<string, O>> => {
+  const turn = new Turn();
+  const found = new Map<string, O>();
+  for (const object of objects) {
+    if (turn.isOver()) await turn.rest();
+    found.set(object.id, object);
+  }
+  return found;
+};
+
+/** A long computation in steps: after each one may rest. */
+export type Steps<T> = Generator<undefined, T>;
+
+/** The same at a stretch. */
+export const atAStretch = <T>(steps: Generator<unknown, T>): T => {
+  for (let next = steps.next(); ; next = steps.next()) if (next.done === true) return next.value;
+};
+
+/** As many as are sorted at a stretch. */
+const RUN = 1_000;
+
+/** Sorts in steps: short runs, which are then merged pair by pair. Stable. */
+export function* sorting<T>(items: readonly T[], compare: (a: T, b: T) => number): Steps<readonly T[]> {
+  let runs: (readonly T[])[] = [];
+  for (let from = 0; from < items.length; from += RUN) {
+    runs.push(items.slice(from, from + RUN).sort(compare));
+    yield;
+  }
+  while (runs.length > 1) {
+    const merged: (readonly T[])[] = [];
+    for (let i = 0; i < runs.length; i += 2) merged.push(yield* merging(runs[i] ?? [], runs[i + 1] ?? [], compare));
+    runs = merged;
+  }
+  return runs[0] ?? [];
+}
+
+function* merging<T>(a: readonly T[], b: readonly T[], compare: (a: T, b: T) => number): Steps<readonly T[]> {
+  const merged: T[] = [];
+  for (let [i, j] = [0, 0]; i < a.length || j < b.length; ) {
+    const isOfA = j >= b.length || (i < a.length && compare(a[i] as T, b[j] as T) <= 0);
+    merged.push((isOfA ? a[i++] : b[j++]) as T);
+    yield;
+  }
+  return merged;
+}

@@ -131,8 +131,10 @@ export class Writer<O extends KernelObject, B> {
     let batches = 0;
     const plan = this.#plan(changes);
     for (let next = plan(); ; next = plan()) {
+      if (turn.isOver()) await turn.rest();
+      if (next === 'step') continue;
+      if (next === 'end') return { changes: countChanges(changes), batches };
       if ('error' in next) return next;
-      if (next.batch === undefined) return { changes: countChanges(changes), batches };
       const refusal = await this.#apply(next.batch);
       if (refusal !== undefined) return refusal;
       batches += 1;
@@ -142,14 +144,15 @@ export class Writer<O extends KernelObject, B> {
     }
   }
 
-  /** Batch by batch, as the backend makes them; undefined after the last. */
-  #plan(changes: readonly Change<O>[]): () => { readonly batch: Batch<B> | undefined } | Refusal {
-    let batches: Iterator<Batch<B>> | undefined;
+  /** Batch by batch, as the backend makes them. */
+  #plan(changes: readonly Change<O>[]): () => { readonly batch: Batch<B> } | Refusal | 'step' | 'end' {
+    let batches: Iterator<Batch<B> | undefined> | undefined;
     return () => {
       try {
         batches ??= this.#backend.plan(changes)[Symbol.iterator]();
         const { done, value } = batches.next();
-        return { batch: done === true ? undefined : value };
+        if (done === true) return 'end';
+        return value === undefined ? 'step' : { batch: value };
       } catch (error) {
         return this.#refusal(
           error,

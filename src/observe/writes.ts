@@ -15,9 +15,17 @@ export const tellWrites = <O extends KernelObject, B>(
   listener: WriteListener,
 ): Backend<O, B> => {
   const changesOf = new WeakMap<Batch<B>, readonly Change<O>[]>();
-  function* plan(changes: readonly Change<O>[]): Iterable<Batch<B>> {
-    const left = new Map(changes.map((change) => [change.object.id, change]));
+  function* plan(changes: readonly Change<O>[]): Iterable<Batch<B> | undefined> {
+    const left = new Map<string, Change<O>>();
+    for (const change of changes) {
+      left.set(change.object.id, change);
+      yield;
+    }
     for (const batch of backend.plan(changes)) {
+      if (batch === undefined) {
+        yield;
+        continue;
+      }
       const own = batch.ids.flatMap((id) => left.get(id) ?? []);
       for (const { object } of own) left.delete(object.id); // an object that takes two batches is one all the same
       changesOf.set(batch, own);

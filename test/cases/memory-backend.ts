@@ -39,7 +39,7 @@ export const objectsIn = (kernel: MemoryIptables, family: IPFamily): ReadonlyMap
   const listing = new Listing(family);
   for (const line of kernel.save().split('\n')) listing.push(line);
   const settings = [...kernel.settings].map(([path, value]) => sysctl(path, Number(value)));
-  return new Map<string, Wish>([...listing.objects, ...settings.map((object) => [object.id, object] as const)]);
+  return new Map<string, Wish>([...listing.objects(), ...settings].map((object) => [object.id, object]));
 };
 
 const firstTable = (text: string): string => `${text.slice(0, text.indexOf('COMMIT\n'))}COMMIT\n`;

@@ -112,7 +112,9 @@ const soon = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 /** The real plan's batches, as changes: what a backend writes for an object that takes two batches counts at the first. */
 function* planOf(real: AnyBackend, changes: Changes): Iterable<Batch<Changes>> {
   const left = new Map(changes.map((change) => [change.object.id, change]));
-  for (const { ids } of real.plan(changes)) {
+  for (const batch of real.plan(changes)) {
+    if (batch === undefined) continue;
+    const { ids } = batch;
     const payload = ids.flatMap((id) => left.get(id) ?? []);
     for (const id of ids) left.delete(id);
     yield { payload, ids };

@@ -7,6 +7,7 @@
  */
 import type { Backend, Measure, Section } from '../../dataplane/contract.ts';
 import { atOnce, type Lane, newLane } from '../../dataplane/lane.ts';
+import { byId } from '../../dataplane/turn.ts';
 import type { IptablesTools } from '../../kernel/iptables.ts';
 import { PROC_SYS, type Sysctls } from '../../kernel/sysctl.ts';
 import { IP_FAMILIES, type IPFamily } from '../../model/address.ts';
@@ -94,8 +95,9 @@ export const iptablesBackend = ({
     read: async () => {
       const listing = new Listing(family);
       await inTurn(() => listRules(tool, (line) => listing.push(line)));
-      const set = (await settings?.read()) ?? [];
-      return new Map<string, Held>([...listing.objects, ...set.map((object) => [object.id, object] as const)]);
+      const found = await byId<Held>(listing.objects());
+      for (const setting of (await settings?.read()) ?? []) found.set(setting.id, setting);
+      return found;
     },
     traffic: async () => {
       const connections = new ConnectionCounts();

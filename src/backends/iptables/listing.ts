@@ -26,9 +26,10 @@ export class Listing {
     this.#looksForShared = family === 'IPv4';
   }
 
-  get objects(): ReadonlyMap<string, Chain | Jump | SharedChain> {
-    const ours = [...this.#ours.objects].filter(([, object]) => !goesWithAddresses(object.table, chainOf(object)));
-    return new Map<string, Chain | Jump | SharedChain>([...ours, ...this.#shared]);
+  *objects(): Generator<Chain | Jump | SharedChain> {
+    for (const object of this.#ours.objects.values())
+      if (!goesWithAddresses(object.table, chainOf(object))) yield object;
+    yield* this.#shared.values();
   }
 
   push(line: string): void {

@@ -7,9 +7,10 @@
  * with chains sorted and with the chains that its rules lead to, take 1.5 s in all (iptables 1.8.9).
  */
 import type { Batch, Change } from '../../dataplane/contract.ts';
+import type { Steps } from '../../dataplane/turn.ts';
 import { MARK_MASQ, OF_A_SERVICE } from '../xtables/names.ts';
 import { chainId, targetOf } from '../xtables/objects.ts';
-import { type RestoreInput, type RuleChange, restoreInput } from '../xtables/restore.ts';
+import { type RestoreInput, type RuleChange, restoring } from '../xtables/restore.ts';
 import type { Sysctl } from '../xtables/sysctl.ts';
 import { jumpRank } from './base.ts';
 import type { Wish } from './objects.ts';
@@ -17,12 +18,21 @@ import type { Wish } from './objects.ts';
 /** Input of the tool, or kernel settings to be written. */
 export type Payload = RestoreInput | { readonly settings: readonly Sysctl[] };
 
+/** Undefined is a step on the way. */
+type Planning<B> = Generator<Batch<B> | undefined, void>;
+
 /** Settings come last: what guards against them is among the rules. They are never taken back. */
-export const plan = (changes: readonly Change<Wish>[], maxRules: number): readonly Batch<Payload>[] => {
-  const settings = changes.flatMap(({ object }) => (object.kind === 'sysctl' ? [object] : []));
-  const written = settings.length === 0 ? [] : [{ payload: { settings }, ids: settings.map(({ id }) => id) }];
-  return [...planRules(changes.filter(isOfRules), maxRules), ...written];
-};
+export function* plan(changes: readonly Change<Wish>[], maxRules: number): Planning<Payload> {
+  const settings: Sysctl[] = [];
+  const rules: RuleChange[] = [];
+  for (const change of changes) {
+    if (change.object.kind === 'sysctl') settings.push(change.object);
+    else if (isOfRules(change)) rules.push(change);
+    yield;
+  }
+  yield* planRules(rules, maxRules);
+  if (settings.length > 0) yield { payload: { settings }, ids: settings.map(({ id }) => id) };
+}
 
 /** By now frontends and trunks have become chains. */
 const isOfRules = (change: Change<Wish>): change is RuleChange => {
@@ -37,28 +47,33 @@ const OF_IPVS = chainId('nat', 'KUBE-LOAD-BALANCER');
  * What mode ipvs left serves until new connections are translated: so that comes first, and only then what goes around it
  * in other tables. Tables are written one after the other, and a connection may come in between.
  */
-export const planRules = (changes: readonly RuleChange[], maxRules: number): readonly Batch<RestoreInput>[] => {
+export function* planRules(changes: readonly RuleChange[], maxRules: number): Planning<RestoreInput> {
   const isTakenFromIpvs = changes.some(({ op, object }) => op === 'remove' && object.id === OF_IPVS);
-  if (!isTakenFromIpvs) return planPieces(changes, maxRules);
+  if (!isTakenFromIpvs) return yield* planPieces(changes, maxRules);
   const isFirst = ({ op, object }: RuleChange): boolean => object.table === 'nat' && op !== 'remove';
-  const rest = changes.filter((change) => !isFirst(change));
-  return [...planPieces(changes.filter(isFirst), maxRules), ...planPieces(rest, maxRules)];
-};
+  yield* planPieces(changes.filter(isFirst), maxRules);
+  yield* planPieces(
+    changes.filter((change) => !isFirst(change)),
+    maxRules,
+  );
+}
 
-const planPieces = (changes: readonly RuleChange[], maxRules: number): readonly Batch<RestoreInput>[] => {
-  const total = changes.reduce((sum, change) => sum + weight(change), 0);
-  if (total <= maxRules) return changes.length === 0 ? [] : [batch(changes)];
-  const kept = changes.filter(({ op }) => op !== 'remove');
-  const removed = changes.filter(({ op }) => op === 'remove');
-  const ofServices = kept.filter(isBelowDispatch);
-  const others = kept.filter((change) => !isBelowDispatch(change));
-  return [
-    ...split(groupByReference(ofServices), maxRules).map(batch),
-    // a predecessor's tree may lead from one of these to another: they change together
-    ...(others.length > 0 ? [batch(others)] : []),
-    ...split(inOrderOfRemoval(removed), maxRules).map(batch),
-  ];
-};
+function* planPieces(changes: readonly RuleChange[], maxRules: number): Planning<RestoreInput> {
+  const ofServices: RuleChange[] = [];
+  const others: RuleChange[] = [];
+  const removed: RuleChange[] = [];
+  let total = 0;
+  for (const change of changes) {
+    total += weight(change);
+    (change.op === 'remove' ? removed : isBelowDispatch(change) ? ofServices : others).push(change);
+    yield;
+  }
+  if (total <= maxRules) return yield* batches([changes]);
+  yield* batches(pieces(groupsByReference(ofServices), maxRules));
+  // a predecessor's tree may lead from one of these to another: they change together
+  yield* batches([others]);
+  yield* batches(pieces(groupsOfRemoval(removed), maxRules));
+}
 
 const weight = ({ op, object }: RuleChange): number =>
   op === 'remove' || object.kind !== 'chain' ? 1 : 1 + object.rules.length;
@@ -67,59 +82,86 @@ const weight = ({ op, object }: RuleChange): number =>
 const isBelowDispatch = ({ object }: RuleChange): boolean =>
   object.kind === 'chain' && (OF_A_SERVICE.test(object.name) || object.name === MARK_MASQ);
 
+/** Groups, or undefined for a step on the way to the next. */
+type Groups = Iterable<readonly RuleChange[] | undefined>;
+
 /** Puts chains that refer to each other into one group: a restore that declares a rule's target need not look it up. */
-const groupByReference = (changes: readonly RuleChange[]): readonly (readonly RuleChange[])[] => {
-  const byId = new Map(changes.map((change) => [change.object.id, change]));
-  const groups: RuleChange[][] = [];
-  const roots = [...changes].sort((a, b) => rank(b) - rank(a));
-  for (const root of roots) {
+function* groupsByReference(changes: readonly RuleChange[]): Groups {
+  const byId = new Map<string, RuleChange>();
+  for (const change of changes) {
+    byId.set(change.object.id, change);
+    yield;
+  }
+  for (const root of yield* byRank(changes)) {
     const group: RuleChange[] = [];
     for (const queue = [root]; queue.length > 0; ) {
       const change = queue.pop();
       if (change === undefined || !byId.delete(change.object.id)) continue;
       group.push(change);
       queue.push(...references(change).flatMap((id) => byId.get(id) ?? []));
+      yield;
     }
-    if (group.length > 0) groups.push(group);
+    if (group.length > 0) yield group;
   }
-  return groups;
-};
+}
+
+/** Highest first, each rank in the order given. */
+function* byRank(changes: readonly RuleChange[]): Steps<readonly RuleChange[]> {
+  const ranks: RuleChange[][] = RANKS.map(() => []);
+  for (const change of changes) {
+    ranks[RANKS.indexOf(rank(change))]?.push(change);
+    yield;
+  }
+  return ranks.flat();
+}
 
 const references = ({ object }: RuleChange): readonly string[] =>
   object.kind === 'chain'
     ? object.rules.flatMap((text) => targetOf(text) ?? []).map((t) => chainId(object.table, t))
     : [];
 
-/** Higher ranks refer to lower ones. */
-const rank = ({ object }: RuleChange): number => {
-  if (object.kind !== 'chain') return 9;
-  if (object.name === MARK_MASQ) return -1;
-  if (!OF_A_SERVICE.test(object.name)) return 5;
-  return ['KUBE-SEP', 'KUBE-SVC', 'KUBE-SVL', 'KUBE-EXT', 'KUBE-FW-'].indexOf(object.name.slice(0, 8));
-};
+/** A rank's chains refer to those of later ones. */
+const RANKS = ['KUBE-FW-', 'KUBE-EXT', 'KUBE-SVL', 'KUBE-SVC', 'KUBE-SEP', MARK_MASQ] as const;
 
-const inOrderOfRemoval = (changes: readonly RuleChange[]): readonly (readonly RuleChange[])[] => {
-  const others = changes.filter((change) => !isBelowDispatch(change));
-  const ofServices = changes.filter(isBelowDispatch).sort((a, b) => rank(b) - rank(a));
-  return [...(others.length > 0 ? [others] : []), ...ofServices.map((change) => [change])];
-};
+const rank = ({ object }: RuleChange): (typeof RANKS)[number] =>
+  RANKS.find((name) => object.kind === 'chain' && object.name.startsWith(name)) ?? MARK_MASQ;
 
-const split = (groups: readonly (readonly RuleChange[])[], maxRules: number): readonly RuleChange[][] => {
-  const pieces: RuleChange[][] = [];
-  let room = 0;
+function* groupsOfRemoval(changes: readonly RuleChange[]): Groups {
+  const others: RuleChange[] = [];
+  const ofServices: RuleChange[] = [];
+  for (const change of changes) {
+    (isBelowDispatch(change) ? ofServices : others).push(change);
+    yield;
+  }
+  if (others.length > 0) yield others;
+  for (const change of yield* byRank(ofServices)) yield [change];
+}
+
+/** Groups put together as far as the tool can take them. */
+function* pieces(groups: Groups, maxRules: number): Groups {
+  let piece: RuleChange[] = [];
+  let room = maxRules;
   for (const group of groups) {
+    yield;
+    if (group === undefined) continue;
     const size = group.reduce((sum, change) => sum + weight(change), 0);
-    if (size > room || pieces.length === 0) {
-      pieces.push([]);
+    if (size > room && piece.length > 0) {
+      yield piece;
+      piece = [];
       room = maxRules;
     }
-    pieces.at(-1)?.push(...group);
+    for (const change of group) piece.push(change);
     room -= size;
   }
-  return pieces;
-};
+  yield piece;
+}
 
-const batch = (changes: readonly RuleChange[]): Batch<RestoreInput> => ({
-  payload: restoreInput(changes, jumpRank),
-  ids: changes.map(({ object }) => object.id),
-});
+/** One restore each. */
+function* batches(parts: Groups): Planning<RestoreInput> {
+  for (const changes of parts) {
+    yield;
+    if (changes === undefined || changes.length === 0) continue;
+    const ids = changes.map(({ object }) => object.id);
+    yield { payload: yield* restoring(changes, jumpRank), ids };
+  }
+}

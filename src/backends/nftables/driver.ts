@@ -185,6 +185,7 @@ export class Driver {
     await this.#run(commands, isRemoval ? BUSY_TRIES : 1);
     const isTableGone = changes.some(({ op, object }) => object.kind === 'table' && op !== 'add');
     if (isTableGone) {
+      for (const id of this.#held.keys()) this.#touched?.add(id);
       this.#held = new Map();
       this.#forgetting.clear();
     }

@@ -1,5 +1,5 @@
 /** The kernel's table to objects, in listing form. */
-
+import { byId, Turn } from '../../dataplane/turn.ts';
 import { concat } from '../../nftables-json/construct.ts';
 import { bareKeyOf, keyOf } from '../../nftables-json/elements.ts';
 import type { TableListing } from '../../nftables-json/listing.ts';
@@ -62,31 +62,44 @@ export const readTable = async (nftables: Nftables, family: NftFamily): Promise<
   const listing = await nftables.visitTable(family, TABLE);
   if (listing === undefined) return NOTHING;
   // what has our name and another shape cannot be mended in place
-  if (hasOtherShape(listing, family)) return { ...NOTHING, objects: byId([table(family, OTHER_SHAPE)]) };
+  if (hasOtherShape(listing, family)) return { ...NOTHING, objects: await byId([table(family, OTHER_SHAPE)]) };
   const collection: Collection = { elements: [], frontends: new Map(), departed: [], isWhole: true };
   for (const { declaration } of listing.sets) {
     const take = taker(declaration.name, collection);
     if (take !== undefined && !(await nftables.visit(declaration, take))) collection.isWhole = false;
   }
-  const finished = [...collection.frontends.values()].map((collected) => finish(collected, family));
-  const objects = byId([
+  const objects = await byId<NftObject>([
     table(family),
     ...listing.sets.map(({ declaration }) => set(declaration)),
     ...chains(listing),
-    ...collection.elements,
-    ...finished.map(({ object }) => object),
   ]);
-  const elements = byId(collection.elements).size;
-  return {
-    objects,
-    held: new Map(finished.map(({ object, held }) => [object.id, held])),
-    departed: collection.departed,
-    isWhole: collection.isWhole && elements === collection.elements.length && finished.every(({ isWhole }) => isWhole),
-  };
+  return finishAll(objects, collection, family);
 };
 
-const byId = (objects: readonly NftObject[]): ReadonlyMap<string, NftObject> =>
-  new Map(objects.map((object) => [object.id, object]));
+/** Elements to objects, with rests: of each kind there may be tens of thousands. */
+const finishAll = async (
+  objects: Map<string, NftObject>,
+  { elements, frontends, departed, isWhole: isListed }: Collection,
+  family: NftFamily,
+): Promise<Found> => {
+  const held = new Map<string, Held>();
+  const structure = objects.size;
+  let isWhole = isListed;
+  const turn = new Turn();
+  for (const one of elements) {
+    if (turn.isOver()) await turn.rest();
+    objects.set(one.id, one);
+  }
+  isWhole &&= objects.size === structure + elements.length;
+  for (const collected of frontends.values()) {
+    if (turn.isOver()) await turn.rest();
+    const finished = finish(collected, family);
+    objects.set(finished.object.id, finished.object);
+    held.set(finished.object.id, finished.held);
+    isWhole &&= finished.isWhole;
+  }
+  return { objects, held, departed, isWhole };
+};
 
 const hasOtherShape = ({ sets, chains: found }: TableListing, family: NftFamily): boolean => {
   const known = [...declarations(family), ...stickyDeclarations(family), ...counterDeclarations(family)];

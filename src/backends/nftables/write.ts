@@ -27,7 +27,8 @@ export const commandsOf = (
 ): Written => {
   const held = new Map<string, Held | undefined>();
   const ofTable = changes.flatMap((change) => (change.object.kind === 'table' ? tableCommands(change) : []));
-  const isGone = changes.some(({ op, object }) => object.kind === 'table' && op === 'remove');
+  // one command for whatever is in it
+  if (changes.some(({ op, object }) => object.kind === 'table' && op === 'remove')) return { commands: ofTable, held };
   const isNew = ofTable.length > 1;
   const members = changes.flatMap((change) => {
     if (change.object.kind === 'element')
@@ -38,8 +39,7 @@ export const commandsOf = (
     held.set(id, change.op === 'remove' ? undefined : step.held);
     return issue(id, memberCommands(step.removed, step.added, family));
   });
-  const commands = isGone ? ofTable : [...ofTable, ...structure(changes), ...members, ...removals(changes)];
-  return { commands, held };
+  return { commands: [...ofTable, ...structure(changes), ...members, ...removals(changes)], held };
 };
 
 const issue = (id: string, commands: readonly Command[]): readonly Issued[] =>

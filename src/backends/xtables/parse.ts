@@ -14,7 +14,10 @@ const isTable = (name: string): name is Table => TABLES.some((table) => table ==
 
 export class SaveParser {
   readonly #objects = new Map<string, Chain | Jump>();
+  /** Rules of chains that were declared, and may have more. */
   #chains = new Map<string, string[]>();
+  /** Whose rules come just now: a table lists them chain by chain. */
+  #current = '';
   #builtIn = new Set<string>();
   #table: Table | undefined;
 
@@ -31,7 +34,7 @@ export class SaveParser {
 
   #begin(name: string): void {
     this.#table = isTable(name) ? name : undefined;
-    this.#chains = new Map();
+    this.#current = '';
     this.#builtIn = new Set();
   }
 
@@ -45,6 +48,8 @@ export class SaveParser {
   #rule(table: Table, line: string): void {
     const [, name, text = ''] = RULE.exec(line) ?? [];
     if (name === undefined) return;
+    if (name !== this.#current) this.#finish(table, this.#current);
+    this.#current = name;
     const rules = this.#chains.get(name);
     if (rules !== undefined) rules.push(text.includes('  ') ? text.replace(SPACES, ' ') : text);
     else if (this.#builtIn.has(name) && isOurJump(table, text)) this.#jump(table, name, text);
@@ -59,10 +64,18 @@ export class SaveParser {
     }
   }
 
+  /** A chain as soon as all of it is here: all of a table's at its end would be too much at a stretch. */
+  #finish(table: Table, name: string): void {
+    const rules = this.#chains.get(name);
+    if (rules === undefined) return;
+    this.#chains.delete(name);
+    this.#objects.set(chainId(table, name), chain(table, name, rules));
+  }
+
   #end(): void {
     const table = this.#table;
     if (table === undefined) return;
-    for (const [name, rules] of this.#chains) this.#objects.set(chainId(table, name), chain(table, name, rules));
+    for (const name of this.#chains.keys()) this.#finish(table, name);
     this.#table = undefined;
   }
 }

@@ -1,5 +1,6 @@
 /** Changes to one iptables-restore input. Pure. */
 import type { Change } from '../../dataplane/contract.ts';
+import { atAStretch, type Steps, sorting } from '../../dataplane/turn.ts';
 import { compareText } from '../../model/endpoint.ts';
 import { TABLES, type Table } from './names.ts';
 import type { Chain, Jump, SharedChain } from './objects.ts';
@@ -20,37 +21,48 @@ export type JumpRank = (jump: Jump) => number;
  * Within a table: chains are declared (made or emptied), filled, jumped to; then what goes is removed. A shared chain is
  * made and not declared: if others made it in the meantime that is refused, where a declaration would empty it.
  */
-export const restoreInput = (changes: readonly RuleChange[], rank: JumpRank): RestoreInput => {
-  const written = changes.filter(({ op, object }) => op !== 'remove' && object.kind === 'chain');
-  const rules = written.reduce((sum, { object }) => sum + (object.kind === 'chain' ? object.rules.length : 0), 0);
-  const tables = TABLES.map((table) =>
-    tableText(
-      table,
-      changes.filter(({ object }) => object.table === table),
-      rank,
-    ),
-  );
-  return { text: tables.join(''), rules };
-};
+export const restoreInput = (changes: readonly RuleChange[], rank: JumpRank): RestoreInput =>
+  atAStretch(restoring(changes, rank));
 
-const tableText = (table: Table, changes: readonly RuleChange[], rank: JumpRank): string => {
-  if (changes.length === 0) return '';
-  const chains = changes
-    .flatMap((change) => (change.object.kind === 'chain' ? [{ op: change.op, chain: change.object }] : []))
-    .sort((a, b) => compareText(a.chain.name, b.chain.name));
-  const lines = [
-    `*${table}`,
-    ...chains.map(({ chain }) => `:${chain.name} - [0:0]`),
-    ...changes.flatMap(({ op, object }) =>
-      object.kind === 'shared-chain' && op === 'add' ? [`-N ${object.name}`] : [],
-    ),
-    ...chains.flatMap(({ op, chain }) => (op === 'remove' ? [] : chain.rules.map((r) => `-A ${chain.name} ${r}`))),
-    ...jumpLines(changes, rank),
-    ...chains.filter(({ op }) => op === 'remove').map(({ chain }) => `-X ${chain.name}`),
-    'COMMIT',
-  ];
-  return `${lines.join('\n')}\n`;
-};
+/** The same in steps. */
+export function* restoring(changes: readonly RuleChange[], rank: JumpRank): Steps<RestoreInput> {
+  const byTable: Record<Table, RuleChange[]> = { mangle: [], filter: [], nat: [] };
+  let rules = 0;
+  for (const change of changes) {
+    const { op, object } = change;
+    byTable[object.table].push(change);
+    if (op !== 'remove' && object.kind === 'chain') rules += object.rules.length;
+    yield;
+  }
+  const lines: string[] = [];
+  for (const table of TABLES) yield* writeTable(lines, table, byTable[table], rank);
+  return { text: lines.length === 0 ? '' : `${lines.join('\n')}\n`, rules };
+}
+
+function* writeTable(lines: string[], table: Table, changes: readonly RuleChange[], rank: JumpRank): Steps<void> {
+  if (changes.length === 0) return;
+  const chains = yield* sorting(
+    changes.flatMap((change) => (change.object.kind === 'chain' ? [{ op: change.op, chain: change.object }] : [])),
+    (a, b) => compareText(a.chain.name, b.chain.name),
+  );
+  lines.push(`*${table}`);
+  for (const { chain } of chains) {
+    lines.push(`:${chain.name} - [0:0]`);
+    yield;
+  }
+  for (const { op, object } of changes)
+    if (object.kind === 'shared-chain' && op === 'add') lines.push(`-N ${object.name}`);
+  for (const { op, chain } of chains) {
+    if (op !== 'remove') for (const rule of chain.rules) lines.push(`-A ${chain.name} ${rule}`);
+    yield;
+  }
+  lines.push(...jumpLines(changes, rank));
+  for (const { op, chain } of chains) {
+    if (op === 'remove') lines.push(`-X ${chain.name}`);
+    yield;
+  }
+  lines.push('COMMIT');
+}
 
 /** New jumps go on top, in the order of their rank, before old ones are taken away: no packet ever finds none. */
 const jumpLines = (changes: readonly RuleChange[], rank: JumpRank): readonly string[] => {

@@ -1,12 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { planRules } from '../../../src/backends/iptables/plan.ts';
+import { planRules as planning } from '../../../src/backends/iptables/plan.ts';
 import { MARK_MASQ } from '../../../src/backends/xtables/names.ts';
 import { type Chain, chain, type Jump, jump } from '../../../src/backends/xtables/objects.ts';
-import type { RestoreInput } from '../../../src/backends/xtables/restore.ts';
+import type { RestoreInput, RuleChange } from '../../../src/backends/xtables/restore.ts';
 import type { Batch, Change } from '../../../src/dataplane/contract.ts';
 import { parse, Tables } from './tables.ts';
 
 type KernelChange = Change<Chain | Jump>;
+
+const planRules = (changes: readonly RuleChange[], maxRules: number): readonly Batch<RestoreInput>[] =>
+  [...planning(changes, maxRules)].filter((batch) => batch !== undefined);
 
 const add = (object: Chain | Jump): KernelChange => ({ op: 'add', object });
 const remove = (object: Chain | Jump): KernelChange => ({ op: 'remove', object });

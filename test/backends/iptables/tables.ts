@@ -185,7 +185,7 @@ export const listed = (tables: Tables, family: IPFamily): ReadonlyMap<string, He
   const listing = new Listing(family);
   for (const line of tables.save().split('\n')) listing.push(line);
   const settings = [...tables.settings].map(([path, value]) => sysctl(path, Number(value)));
-  return new Map<string, Held>([...listing.objects, ...settings.map((object) => [object.id, object] as const)]);
+  return new Map<string, Held>([...listing.objects(), ...settings].map((object) => [object.id, object]));
 };
 
 export const parse = (text: string): SaveParser['objects'] => {

@@ -27,7 +27,7 @@ const apply = async (
 ): Promise<KernelError | undefined> => {
   for (const batch of backend.plan(changes)) {
     try {
-      await backend.apply(batch, signal);
+      if (batch !== undefined) await backend.apply(batch, signal);
     } catch (error) {
       if (error instanceof KernelError) return error;
       throw error;
