@@ -22,6 +22,7 @@ import {
   SET_FLAG,
   SET_FLAGS,
   TABLE,
+  TABLE_DORMANT,
   VERDICT_TYPE,
 } from './messages.ts';
 import type { Chain, Element, Family, KeyType, Rule, SetDeclaration, SetFlag, TypeName } from './schema.ts';
@@ -34,6 +35,8 @@ export interface FoundSet {
 }
 
 export interface TableListing {
+  /** Its chains are on no hook. */
+  readonly isDormant: boolean;
   readonly chains: readonly Chain[];
   readonly rules: readonly Rule[];
   readonly sets: readonly FoundSet[];
@@ -62,8 +65,8 @@ export const listTable = (connection: Connection, family: Family, table: string)
   const all = <T>({ list, read }: Listed<T>): readonly T[] =>
     connection.dump(list).flatMap((message) => read(message) ?? []);
   try {
-    requireTable(connection, family, table);
     return {
+      isDormant: isDormant(connection, family, table),
       chains: all(chainsOf(family, table)),
       rules: all(rulesOf(family, table)),
       sets: all(setsOf(family, table)),
@@ -81,8 +84,8 @@ export const visitTable = async (
   table: string,
 ): Promise<TableListing | undefined> => {
   try {
-    requireTable(connection, family, table);
     return {
+      isDormant: isDormant(connection, family, table),
       chains: await collect(connection, chainsOf(family, table)),
       rules: await collect(connection, rulesOf(family, table)),
       sets: await collect(connection, setsOf(family, table)),
@@ -93,8 +96,11 @@ export const visitTable = async (
   }
 };
 
-const requireTable = (connection: Connection, family: Family, table: string): void => {
-  connection.get(request(MESSAGE.GET_TABLE, family, 0, [text(TABLE.NAME, table)]));
+/** Throws NetlinkError, ENOENT where there is no such table. */
+const isDormant = (connection: Connection, family: Family, table: string): boolean => {
+  const message = connection.get(request(MESSAGE.GET_TABLE, family, 0, [text(TABLE.NAME, table)]));
+  const attributes = message === undefined ? undefined : attributesOf(message);
+  return attributes?.has(TABLE.FLAGS) === true && (getBe32(attributes, TABLE.FLAGS) & TABLE_DORMANT) !== 0;
 };
 
 const collect = async <T>(connection: Connection, { list, read }: Listed<T>): Promise<readonly T[]> => {

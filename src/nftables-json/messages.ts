@@ -46,7 +46,8 @@ export const MESSAGE = {
   GET_GENERATION: 16,
 } as const;
 
-export const TABLE = { NAME: 1 } as const;
+export const TABLE = { NAME: 1, FLAGS: 2 } as const;
+export const TABLE_DORMANT = 1;
 export const CHAIN = { TABLE: 1, NAME: 3, HOOK: 4, POLICY: 5, TYPE: 7 } as const;
 export const HOOK = { NUMBER: 1, PRIORITY: 2 } as const;
 export const RULE = { TABLE: 1, CHAIN: 2, EXPRESSIONS: 4 } as const;
@@ -112,7 +113,8 @@ export const messagesOf = (command: Command, findSet: FindSet, nextId: () => num
 const add = (declaration: Declaration, findSet: FindSet, nextId: () => number): readonly Request[] => {
   if ('table' in declaration) {
     const { family, name } = declaration.table;
-    return [request(MESSAGE.NEW_TABLE, family, FLAG.CREATE, [text(TABLE.NAME, name)])];
+    // without them a table that is there keeps those it has
+    return [request(MESSAGE.NEW_TABLE, family, FLAG.CREATE, [text(TABLE.NAME, name), be32(TABLE.FLAGS, 0)])];
   }
   if ('chain' in declaration) return [addChain(declaration.chain)];
   if ('rule' in declaration) return [addRule(declaration.rule)];

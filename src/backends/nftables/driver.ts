@@ -11,7 +11,7 @@ import { Forgetting } from './forgetting.ts';
 import type { Held } from './members.ts';
 import { declarations, type NftFamily, stickyDeclarations } from './names.ts';
 import { FRONTEND_PREFIX, type NftObject } from './objects.ts';
-import type { NftChange } from './plan.ts';
+import { isRebuilt, type NftChange } from './plan.ts';
 import { type Found, readTable } from './read.ts';
 import { readTraffic } from './read-traffic.ts';
 import { commandsOf, type Issued, type Written } from './write.ts';
@@ -76,7 +76,11 @@ export class Driver {
 
   /** The only place where the watch is asked: what it says once, both reads and `hasChanged` must learn. */
   #listen(): number {
-    if (this.#watch.hasChanged()) this.#heard += 1;
+    if (this.#watch.hasChanged()) {
+      this.#heard += 1;
+      // also who is remembered may be somebody else's work
+      this.#isSwept = this.#readOnly;
+    }
     return this.#heard;
   }
 
@@ -183,7 +187,9 @@ export class Driver {
   async #write(changes: readonly NftChange[], commands: readonly Issued[], held: Written['held']): Promise<void> {
     const isRemoval = changes.every(({ op }) => op === 'remove');
     await this.#run(commands, isRemoval ? BUSY_TRIES : 1);
-    const isTableGone = changes.some(({ op, object }) => object.kind === 'table' && op !== 'add');
+    const isTableGone = changes.some(
+      (change) => isRebuilt(change) || (change.object.kind === 'table' && change.op === 'remove'),
+    );
     if (isTableGone) {
       for (const id of this.#held.keys()) this.#touched?.add(id);
       this.#held = new Map();

@@ -21,7 +21,7 @@ import {
 } from '../../nftables-json/text.ts';
 import { type NftFamily, TABLE, tableOf } from './names.ts';
 
-/** Its content says whether its sets and base chains have the shapes that this program knows. */
+/** Its content says whether it is awake, and its sets and base chains have the shapes that this program knows. */
 export interface Table extends KernelObject {
   readonly kind: 'table';
   readonly declaration: TableDeclaration;
@@ -71,7 +71,10 @@ export type NftObject = Table | Chain | SetObject | Element | Frontend;
 
 export const FRONTEND_PREFIX = 'frontend ';
 
+/** What is in it cannot be mended in place. */
 export const OTHER_SHAPE = 'of another shape';
+/** Its base chains are on no hook. */
+export const DORMANT = 'dormant';
 
 export const table = (family: NftFamily, content = ''): Table => ({
   kind: 'table',

@@ -6,7 +6,7 @@
  * themselves also where the rest is short: kernels before 6.2 refuse them for a moment after their last use.
  */
 import type { Batch, Change } from '../../dataplane/contract.ts';
-import type { NftObject } from './objects.ts';
+import { type NftObject, OTHER_SHAPE } from './objects.ts';
 
 export type NftChange = Change<NftObject>;
 
@@ -22,13 +22,19 @@ export const plan = (changes: readonly NftChange[]): readonly Batch<Payload>[] =
   const table = changes.find(({ object }) => object.kind === 'table');
   // with the table goes all that is in it; where it is replaced, all of it comes anew, and at once
   if (table?.op === 'remove') return [batch(changes)];
-  if (table?.op === 'replace') return [batch(changes.filter(({ op }) => op !== 'remove'))];
+  if (table !== undefined && isRebuilt(table)) return [batch(changes.filter(({ op }) => op !== 'remove'))];
+  // what is on no hook is put there before anything else is written
+  if (table?.op === 'replace') return [batch([table]), ...plan(changes.filter((change) => change !== table))];
   const unused = changes.filter((change) => change.op === 'remove' && isStructure(change));
   const structure = changes.filter((change) => change.op !== 'remove' && isStructure(change));
   const rest = changes.filter((change) => !isStructure(change));
   const [first = [], ...others] = chunks([...rest.filter(isKept), ...rest.filter((change) => !isKept(change))]);
   return [[...structure, ...first], ...others, unused].filter((part) => part.length > 0).map(batch);
 };
+
+/** Whether the table goes in this change, and all that is in it. */
+export const isRebuilt = (change: NftChange): boolean =>
+  change.object.kind === 'table' && change.op === 'replace' && change.previous.content === OTHER_SHAPE;
 
 const isStructure = ({ object }: NftChange): boolean => object.kind !== 'frontend' && object.kind !== 'element';
 

@@ -12,10 +12,10 @@ import type {
   SetDeclaration,
   Statement,
 } from '../../nftables-json/schema.ts';
-import { formatElement, formatExpression, formatHook, formatShape } from '../../nftables-json/text.ts';
+import { formatElement, formatExpression, formatShape } from '../../nftables-json/text.ts';
 import { counterDeclarations, readCounterSet } from './counters.ts';
 import type { Departed } from './departures.ts';
-import { BASE_CHAINS, type BaseChain } from './hooks.ts';
+import { BASE_CHAINS } from './hooks.ts';
 import type { Held } from './members.ts';
 import {
   CLUSTER_IPS,
@@ -33,6 +33,7 @@ import {
 } from './names.ts';
 import {
   chain,
+  DORMANT,
   element,
   frontend,
   type Member,
@@ -69,7 +70,7 @@ export const readTable = async (nftables: Nftables, family: NftFamily): Promise<
     if (take !== undefined && !(await nftables.visit(declaration, take))) collection.isWhole = false;
   }
   const objects = await byId<NftObject>([
-    table(family),
+    table(family, listing.isDormant ? DORMANT : ''),
     ...listing.sets.map(({ declaration }) => set(declaration)),
     ...chains(listing),
   ]);
@@ -106,15 +107,17 @@ const hasOtherShape = ({ sets, chains: found }: TableListing, family: NftFamily)
   const ours = new Map(known.map((declaration) => [declaration.name, declaration]));
   const differs = (declaration: SetDeclaration): boolean => {
     const shape = ours.get(declaration.name);
-    return shape !== undefined && formatShape(shape) !== formatShape(declaration);
+    return shape !== undefined && lastingShape(shape, shape) !== lastingShape(declaration, shape);
   };
-  return sets.some(({ declaration }) => differs(declaration)) || found.some(hasOtherHook);
+  return sets.some(({ declaration }) => differs(declaration)) || found.some(lacksHook);
 };
 
-const hasOtherHook = (declaration: ChainDeclaration): boolean => {
-  const ours = BASE_CHAINS[declaration.name as BaseChain];
-  return ours !== undefined && formatHook({ ...declaration, ...ours }) !== formatHook(declaration);
-};
+/** The shape without what the kernel changes in a set that is there: its time-out, and its size where we want one. */
+const lastingShape = ({ timeout: _timeout, size, ...shape }: SetDeclaration, ours: SetDeclaration): string =>
+  formatShape(ours.size === undefined && size !== undefined ? { ...shape, size } : shape);
+
+/** A base chain of ours that others lead to: it cannot be deleted by itself. */
+const lacksHook = ({ name, hook }: ChainDeclaration): boolean => name in BASE_CHAINS && hook === undefined;
 
 const chains = (listing: TableListing): readonly NftObject[] => {
   const rules = new Map<string, (readonly Statement[])[]>(listing.chains.map(({ name }) => [name, []]));

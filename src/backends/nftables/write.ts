@@ -6,7 +6,7 @@ import type { Command } from '../../nftables-json/schema.ts';
 import { type Held, NOTHING_HELD, stepTo } from './members.ts';
 import type { NftFamily } from './names.ts';
 import { bySet, type Chain, declare, type Frontend, type Member, type NftObject, rulesOf } from './objects.ts';
-import type { NftChange } from './plan.ts';
+import { isRebuilt, type NftChange } from './plan.ts';
 
 export interface Issued {
   readonly command: Command;
@@ -45,12 +45,13 @@ export const commandsOf = (
 const issue = (id: string, commands: readonly Command[]): readonly Issued[] =>
   commands.map((command) => ({ command, id }));
 
-const tableCommands = ({ op, object }: NftChange): readonly Issued[] => {
+const tableCommands = (change: NftChange): readonly Issued[] => {
+  const { op, object } = change;
   if (object.kind !== 'table') return [];
   const table = object.declaration;
   const remove: Command = { delete: { table } };
   const add: Command = { add: { table } };
-  return issue(object.id, op === 'remove' ? [remove] : op === 'replace' ? [remove, add] : [add]);
+  return issue(object.id, op === 'remove' ? [remove] : isRebuilt(change) ? [remove, add] : [add]);
 };
 
 const ofKind = <K extends NftObject['kind']>(
@@ -71,12 +72,28 @@ const structure = (changes: readonly NftChange[]): readonly Issued[] => {
   const chains = ofKind(changes, 'chain', isKept);
   return [
     ...ofKind(changes, 'set', isKept).flatMap(({ object }) => issue(object.id, [{ add: declare(object.declaration) }])),
-    ...chains.flatMap(({ object }) => issue(object.id, [{ add: { chain: object.declaration } }])),
+    ...chains.flatMap((change) =>
+      issue(change.object.id, [
+        ...(isMoved(change) ? vanish(change.object) : []),
+        { add: { chain: change.object.declaration } },
+      ]),
+    ),
     ...chains.flatMap(({ op, object }) =>
       issue(object.id, [...(op === 'replace' ? [flush(object)] : []), ...rulesOf(object)]),
     ),
   ];
 };
+
+/** A base chain stays on its hook as long as it lives; nothing leads to it, so that it can go at any time. */
+const isMoved = (change: NftChange): boolean => {
+  if (change.op !== 'replace' || change.object.kind !== 'chain' || change.previous.kind !== 'chain') return false;
+  const { declaration: now } = change.object;
+  const { declaration: before } = change.previous;
+  const isSame = before.hook === now.hook && before.prio === now.prio && before.type === now.type;
+  return before.hook !== undefined && !isSame;
+};
+
+const vanish = (chain: Chain): readonly Command[] => [flush(chain), { delete: { chain: chain.declaration } }];
 
 const flush = ({ declaration }: Chain): Command => ({ flush: { chain: declaration } });
 

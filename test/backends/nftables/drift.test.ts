@@ -89,6 +89,39 @@ const CASES: readonly Vandalism[] = [
     foreign: ['chain theirs'],
   },
   {
+    what: 'a base chain at another priority',
+    does: [
+      { flush: { chain: { ...here, name: 'nat-prerouting' } } },
+      { delete: { chain: { ...here, name: 'nat-prerouting' } } },
+      {
+        add: {
+          chain: { ...here, name: 'nat-prerouting', type: 'nat', hook: 'prerouting', prio: -90, policy: 'accept' },
+        },
+      },
+    ],
+    changed: ['chain nat-prerouting'],
+  },
+  {
+    what: 'a policy of theirs',
+    does: [
+      {
+        add: { chain: { ...here, name: 'filter-input', type: 'filter', hook: 'input', prio: 0, policy: 'drop' } },
+      },
+    ],
+    changed: ['chain filter-input'],
+  },
+  {
+    what: 'a chain of ours put on a hook',
+    does: [
+      ...['filter-prerouting-pre-dnat', 'filter-output-pre-dnat', 'firewall-check'].map(
+        (name): Command => ({ flush: { chain: { ...here, name } } }),
+      ),
+      { delete: { chain: { ...here, name: 'firewall-check' } } },
+      { add: { chain: { ...here, name: 'firewall-check', type: 'filter', hook: 'input', prio: 9, policy: 'drop' } } },
+    ],
+    changed: ['chain filter-prerouting-pre-dnat', 'chain filter-output-pre-dnat', 'chain firewall-check'],
+  },
+  {
     what: 'a set of theirs',
     does: [{ add: { set: { ...here, name: 'theirs', type: 'inet_service' } } }],
     foreign: ['set theirs'],

@@ -5,6 +5,7 @@ import { compile } from '../../../src/backends/nftables/compile.ts';
 import type { Held } from '../../../src/backends/nftables/members.ts';
 import {
   chain,
+  DORMANT,
   element,
   frontend,
   type NftObject,
@@ -100,10 +101,24 @@ describe('a plan', () => {
 
   it('replaces the table with all that is wanted, at once, and what was in it need not be removed', () => {
     const many = Array.from({ length: 60 }, (_, n) => add(web(n, 250)));
-    const [only, ...others] = plan([remove(pick(1)), replace(table('ip')), ...many]);
+    const [only, ...others] = plan([
+      remove(pick(1)),
+      { op: 'replace', object: table('ip'), previous: table('ip', OTHER_SHAPE) },
+      ...many,
+    ]);
     expect(others).toEqual([]);
     expect(only?.ids).toHaveLength(61);
     expect(only?.ids).not.toContain('chain pick-1');
+  });
+
+  it('puts a table on its hooks again before anything else, and leaves it where it is', () => {
+    const awake: NftChange = { op: 'replace', object: table('ip'), previous: table('ip', DORMANT) };
+    expect(plan([remove(pick(1)), add(pick(2)), awake]).map(({ ids }) => ids)).toEqual([
+      ['table'],
+      ['chain pick-2'],
+      ['chain pick-1'],
+    ]);
+    expect(textOf([awake])).toEqual(['add table ip kube-proxy']);
   });
 });
 

@@ -81,16 +81,6 @@ describe('what has our name and another shape', () => {
       'a set of affinity with another key',
       [{ add: { set: { ...here, name: 'sticky-endpoints', type: 'ipv4_addr' } } }],
     ],
-    [
-      'a base chain of another priority',
-      [
-        {
-          add: {
-            chain: { ...here, name: 'nat-prerouting', type: 'nat', hook: 'prerouting', prio: -90, policy: 'accept' },
-          },
-        },
-      ],
-    ],
     ['a base chain that has no hook', [{ add: { chain: { ...here, name: 'filter-input' } } }]],
   ];
   const own = (commands: readonly Command[]): readonly SetDeclaration[] =>
