@@ -9,7 +9,7 @@ import { describe, it } from 'vitest';
 import { describeWith, type Need, unmet } from '../kernel/requires.ts';
 
 const ROOT = new URL('../..', import.meta.url).pathname;
-const TIMEOUT_MS = 15 * 60_000;
+const TIMEOUT_MS = 25 * 60_000;
 
 export interface Guest {
   readonly title: string;
