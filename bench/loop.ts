@@ -7,7 +7,14 @@ import { createInterface } from 'node:readline';
 import type { NodeProxy } from '../src/lab/cluster.ts';
 import { serviceObjects } from '../src/lab/many.ts';
 import { packageFile } from '../src/lab/network/entry.ts';
-import { type LoopReport, longestTurn, ownMs, probeEnvironment, takeReport } from '../src/lab/probe/report.ts';
+import {
+  blockedMs,
+  type LoopReport,
+  longestTurn,
+  ownMs,
+  probeEnvironment,
+  takeReport,
+} from '../src/lab/probe/report.ts';
 import { type Bed, show, sleep, type Variant } from './bed.ts';
 import { longTurns } from './long-turns.ts';
 import { cleanUp } from './start.ts';
@@ -46,6 +53,7 @@ const tell = (title: string, report: LoopReport, answers: Readonly<Record<string
     'over 50 ms': gaps.filter((gap) => ownMs(gap) > 50).length,
     'longest pause of the collector ms': ms(Math.max(0, ...report.pauses.map((pause) => pause.ms))),
     'without a processor ms': ms(Math.max(0, ...gaps.map(({ waitedMs }) => waitedMs))),
+    'blocked ms': ms(Math.max(0, ...gaps.map(blockedMs))),
     '/livez ms': ms(answers[LIVEZ]),
     '/metrics ms': ms(answers[METRICS]),
   });
@@ -89,6 +97,9 @@ const startMeasured = async (bed: Bed, variant: Variant): Promise<Run> => {
   void proxy.ended.then(() => {
     isOver = true;
   });
+  // loading the program is one turn, and nobody is answered before
+  while (!isOver && !(LIVEZ in (await asking.answers()))) await sleep(50);
+  await takeReport(socket);
   return {
     bed,
     variant,

@@ -5,7 +5,7 @@ import type { KernelObject } from '../dataplane/contract.ts';
 import { Loop } from '../dataplane/loop.ts';
 import { Reconciler } from '../dataplane/reconciler.ts';
 import type { SyncReport } from '../dataplane/status.ts';
-import { withRests } from '../dataplane/turn.ts';
+import { Turn, withRests } from '../dataplane/turn.ts';
 import type { IPFamily } from '../model/address.ts';
 import type { Place } from '../model/flows.ts';
 import { HealthCheckNews } from '../model/health-checks.ts';
@@ -72,9 +72,13 @@ export const startFamily = (setup: Setup, parts: FamilyParts, signal: AbortSigna
       record.failed(failure);
     },
     onRecovery: () => record.recovered(),
-    onSync: (report) => {
+    onSync: async (report) => {
+      // each of these goes through all Services that the sync was about
+      const turn = new Turn();
+      await turn.rest();
       record.synced(report);
-      aftermath.synced(report);
+      await turn.rest();
+      await aftermath.synced(report);
       onFirstSync(family);
     },
     watch: backend.watch?.bind(backend),
@@ -118,7 +122,7 @@ interface Aftermath {
   note(work: Work): Work;
   /** What the kernel held when this process came. */
   adopted(places: Iterable<Place>): void;
-  synced(report: SyncReport): void;
+  synced(report: SyncReport): Promise<void>;
   /** Something in the kernel was not as it had been left, and is again. */
   repaired(): void;
   stop(): Promise<void>;
@@ -149,8 +153,8 @@ const openAftermath = ({ log }: Setup, parts: FamilyParts, isServed: (owner: str
       return news.note(work);
     },
     adopted: (places) => janitor.adopted(places),
-    synced: ({ full, services, gone }) => {
-      janitor.synced(services, gone);
+    synced: async ({ full, services, gone }) => {
+      await janitor.synced(services, gone);
       // at the start, and after a failure: for a while nobody knows how long the rules were not what they are now
       if (full) janitor.repaired();
       const { changes, addresses } = news.take();

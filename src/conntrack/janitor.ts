@@ -40,6 +40,18 @@ const LAST_RETRY_MS = 30_000;
 const RESTS = 4;
 const TURN_MS = 5;
 
+/** Steps with rests; gives what they end with. */
+const inTurns = async <T, R>(steps: Iterator<T, R>, take?: (value: T) => void): Promise<R> => {
+  let until = performance.now() + TURN_MS;
+  for (let next = steps.next(); ; next = steps.next()) {
+    if (next.done === true) return next.value;
+    take?.(next.value);
+    if (performance.now() < until) continue;
+    await rest();
+    until = performance.now() + TURN_MS;
+  }
+};
+
 /** A connection for one look. Throws NetlinkError. */
 export const openFlows = (): Connection => new Connection(openSocket(PROTOCOL.NETFILTER));
 
@@ -80,8 +92,8 @@ export class Janitor {
   }
 
   /** What a sync brought into the kernel. */
-  synced(services: readonly ServiceEndpoints[], gone: readonly string[]): void {
-    for (const entrance of this.#entrances.update(services, gone)) this.#due.add(entrance);
+  async synced(services: readonly ServiceEndpoints[], gone: readonly string[]): Promise<void> {
+    for (const entrance of await inTurns(this.#entrances.updating(services, gone))) this.#due.add(entrance);
     this.#start();
   }
 
@@ -165,14 +177,10 @@ export class Janitor {
   async #takeFormer(entrances: Set<Entrance>): Promise<void> {
     const former = this.#former;
     if (former === undefined) return;
-    let until = performance.now() + TURN_MS;
-    for (let next = former.next(); next.done !== true; next = former.next()) {
-      const entrance = entranceOf(next.value);
+    await inTurns(former, (place) => {
+      const entrance = entranceOf(place);
       if (entrance !== undefined) entrances.add(entrance);
-      if (performance.now() < until) continue;
-      await rest();
-      until = performance.now() + TURN_MS;
-    }
+    });
     this.#former = undefined;
   }
 

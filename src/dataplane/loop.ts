@@ -34,7 +34,8 @@ export interface LoopOptions {
   readonly syncPeriodMs: number;
   readonly log: Pick<BaseLogger, 'info' | 'warn' | 'error' | 'debug'>;
   readonly clock?: Clock;
-  readonly onSync?: (report: SyncReport) => void;
+  /** The next sync waits until it has ended. */
+  readonly onSync?: (report: SyncReport) => void | Promise<void>;
   readonly onDrift?: (drift: Drift) => void;
   readonly onFailure?: (message: string, failure: Failure) => void;
   /** An audit that had failed was done, and no sync fails. */
@@ -127,7 +128,7 @@ export class Loop<O extends KernelObject, B> {
       const report = await this.#reconciler.sync(input);
       this.#unsynced = false;
       this.#failures = 0;
-      this.#tellSync(report);
+      await this.#tellSync(report);
       return this.#reconciler.nextRetryMs;
     } catch (error) {
       if (this.#stopped) return undefined;
@@ -141,10 +142,10 @@ export class Loop<O extends KernelObject, B> {
     return this.#work.hasWork() || this.#lastNode === undefined ? this.#work.take() : onlyRetry(this.#lastNode);
   }
 
-  #tellSync(report: SyncReport): void {
+  async #tellSync(report: SyncReport): Promise<void> {
     this.#logSync(report);
     this.#tellDrift(report.drift);
-    this.#options.onSync?.(report);
+    await this.#options.onSync?.(report);
     // before the first sync nothing is ours to look after
     this.#watch ??= this.#options.watch?.(() => this.#audits.request());
   }

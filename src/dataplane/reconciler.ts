@@ -326,13 +326,15 @@ export class Reconciler<O extends KernelObject, B> {
     return this.#done({ changes: NO_CHANGES, batches: 0 });
   }
 
-  #done(result: WriteResult): WriteResult {
+  async #done(result: WriteResult): Promise<WriteResult> {
     const now = this.#now();
+    const turn = new Turn();
     for (const owner of this.#pending.keys()) {
+      if (turn.isOver()) await turn.rest();
       this.#release(owner, true);
       if (this.#state.desired.fragment(owner) !== undefined) this.#doneAt.set(owner, now);
+      this.#shadows.tell([owner], (one, message) => this.#options.onNote?.(one, message));
     }
-    this.#shadows.tell(this.#pending.keys(), (owner, message) => this.#options.onNote?.(owner, message));
     this.#pending.clear();
     this.#state.done();
     return result;
@@ -340,9 +342,12 @@ export class Reconciler<O extends KernelObject, B> {
 
   async #correct(found: ReadonlyMap<string, O>, touched: ReadonlySet<string>): Promise<Drift> {
     const drift = await driftBetween(this.#state.have, found, (id) => touched.has(id));
-    for (const id of [...drift.missing, ...drift.changed]) this.#state.correct(id, found.get(id));
     const { want } = this.#state;
     const turn = new Turn();
+    for (const id of [...drift.missing, ...drift.changed]) {
+      if (turn.isOver()) await turn.rest();
+      this.#state.correct(id, found.get(id));
+    }
     for (const [id, object] of found) {
       if (turn.isOver()) await turn.rest();
       // also what could not be removed at an earlier try

@@ -93,16 +93,38 @@ export class Entrances {
 
   /** Takes what is in the kernel now; gives the entrances of which flows may lead nowhere. */
   update(services: readonly ServiceEndpoints[], gone: readonly string[]): ReadonlySet<Entrance> {
-    this.note(services, gone);
+    const steps = this.updating(services, gone);
+    for (let next = steps.next(); ; next = steps.next()) if (next.done === true) return next.value;
+  }
+
+  /** The same owner by owner, for those who rest in between. */
+  *updating(
+    services: readonly ServiceEndpoints[],
+    gone: readonly string[],
+  ): Generator<undefined, ReadonlySet<Entrance>> {
     const changed = new Set<Entrance>();
-    for (const owner of [...gone, ...services.map(({ port }) => ownerOf(port.name))]) {
-      const touched = this.#touched.get(owner);
-      if (touched === undefined) continue;
-      this.#touched.delete(owner);
-      for (const entrance of touched) changed.add(entrance);
-      this.#set(owner, this.#wanted.get(owner) ?? NOBODY);
+    for (const owner of gone) {
+      this.#want(owner, NOBODY);
+      this.#settle(owner, changed);
+      yield;
+    }
+    for (const service of services) {
+      if (service.port.name.protocol === 'UDP') {
+        this.note([service], []);
+        this.#settle(ownerOf(service.port.name), changed);
+      }
+      yield;
     }
     return changed;
+  }
+
+  /** What is wanted of an owner is in the kernel. */
+  #settle(owner: string, changed: Set<Entrance>): void {
+    const touched = this.#touched.get(owner);
+    if (touched === undefined) return;
+    this.#touched.delete(owner);
+    for (const entrance of touched) changed.add(entrance);
+    this.#set(owner, this.#wanted.get(owner) ?? NOBODY);
   }
 
   get isEmpty(): boolean {

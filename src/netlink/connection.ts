@@ -145,6 +145,21 @@ export class Connection {
   }
 
   /**
+   * The same with rests in between, as for `visit`: what `read` makes of each message, which is valid until it returns. Throws
+   * NetlinkError.
+   */
+  async list<T>(request: Request, read: (message: Message) => readonly T[]): Promise<readonly T[]> {
+    for (let attempt = 1; attempt <= MAX_DUMPS; attempt += 1) {
+      const found: T[] = [];
+      const isWhole = await this.visit(request, (message) => {
+        for (const one of read(message)) found.push(one);
+      });
+      if (isWhole) return found;
+    }
+    throw new NetlinkError(ERRNO.EINTR, 'the list changes faster than it can be read');
+  }
+
+  /**
    * A long list part by part, with rests in which the process does other things; gives whether the list was of one piece.
    * Whoever uses this connection before it is done gets an Error: the kernel would answer EBUSY, or one would take the other's
    * parts. A message is valid until `take` returns. Throws NetlinkError.
@@ -166,8 +181,8 @@ export class Connection {
       do {
         for (const message of this.#next()) {
           if (message.sequence !== sequence) continue;
-          isWhole &&= (message.flags & FLAG.DUMP_INTR) === 0;
           isDone = endsList(message);
+          isWhole &&= (message.flags & FLAG.DUMP_INTR) === 0 && !(isDone && errnoOf(message) === ERRNO.EINTR);
           if (!isDone) take(message);
         }
       } while (!isDone && performance.now() < until);
@@ -274,11 +289,11 @@ const behind = (sequence: number, places: number): number => ((sequence - 1 + pl
 const distance = (first: number, other: number): number =>
   other === 0 ? Number.POSITIVE_INFINITY : (other - first + SEQUENCES) % SEQUENCES;
 
-/** Whether this message ends a list. Throws NetlinkError where it says that something failed. */
+/** Whether this message ends a list. Throws NetlinkError where it says that something failed; a list that was torn did not. */
 const endsList = (message: Message): boolean => {
   if (message.type !== TYPE.ERROR && message.type !== TYPE.DONE) return false;
   const errno = errnoOf(message);
-  if (errno !== 0) throw errorOf(message) ?? new NetlinkError(errno, '');
+  if (errno !== 0 && errno !== ERRNO.EINTR) throw errorOf(message) ?? new NetlinkError(errno, '');
   return true;
 };
 

@@ -20,7 +20,7 @@ import {
 } from './attributes.ts';
 import type { Connection } from './connection.ts';
 import { ERRNO, NetlinkError } from './error.ts';
-import { FLAG, type Request } from './message.ts';
+import { FLAG, type Message, type Request } from './message.ts';
 
 export type SetType = 'hash:ip' | 'hash:ip,port' | 'hash:ip,port,ip' | 'hash:ip,port,net' | 'bitmap:port';
 
@@ -158,18 +158,44 @@ export const listSets = (connection: Connection, names: readonly string[]): Read
     }),
   );
 
-/** A large set comes in several parts, of which the first alone says what it is. */
+/** The same with rests in between: nothing else may use the connection until it is done. Throws NetlinkError. */
+export const readSets = async (
+  connection: Connection,
+  names: readonly string[],
+): Promise<ReadonlyMap<string, ListedSet>> => {
+  const sets = new Map<string, ListedSet>();
+  for (const name of names) {
+    const parts = await connection.list(listRequest(name), (message) => [partOf(name, message)]).catch(orNone);
+    const set = setOf(parts);
+    if (set !== undefined) sets.set(name, set);
+  }
+  return sets;
+};
+
 const listSet = (connection: Connection, name: string): ListedSet | undefined => {
   try {
-    const parts = connection
-      .dump(request(COMMAND.LIST, 'IPv4', 0, [text(ATTR.SETNAME, name)]))
-      .map(({ body }) => decode(body.subarray(HEADER)));
-    const [first] = parts;
-    return first === undefined ? undefined : { ...definitionOf(name, first), entries: parts.flatMap(entriesOf) };
+    return setOf(connection.dump(listRequest(name)).map((message) => partOf(name, message)));
   } catch (error) {
-    if (error instanceof NetlinkError && error.errno === ERRNO.ENOENT) return undefined;
-    throw error;
+    return setOf(orNone(error));
   }
+};
+
+const listRequest = (name: string): Request => request(COMMAND.LIST, 'IPv4', 0, [text(ATTR.SETNAME, name)]);
+
+const partOf = (name: string, { body }: Message): ListedSet => {
+  const attributes = decode(body.subarray(HEADER));
+  return { ...definitionOf(name, attributes), entries: entriesOf(attributes) };
+};
+
+/** A large set comes in several parts, of which the first alone says what it is. */
+const setOf = (parts: readonly ListedSet[]): ListedSet | undefined => {
+  const [first] = parts;
+  return first && { ...first, entries: parts.flatMap(({ entries }) => entries) };
+};
+
+const orNone = (error: unknown): readonly ListedSet[] => {
+  if (error instanceof NetlinkError && error.errno === ERRNO.ENOENT) return [];
+  throw error;
 };
 
 const definitionOf = (name: string, attributes: Attributes): { definition: SetDefinition; references: number } => {

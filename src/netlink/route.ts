@@ -133,9 +133,17 @@ export const deleteAddress = (index: number, address: string): Request => hostAd
 
 /** All addresses of one family, of all links. Throws NetlinkError. */
 export const listAddresses = (connection: Connection, family: AddressFamily): readonly LinkAddress[] =>
-  connection
-    .dump(addressRequest(GETADDR, 0, { family, prefix: 0, flags: 0, index: 0 }, []))
-    .flatMap((message) => addressOf(message) ?? []);
+  connection.dump(addressList(family)).flatMap((message) => addressOf(message) ?? []);
+
+/** The same with rests in between: nothing else may use the connection until it is done. Throws NetlinkError. */
+export const readAddresses = (connection: Connection, family: AddressFamily): Promise<readonly LinkAddress[]> =>
+  connection.list(addressList(family), (message) => {
+    const found = addressOf(message);
+    return found === undefined ? [] : [found];
+  });
+
+const addressList = (family: AddressFamily): Request =>
+  addressRequest(GETADDR, 0, { family, prefix: 0, flags: 0, index: 0 }, []);
 
 const addressOf = ({ body }: Message): LinkAddress | undefined => {
   const attributes = decode(body.subarray(ADDRESS_HEADER));
@@ -182,7 +190,7 @@ export const visitAddresses = (
   isPassed: (index: number) => boolean,
   take: (index: number, address: string) => void,
 ): Promise<boolean> =>
-  connection.visit(addressRequest(GETADDR, 0, { family, prefix: 0, flags: 0, index: 0 }, []), (message) => {
+  connection.visit(addressList(family), (message) => {
     const index = readU32(message.body, 4);
     const address = isPassed(index) ? undefined : addressOf(message)?.address;
     if (address !== undefined) take(index, address);

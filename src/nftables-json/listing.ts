@@ -51,8 +51,8 @@ type Attributes = ReturnType<typeof attributesOf>;
 
 const isMissing = (error: unknown): boolean => error instanceof NetlinkError && error.errno === ERRNO.ENOENT;
 
-/** A list of something that keeps changing is begun again, this often at most. */
-const MAX_VISITS = 20;
+/** The list of all chains of a family may be long. */
+const MAX_CHAIN_LISTS = 3;
 
 /** One kind of thing in a table: the kernel's list of it, and what each message of that list says; undefined = nothing of ours. */
 interface Listed<T> {
@@ -84,10 +84,13 @@ export const visitTable = async (
   table: string,
 ): Promise<TableListing | undefined> => {
   try {
+    // also whether there is such a table at all
+    const sleeps = isDormant(connection, family, table);
+    const rules = await collect(connection, rulesOf(family, table));
     return {
-      isDormant: isDormant(connection, family, table),
-      chains: await collect(connection, chainsOf(family, table)),
-      rules: await collect(connection, rulesOf(family, table)),
+      isDormant: sleeps,
+      chains: await visitChains(connection, family, table, rules),
+      rules,
       sets: await collect(connection, setsOf(family, table)),
     };
   } catch (error) {
@@ -103,16 +106,46 @@ const isDormant = (connection: Connection, family: Family, table: string): boole
   return attributes?.has(TABLE.FLAGS) === true && (getBe32(attributes, TABLE.FLAGS) & TABLE_DORMANT) !== 0;
 };
 
-const collect = async <T>(connection: Connection, { list, read }: Listed<T>): Promise<readonly T[]> => {
-  for (let attempt = 1; attempt <= MAX_VISITS; attempt += 1) {
-    const found: T[] = [];
+const collect = <T>(connection: Connection, { list, read }: Listed<T>): Promise<readonly T[]> =>
+  connection.list(list, (message) => {
+    const one = read(message);
+    return one === undefined ? [] : [one];
+  });
+
+/**
+ * The list of chains is that of all tables, so that whoever writes to any of them tears it. Torn again and again it gives
+ * names at least, beside those that have rules; and one chain is asked for at one moment. A chain whose name is not known
+ * by then has no rules.
+ */
+const visitChains = async (
+  connection: Connection,
+  family: Family,
+  table: string,
+  rules: readonly Rule[],
+): Promise<readonly Chain[]> => {
+  const { list, read } = chainsOf(family, table);
+  const names = new Set(rules.map(({ chain }) => chain));
+  for (let attempt = 1; attempt <= MAX_CHAIN_LISTS; attempt += 1) {
+    const found: Chain[] = [];
     const isWhole = await connection.visit(list, (message) => {
-      const one = read(message);
-      if (one !== undefined) found.push(one);
+      const chain = read(message);
+      if (chain !== undefined) found.push(chain);
     });
     if (isWhole) return found;
+    for (const { name } of found) names.add(name);
   }
-  throw new NetlinkError(ERRNO.EINTR, 'the list changes faster than it can be read');
+  return [...names].flatMap((name) => getChain(connection, family, table, name) ?? []);
+};
+
+const getChain = (connection: Connection, family: Family, table: string, name: string): Chain | undefined => {
+  try {
+    const where = [text(CHAIN.TABLE, table), text(CHAIN.NAME, name)];
+    const answer = connection.get(request(MESSAGE.GET_CHAIN, family, 0, where));
+    return answer && readChain(attributesOf(answer), family, table);
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
 };
 
 /** The kernel gives the chains of all tables of the family: beside iptables over nf_tables hundreds of thousands. */

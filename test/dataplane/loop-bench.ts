@@ -90,7 +90,7 @@ export const loopBench = (kernel = new FakeKernel()): LoopBench => {
     minIntervalMs: MIN_MS,
     syncPeriodMs: PERIOD_MS,
     log: { info: say('info'), warn: say('warn'), error: say('error'), debug: say('debug') },
-    onSync: (report) => reports.push(report),
+    onSync: (report) => void reports.push(report),
     onDrift: (drift) => drifts.push(drift),
     onFailure: (message) => failures.push(message),
   });

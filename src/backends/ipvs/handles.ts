@@ -2,18 +2,25 @@
 import { Ipvs } from '../../ipvs-netlink/ipvs.ts';
 import { loadModule } from '../../kernel/modules.ts';
 import { PROC_SYS, type Sysctls } from '../../kernel/sysctl.ts';
+import type { IPFamily } from '../../model/address.ts';
 import { Connection } from '../../netlink/connection.ts';
 import { ERRNO, NetlinkError } from '../../netlink/error.ts';
 import { type SetDefinition, typeRevision } from '../../netlink/ipset.ts';
+import { getLink, readAddresses } from '../../netlink/route.ts';
 import { openSocket, PROTOCOL } from '../../netlink/socket.ts';
+import { DEVICE } from './names.ts';
 
 /** The ends themselves. */
 export interface Ends {
   readonly ipvs: Ipvs;
-  /** One that nobody else reads by: reading a long list takes it for itself. */
-  readonly openReader: () => Ipvs;
   readonly sets: Connection;
   readonly links: Connection;
+  /** Ends that nobody else reads by: reading a long list takes one for itself. */
+  readonly open: {
+    readonly ipvs: () => Ipvs;
+    readonly sets: () => Connection;
+    readonly links: () => Connection;
+  };
   readonly sysctls: Sysctls;
 }
 
@@ -28,9 +35,12 @@ const MODULE = 'ip_vs';
 /** Throws, naming what is missing, when the kernel cannot do IPVS or sets. */
 export const openHandles = async (readOnly: boolean): Promise<Handles> => {
   const ipvs = await openIpvs(readOnly);
-  const sets = new Connection(openSocket(PROTOCOL.NETFILTER));
-  const links = new Connection(openSocket(PROTOCOL.ROUTE));
-  return handlesOver({ ipvs, openReader: () => Ipvs.open(), sets, links, sysctls: PROC_SYS });
+  const open = {
+    ipvs: () => Ipvs.open(),
+    sets: () => new Connection(openSocket(PROTOCOL.NETFILTER)),
+    links: () => new Connection(openSocket(PROTOCOL.ROUTE)),
+  };
+  return handlesOver({ ipvs, sets: open.sets(), links: open.links(), open, sysctls: PROC_SYS });
 };
 
 export const handlesOver = (ends: Ends): Handles => {
@@ -46,6 +56,23 @@ export const handlesOver = (ends: Ends): Handles => {
     for (const end of [ends.ipvs, ends.sets, ends.links]) end.close();
   };
   return { ...ends, revisionOf, close };
+};
+
+/** Opens an end, and closes it when it has been used. */
+export const using = async <E extends { close(): void }, T>(open: () => E, use: (end: E) => Promise<T>): Promise<T> => {
+  const end = open();
+  try {
+    return await use(end);
+  } finally {
+    end.close();
+  }
+};
+
+/** Whether our link has addresses of a family, whoever gave them. Throws NetlinkError. */
+export const hasAddresses = async ({ links, open }: Ends, family: IPFamily): Promise<boolean> => {
+  const index = getLink(links, DEVICE)?.index;
+  const addresses = index === undefined ? [] : await using(open.links, (end) => readAddresses(end, family));
+  return addresses.some((one) => one.index === index && one.scope === 'global');
 };
 
 const openIpvs = async (readOnly: boolean): Promise<Ipvs> => {

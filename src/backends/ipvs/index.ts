@@ -5,6 +5,7 @@
  * look into the sets, and a few kernel settings. What Services want are frontends, which are taken apart into those.
  */
 import type { Backend } from '../../dataplane/contract.ts';
+import { byId } from '../../dataplane/turn.ts';
 import type { IptablesTools } from '../../kernel/iptables.ts';
 import type { IPFamily } from '../../model/address.ts';
 import { asKernelError } from '../kernel-error.ts';
@@ -79,7 +80,9 @@ export const ipvsBackend = ({ family, settings, kernel }: IpvsOptions): Backend<
         // who only looks deletes nobody
         const seen = kernel.readOnly === true ? undefined : draining;
         const held = await readHeld(kernel.handles, seen, family, settings, sysctls, marks);
-        return new Map<string, Held>([...rules.values(), ...held].map((object) => [object.id, object]));
+        const found = await byId<Held>(held);
+        for (const rule of rules.values()) found.set(rule.id, rule);
+        return found;
       } catch (error) {
         throw asKernelError(error);
       }

@@ -10,21 +10,20 @@
  * node's own calls, which have the Service's address as their source while it is the node's own. kube-proxy has it not.
  */
 import type { Batch, Departing, Part, Section } from '../../dataplane/contract.ts';
+import { byId, Turn } from '../../dataplane/turn.ts';
 import type { ServiceKey } from '../../ipvs-netlink/types.ts';
 import type { IpvsConnection } from '../../kernel/ipvs-connections.ts';
 import type { IPFamily } from '../../model/address.ts';
 import type { Flow } from '../../netlink/conntrack.ts';
-import { getLink, listAddresses } from '../../netlink/route.ts';
 import { asKernelError } from '../kernel-error.ts';
 import type { Rules } from '../xtables/driver.ts';
 import { goesWithAddresses } from '../xtables/names.ts';
 import { type Chain, chainOf, type Jump } from '../xtables/objects.ts';
 import { ownCalls } from './base.ts';
 import { Draining } from './draining.ts';
-import type { Handles } from './handles.ts';
+import { type Handles, hasAddresses } from './handles.ts';
 import { BusyServers, type FrontsOf, findInUse, frontsIn, type InUse, isUdp } from './in-use.ts';
 import { Marks } from './marks.ts';
-import { DEVICE } from './names.ts';
 import { formatObject, type Held, realServer, type Wish } from './objects.ts';
 import { type MessageChange, type Payload, plan } from './plan.ts';
 import { print } from './print.ts';
@@ -115,9 +114,15 @@ export class Leaving implements Departing<Wish, Payload> {
       this.#awaited = inUse.connections;
       // chains look into sets: without any there is none, and nobody needs the tool
       const needsRules = inUse.connections === 0 && held.some(({ kind }) => kind === 'set');
-      const rules = needsRules ? await this.#rules() : [];
-      const free = held.filter((object) => this.#mayGo(object, inUse)).map((object) => this.#leaving(object));
-      return new Map<string, Held>([...rules, ...free].map((object) => [object.id, object]));
+      const free = await byId<Held>(needsRules ? await this.#rules() : []);
+      // both families use the link
+      const goes = inUse.connections === 0 && !(await this.#hasOthersAddresses());
+      const turn = new Turn();
+      for (const object of held) {
+        if (turn.isOver()) await turn.rest();
+        if (object.kind === 'device' ? goes : this.#mayGo(object, inUse)) free.set(object.id, this.#leaving(object));
+      }
+      return free;
     } catch (error) {
       throw asKernelError(error);
     }
@@ -144,12 +149,13 @@ export class Leaving implements Departing<Wish, Payload> {
   }
 
   async #shield(): Promise<void> {
-    if (this.#isShielded || !this.#hasAddresses()) return;
+    if (this.#isShielded || !(await this.#hasAddresses())) return;
     const have = await this.#rules();
     const missing = ownCalls(this.#options).filter(
       ({ id, content }) => !have.some((o) => o.id === id && o.content === content),
     );
-    for (const batch of plan(missing.map((object) => ({ op: 'add', object })))) await this.apply(batch);
+    for (const batch of plan(missing.map((object) => ({ op: 'add', object }))))
+      if (batch !== undefined) await this.apply(batch);
     this.#isShielded = true;
   }
 
@@ -158,14 +164,12 @@ export class Leaving implements Departing<Wish, Payload> {
     return [...rules.values()].filter((object) => goesWithAddresses(object.table, chainOf(object)));
   }
 
-  /** Sets and link stay until the last connection has ended: chains look into the ones, both families use the other. */
+  /** Sets stay until the last connection has ended: chains look into them. */
   #mayGo(object: Held, inUse: InUse): boolean {
     switch (object.kind) {
       case 'timeouts':
       case 'sysctl':
         return false;
-      case 'device':
-        return inUse.connections === 0 && !this.#hasOthersAddresses();
       case 'set':
         return inUse.connections === 0;
       default:
@@ -179,13 +183,11 @@ export class Leaving implements Departing<Wish, Payload> {
     return realServer(object.service, object.key, object.settings, false);
   }
 
-  #hasAddresses(family: IPFamily = this.#options.family): boolean {
-    const { links } = this.#options.kernel.handles;
-    const index = getLink(links, DEVICE)?.index;
-    return listAddresses(links, family).some((one) => one.index === index && one.scope === 'global');
+  #hasAddresses(family: IPFamily = this.#options.family): Promise<boolean> {
+    return hasAddresses(this.#options.kernel.handles, family);
   }
 
-  #hasOthersAddresses(): boolean {
+  #hasOthersAddresses(): Promise<boolean> {
     return this.#hasAddresses(this.#options.family === 'IPv4' ? 'IPv6' : 'IPv4');
   }
 

@@ -8,7 +8,7 @@
  */
 import type { Batch, Change } from '../../dataplane/contract.ts';
 import type { Chain, Jump } from '../xtables/objects.ts';
-import { type RestoreInput, type RuleChange, restoreInput } from '../xtables/restore.ts';
+import { type RestoreInput, type RuleChange, restoring } from '../xtables/restore.ts';
 import { jumpRank } from './base.ts';
 import type { Held, IpvsObject, Wish } from './objects.ts';
 
@@ -19,32 +19,36 @@ export type Payload =
   | { readonly by: 'netlink'; readonly changes: readonly MessageChange[] }
   | { readonly by: 'iptables'; readonly input: RestoreInput };
 
-/** Some milliseconds of the kernel's time. */
-const MAX_MESSAGES = 2_000;
+/** Some ten milliseconds of this process and of the kernel together: they are sent at a stretch. */
+const MAX_MESSAGES = 500;
 
 const ADDITIONS: readonly IpvsObject['kind'][] = ['sysctl', 'timeouts', 'device', 'set'];
 const OF_SERVICES: readonly IpvsObject['kind'][] = ['entry', 'address', 'virtual-server', 'real-server'];
 const REMOVALS: readonly IpvsObject['kind'][] = ['real-server', 'virtual-server', 'address', 'entry'];
 const LAST_REMOVALS: readonly IpvsObject['kind'][] = ['set', 'device', 'timeouts', 'sysctl'];
 
-export const plan = (changes: readonly Change<Wish>[]): readonly Batch<Payload>[] => {
-  const held = changes.filter(isHeld);
-  const rules = held.filter(isRule);
-  const messages = held.filter(isMessage);
-  const kept = <C extends { readonly op: string }>(list: readonly C[]): readonly C[] =>
-    list.filter(({ op }) => op !== 'remove');
-  const removed = <C extends { readonly op: string }>(list: readonly C[]): readonly C[] =>
-    list.filter(({ op }) => op === 'remove');
-  return [
-    ...netlink(inOrder(kept(messages), ADDITIONS)),
-    ...iptables(rules.filter(({ op }) => op === 'add')),
-    ...netlink(inOrder(kept(messages), OF_SERVICES)),
-    ...iptables(rules.filter(({ op }) => op === 'replace')),
-    ...netlink(inOrder(removed(messages), REMOVALS)),
-    ...iptables(removed(rules)),
-    ...netlink(inOrder(removed(messages), LAST_REMOVALS)),
-  ];
-};
+/** Undefined is a step on the way. */
+type Planning = Generator<Batch<Payload> | undefined, void>;
+type ByKind = Map<IpvsObject['kind'], MessageChange[]>;
+
+export function* plan(changes: readonly Change<Wish>[]): Planning {
+  const kept: ByKind = new Map();
+  const removed: ByKind = new Map();
+  const rules: Record<RuleChange['op'], RuleChange[]> = { add: [], replace: [], remove: [] };
+  for (const change of changes) {
+    yield;
+    if (!isHeld(change)) continue;
+    if (isRule(change)) rules[change.op].push(change);
+    else if (isMessage(change)) putByKind(change.op === 'remove' ? removed : kept, change);
+  }
+  yield* netlink(kept, ADDITIONS);
+  yield* iptables(rules.add);
+  yield* netlink(kept, OF_SERVICES);
+  yield* iptables(rules.replace);
+  yield* netlink(removed, REMOVALS);
+  yield* iptables(rules.remove);
+  yield* netlink(removed, LAST_REMOVALS);
+}
 
 /** By now frontends have been taken apart. */
 const isHeld = (change: Change<Wish>): change is Change<Held> => change.object.kind !== 'frontend';
@@ -54,23 +58,25 @@ const isRule = (change: Change<Held>): change is Change<Chain | Jump> =>
 
 const isMessage = (change: Change<Held>): change is MessageChange => !isRule(change);
 
-const inOrder = (changes: readonly MessageChange[], kinds: readonly IpvsObject['kind'][]): readonly MessageChange[] =>
-  kinds.flatMap((kind) => changes.filter(({ object }) => object.kind === kind));
+const putByKind = (byKind: ByKind, change: MessageChange): void => {
+  const known = byKind.get(change.object.kind);
+  if (known === undefined) byKind.set(change.object.kind, [change]);
+  else known.push(change);
+};
 
 const idsOf = (changes: readonly { readonly object: { readonly id: string } }[]): readonly string[] =>
   changes.map(({ object }) => object.id);
 
-const netlink = (changes: readonly MessageChange[]): readonly Batch<Payload>[] => {
-  const batches: Batch<Payload>[] = [];
+function* netlink(byKind: ByKind, kinds: readonly IpvsObject['kind'][]): Planning {
+  const changes = kinds.flatMap((kind) => byKind.get(kind) ?? []);
   for (let from = 0; from < changes.length; from += MAX_MESSAGES) {
     const part = changes.slice(from, from + MAX_MESSAGES);
-    batches.push({ payload: { by: 'netlink', changes: part }, ids: idsOf(part) });
+    yield { payload: { by: 'netlink', changes: part }, ids: idsOf(part) };
   }
-  return batches;
-};
+}
 
-/** They are few, so they go in one transaction a table. */
-const iptables = (changes: readonly RuleChange[]): readonly Batch<Payload>[] =>
-  changes.length === 0
-    ? []
-    : [{ payload: { by: 'iptables', input: restoreInput(changes, jumpRank) }, ids: idsOf(changes) }];
+/** They are few, so they go in one transaction a table. What another mode left may be many. */
+function* iptables(changes: readonly RuleChange[]): Planning {
+  if (changes.length === 0) return;
+  yield { payload: { by: 'iptables', input: yield* restoring(changes, jumpRank) }, ids: idsOf(changes) };
+}

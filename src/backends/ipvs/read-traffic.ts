@@ -5,14 +5,13 @@
 import type { Counts, Traffic } from '../../dataplane/contract.ts';
 import type { CountedService } from '../../ipvs-netlink/types.ts';
 import { familyOf, type IPFamily } from '../../model/address.ts';
-import type { Handles } from './handles.ts';
+import { type Handles, using } from './handles.ts';
 import type { Marks } from './marks.ts';
 import { serverId } from './objects.ts';
 
 /** Others' virtual servers are among them. Throws NetlinkError. */
-export const readTraffic = async ({ ipvs, openReader }: Handles, family: IPFamily, marks: Marks): Promise<Traffic> => {
-  const reader = openReader();
-  try {
+export const readTraffic = ({ ipvs, open }: Handles, family: IPFamily, marks: Marks): Promise<Traffic> =>
+  using(open.ipvs, async (reader) => {
     const counts = new Map<string, Counts>();
     const { messages } = ipvs.sent;
     await reader.visitServices((service) => {
@@ -20,10 +19,7 @@ export const readTraffic = async ({ ipvs, openReader }: Handles, family: IPFamil
     });
     // the kernel counts its way through the list: one that changes meanwhile may lack some, and does not say so
     return { counts, isWhole: ipvs.sent.messages === messages };
-  } finally {
-    reader.close();
-  }
-};
+  });
 
 const familyOfService = ({ key }: CountedService): IPFamily | undefined =>
   'fwmark' in key ? key.family : familyOf(key.address);

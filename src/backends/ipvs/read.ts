@@ -4,14 +4,15 @@
  * Link and sets are ours by their names. A virtual server is ours if its address is on our link or its address and port are
  * in one of our sets; all others are somebody else's. A real server on its way out (see draining.ts) counts as gone.
  */
-import { setImmediate as pause } from 'node:timers/promises';
+import { Turn } from '../../dataplane/turn.ts';
+import type { Ipvs } from '../../ipvs-netlink/ipvs.ts';
 import type { Destination, Service, ServiceKey } from '../../ipvs-netlink/types.ts';
 import { cidrContains, type IPFamily, isLoopback } from '../../model/address.ts';
-import { type ListedSet, listSets, type SetDefinition, type SetEntry } from '../../netlink/ipset.ts';
-import { getLink, type LinkAddress, listAddresses } from '../../netlink/route.ts';
+import { type ListedSet, readSets, type SetDefinition, type SetEntry } from '../../netlink/ipset.ts';
+import { getLink, type LinkAddress, readAddresses } from '../../netlink/route.ts';
 import { readSysctls, type Sysctl } from '../xtables/sysctl.ts';
 import type { Draining } from './draining.ts';
-import type { Handles } from './handles.ts';
+import { type Handles, using } from './handles.ts';
 import type { Marks, MarksFound } from './marks.ts';
 import { DEVICE, SET_NAMES, setName } from './names.ts';
 import {
@@ -28,8 +29,8 @@ import {
 } from './objects.ts';
 import type { IpvsSettings } from './settings.ts';
 
-/** After so many virtual servers other work gets a turn. */
-const TURN = 200;
+/** A list of virtual servers that our own writes keep changing is read at a stretch at last. */
+const MAX_LISTS = 3;
 
 /** Hears of every real server that is ours, also of those on their way out. */
 export type OnDestination = (service: ServiceKey, destination: Destination) => void;
@@ -44,16 +45,14 @@ export const readHeld = async (
   marks: Marks,
   onDestination?: OnDestination,
 ): Promise<readonly Held[]> => {
-  const { links, sets, ipvs } = handles;
+  const { links, open, ipvs } = handles;
   const begun = marks.begin();
   const link = getLink(links, DEVICE);
-  const addresses = listAddresses(links, family);
+  const addresses = await using(open.links, (end) => readAddresses(end, family));
   const own = addresses.filter(({ index, scope }) => index === link?.index && scope === 'global');
-  const listed = listSets(
-    sets,
-    SET_NAMES.map((name) => setName(name, family)),
-  );
-  const all = ipvs.services();
+  const names = SET_NAMES.map((name) => setName(name, family));
+  const listed = await using(open.sets, (end) => readSets(end, names));
+  const all = await listServices(handles);
   marks.learn(marksIn(listed, all, family, marks), begun);
   const services = all.filter(ownership(family, settings, addresses, own, listed));
   const { tcp, tcpFin, udp } = settings.timeouts;
@@ -66,14 +65,27 @@ export const readHeld = async (
     ...found,
     ...(link === undefined ? [] : [device]),
     ...own.map((one) => address(one.address)),
-    ...[...listed.values()].flatMap((set) => setObjects(set, marks)),
-    ...(await serverObjects(
-      handles,
-      draining,
-      services.map(({ key, ...rest }) => ({ ...rest, key: marks.named(key) })),
-      onDestination,
+    ...(await setObjects([...listed.values()], marks)),
+    ...(await using(open.ipvs, (reader) =>
+      serverObjects(
+        reader,
+        draining,
+        services.map(({ key, ...rest }) => ({ ...rest, key: marks.named(key) })),
+        onDestination,
+      ),
     )),
   ];
+};
+
+/** With rests. The kernel counts its way through the list: one that changes meanwhile may lack some, and does not say so. */
+const listServices = async ({ ipvs, open }: Handles): Promise<readonly Service[]> => {
+  for (let attempt = 1; attempt <= MAX_LISTS; attempt += 1) {
+    const { messages } = ipvs.sent;
+    const services: Service[] = [];
+    await using(open.ipvs, (reader) => reader.visitServices((service) => services.push(service)));
+    if (ipvs.sent.messages === messages) return services;
+  }
+  return ipvs.services();
 };
 
 /** A time-out that is not configured is not compared. */
@@ -101,10 +113,18 @@ const marksIn = (
 };
 
 /** A set of our name and another shape is not what we want, whatever is in it: its shape differs from the wanted one. */
-const setObjects = ({ definition, entries }: ListedSet, marks: Marks): readonly Held[] => [
-  ipSet(definition),
-  ...entries.map((one) => listedEntry(definition, one, marks)),
-];
+const setObjects = async (sets: readonly ListedSet[], marks: Marks): Promise<readonly Held[]> => {
+  const turn = new Turn();
+  const objects: Held[] = [];
+  for (const { definition, entries } of sets) {
+    objects.push(ipSet(definition));
+    for (const one of entries) {
+      if (turn.isOver()) await turn.rest();
+      objects.push(listedEntry(definition, one, marks));
+    }
+  }
+  return objects;
+};
 
 /** Marks that are recorded have a name; a record of another number than its own stands as it is. */
 const listedEntry = (definition: SetDefinition, one: SetEntry, marks: Marks): Entry => {
@@ -114,17 +134,18 @@ const listedEntry = (definition: SetDefinition, one: SetEntry, marks: Marks): En
 };
 
 const serverObjects = async (
-  { ipvs }: Handles,
+  reader: Ipvs,
   draining: Draining | undefined,
   services: readonly Service[],
   onDestination?: OnDestination,
 ): Promise<readonly Held[]> => {
   const objects: Held[] = [];
   const leaving = new Set<string>();
-  for (const [i, { key, settings }] of services.entries()) {
-    if (i % TURN === TURN - 1) await pause();
+  const turn = new Turn();
+  for (const { key, settings } of services) {
+    if (turn.isLong()) await turn.rest();
     objects.push(virtualServer(key, settings));
-    for (const destination of ipvs.destinations(key)) {
+    for (const destination of reader.destinations(key)) {
       onDestination?.(key, destination);
       const server = realServer(key, destination.key, destination.settings);
       const isLeaving = destination.settings.weight === 0;

@@ -12,11 +12,11 @@ import type { Failure } from '../../netlink/connection.ts';
 import { ERRNO, NetlinkError } from '../../netlink/error.ts';
 import { addEntry, createSet, deleteEntry, destroySet } from '../../netlink/ipset.ts';
 import type { Request } from '../../netlink/message.ts';
-import { deleteAddress, deleteLink, getLink, listAddresses, newAddress, newDummy } from '../../netlink/route.ts';
+import { deleteAddress, deleteLink, getLink, newAddress, newDummy } from '../../netlink/route.ts';
 import { asKernelError, refused as kernelError, type Refusal } from '../kernel-error.ts';
 import { writeSysctl } from '../xtables/write-sysctl.ts';
 import type { Draining } from './draining.ts';
-import type { Handles } from './handles.ts';
+import { type Handles, hasAddresses } from './handles.ts';
 import type { Marks } from './marks.ts';
 import { DEVICE } from './names.ts';
 import { noMarkLeft, numberChanges, releaseRemoved } from './numbering.ts';
@@ -130,12 +130,14 @@ const except = (
   });
 
 /** Addresses of others keep the link alive. */
-const writeDevice = ({ links }: Handles, objects: readonly IpvsObject[], isRemoval: boolean): readonly Refused[] => {
+const writeDevice = async (
+  handles: Handles,
+  objects: readonly IpvsObject[],
+  isRemoval: boolean,
+): Promise<readonly Refused[]> => {
+  const { links } = handles;
   if (!isRemoval) return except(objects, links.execute([newDummy(DEVICE)]), [ERRNO.EEXIST]);
-  const index = getLink(links, DEVICE)?.index;
-  const isInUse = (['IPv4', 'IPv6'] as const).some((family) =>
-    listAddresses(links, family).some((found) => found.index === index && found.scope === 'global'),
-  );
+  const isInUse = (await hasAddresses(handles, 'IPv4')) || (await hasAddresses(handles, 'IPv6'));
   return isInUse ? [] : except(objects, links.execute([deleteLink(DEVICE)]), [ERRNO.ENODEV]);
 };
 

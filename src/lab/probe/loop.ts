@@ -2,9 +2,9 @@
  * Preloaded into a process with `--import`: measures the turns of its event loop, and tells them over a unix socket.
  *
  * A timer that is due every few milliseconds notes how late it came: what lies between two of its calls is at least one turn.
- * The kernel says how much of that the thread waited for a processor (schedstat), which is others' doing.
+ * The kernel says for how long of that the thread ran, and for how long it waited for a processor (schedstat).
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { openSync, readSync, writeFileSync } from 'node:fs';
 import { Session } from 'node:inspector';
 import { createServer } from 'node:net';
 import { PerformanceObserver } from 'node:perf_hooks';
@@ -20,17 +20,30 @@ const path = process.env.LAB_LOOP_PROBE;
 /** Where the samples of a profiler go, one file a report, if anywhere. */
 const profiles = process.env.LAB_LOOP_PROFILES;
 
-const SCHEDSTAT = `/proc/self/task/${process.pid}/schedstat`;
+/** Of this thread, in milliseconds since it began. */
+interface Times {
+  /** On a processor. */
+  readonly ran: number;
+  /** Ready, without one. */
+  readonly waited: number;
+}
 
-/** Milliseconds for which this thread was ready and had no processor, since it began. */
-const waitedMs = (): number => Number(readFileSync(SCHEDSTAT, 'latin1').split(' ')[1]) / 1e6;
+const openTimes = (): (() => Times) => {
+  const file = openSync(`/proc/self/task/${process.pid}/schedstat`, 'r');
+  const buffer = Buffer.alloc(128);
+  return () => {
+    const [ran, waited] = buffer.toString('latin1', 0, readSync(file, buffer, 0, buffer.length, 0)).split(' ');
+    return { ran: Number(ran) / 1e6, waited: Number(waited) / 1e6 };
+  };
+};
 
 class Probe {
+  readonly #times = openTimes();
   #gaps: Gap[] = [];
   #pauses: Pause[] = [];
   #since = performance.now();
   #at = performance.now();
-  #waited = waitedMs();
+  #before = this.#times();
   #profiler: Session | undefined;
   #reports = 0;
 
@@ -57,16 +70,17 @@ class Probe {
     [this.#gaps, this.#pauses] = [[], []];
     this.#profile();
     // the report's own time is nobody's turn
-    [this.#since, this.#at, this.#waited] = [performance.now(), performance.now(), waitedMs()];
+    [this.#since, this.#at, this.#before] = [performance.now(), performance.now(), this.#times()];
     return report;
   }
 
   #tick(): void {
     const now = performance.now();
-    const waited = waitedMs();
+    const times = this.#times();
     const ms = now - this.#at;
-    if (ms > NOTED_MS) this.#gaps.push({ at: this.#at, ms, waitedMs: waited - this.#waited });
-    [this.#at, this.#waited] = [now, waited];
+    const { ran, waited } = this.#before;
+    if (ms > NOTED_MS) this.#gaps.push({ at: this.#at, ms, ranMs: times.ran - ran, waitedMs: times.waited - waited });
+    [this.#at, this.#before] = [now, times];
   }
 
   #profile(): void {

@@ -7,6 +7,8 @@ import { packageFile } from '../network/entry.ts';
 export interface Gap {
   readonly at: number;
   readonly ms: number;
+  /** Part of it in which the process was on a processor. */
+  readonly ranMs: number;
   /** Part of it in which the process was ready, and others had the processors. */
   readonly waitedMs: number;
 }
@@ -41,8 +43,14 @@ export const probeEnvironment = (socket: string, profiles?: string): Readonly<Re
 export const takeReport = async (socket: string): Promise<LoopReport> =>
   JSON.parse(await text(connect(socket))) as LoopReport;
 
-/** The time of a gap that was the process's own. */
-export const ownMs = ({ ms, waitedMs }: Gap): number => Math.max(0, ms - waitedMs);
+/**
+ * The time of a gap that was the process's own. Nor is that its own for which it waited for the garbage collector's threads
+ * or for a lock: see `blockedMs`.
+ */
+export const ownMs = ({ ranMs }: Gap): number => ranMs;
 
-/** The longest turn, without what the process waited for a processor. At most one tick longer than it was. */
+/** Neither running nor ready. */
+export const blockedMs = ({ ms, ranMs, waitedMs }: Gap): number => Math.max(0, ms - ranMs - waitedMs);
+
+/** The longest turn, of the process's own time. At most one tick longer than it was. */
 export const longestTurn = ({ gaps, tickMs }: LoopReport): number => Math.max(tickMs, ...gaps.map(ownMs));

@@ -80,8 +80,8 @@ const served = async (...services: Parameters<ReturnType<typeof start>['sync']>[
   // mode iptables has come, and taken what they share
   const rules = [...(await scene.kernel.open().rules.IPv4.read()).values()];
   const shared = rules.filter(({ id }) => !id.endsWith('KUBE-IPVS-FILTER'));
-  for (const { payload } of plan(shared.map((object) => ({ op: 'remove', object })))) {
-    if (payload.by === 'iptables') scene.kernel.iptables.IPv4.restore(payload.input.text);
+  for (const batch of plan(shared.map((object) => ({ op: 'remove', object })))) {
+    if (batch?.payload.by === 'iptables') scene.kernel.iptables.IPv4.restore(batch.payload.input.text);
   }
   return scene;
 };

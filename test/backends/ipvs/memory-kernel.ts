@@ -63,9 +63,13 @@ export class MemoryKernel {
   open(): IpvsKernel {
     const handles = handlesOver({
       ipvs: Ipvs.open(this.ends.ipvs.open()),
-      openReader: () => Ipvs.open(this.ends.ipvs.open()),
       sets: new Connection(this.ends.sets.open()),
       links: new Connection(this.ends.links.open()),
+      open: {
+        ipvs: () => Ipvs.open(this.ends.ipvs.open()),
+        sets: () => new Connection(this.ends.sets.open()),
+        links: () => new Connection(this.ends.links.open()),
+      },
       sysctls: {
         read: async (path) => this.sysctls.get(path),
         write: async (path, value) => {

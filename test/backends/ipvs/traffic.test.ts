@@ -58,11 +58,14 @@ describe('traffic', () => {
     const { handles } = newKernel().open();
     const slow = (meanwhile: () => void): Handles => ({
       ...handles,
-      openReader: () =>
-        Object.assign(Object.create(handles.openReader()) as Ipvs, {
-          visitServices: async () => meanwhile(),
-          close: () => undefined,
-        }),
+      open: {
+        ...handles.open,
+        ipvs: () =>
+          Object.assign(Object.create(handles.open.ipvs()) as Ipvs, {
+            visitServices: async () => meanwhile(),
+            close: () => undefined,
+          }),
+      },
     });
     const write = (): void => void handles.ipvs.execute([newService({ fwmark: 7, family: 'IPv4' }, PLAIN)]);
     expect((await readTraffic(slow(write), 'IPv4', new Marks(SETTINGS.marks))).isWhole).toBe(false);

@@ -16,6 +16,7 @@ import { ERRNO } from '../../../src/netlink/error.ts';
 import { FLAG, type Message } from '../../../src/netlink/message.ts';
 import { encodeCounter } from '../../../src/nftables-json/counters.ts';
 import {
+  CHAIN,
   ELEMENTS,
   familyHeader,
   LIST_ELEMENT,
@@ -63,7 +64,7 @@ const ANSWERS: Readonly<Record<number, number>> = {
   [MESSAGE.GET_GENERATION]: MESSAGE.NEW_GENERATION,
 };
 
-const find = (tables: ReadonlyMap<string, TableState>, generation: number, { type, body }: Message): Found => {
+const find = (tables: ReadonlyMap<string, TableState>, generation: number, { type, flags, body }: Message): Found => {
   const family = body[0] ?? 0;
   const name = getText(decode(body.subarray(4)), TABLE.NAME);
   const table = tables.get(`${family} ${name}`);
@@ -74,7 +75,7 @@ const find = (tables: ReadonlyMap<string, TableState>, generation: number, { typ
     case MESSAGE.GET_TABLE:
       return table === undefined ? ERRNO.ENOENT : [[text(TABLE.NAME, table.name)]];
     case MESSAGE.GET_CHAIN:
-      return ofFamily.flatMap(chainsOf);
+      return (flags & FLAG.DUMP) === FLAG.DUMP ? ofFamily.flatMap(chainsOf) : chainOf(table, body);
     case MESSAGE.GET_RULE:
       return ofFamily.filter((one) => name === '' || one === table).flatMap(rulesOf);
     case MESSAGE.GET_SET:
@@ -91,6 +92,11 @@ const raw = (attributes: ReadonlyMap<number, Buffer>): readonly Attribute[] =>
 
 const chainsOf = ({ chains }: TableState): readonly (readonly Attribute[])[] =>
   [...chains.values()].map(({ attributes }) => raw(attributes));
+
+const chainOf = (table: TableState | undefined, body: Buffer): Found => {
+  const chain = table?.chains.get(getText(decode(body.subarray(4)), CHAIN.NAME));
+  return chain === undefined ? ERRNO.ENOENT : [raw(chain.attributes)];
+};
 
 const rulesOf = ({ name, chains }: TableState): readonly (readonly Attribute[])[] =>
   [...chains].flatMap(([chain, { rules }]) =>

@@ -58,6 +58,8 @@ export class MemoryNft {
   busyTries = 0;
   /** So many lists of elements lack their first part, and say that they are not whole. */
   tornLists = 0;
+  /** How many lists of chains lack some, as somebody writes to another table meanwhile. */
+  tornChains = 0;
   generation = 1;
   readonly #tables = new Tables();
   readonly #watches = new Set<{ readonly family: number; readonly deafTo: number; isChanged: boolean }>();
@@ -125,6 +127,10 @@ export class MemoryNft {
       const isList = message.type === messageType(MESSAGE.GET_ELEMENT);
       if (isList) this.onList(message);
       const answers = answerTo(this.#tables.tables, this.generation, message);
+      if (isChains(message) && this.tornChains > 0) {
+        this.tornChains -= 1;
+        return answers.slice(this.tornChains % 2 === 0 ? 3 : -3).map(torn);
+      }
       if (!isList || this.tornLists === 0) return answers;
       this.tornLists -= 1;
       return answers.slice(-1).map(torn);
@@ -175,6 +181,9 @@ export class MemoryNft {
     this.onCommit();
   }
 }
+
+const isChains = ({ type, flags }: Message): boolean =>
+  type === messageType(MESSAGE.GET_CHAIN) && (flags & FLAG.DUMP) === FLAG.DUMP;
 
 const torn = (answer: Answer): Answer => {
   if (Buffer.isBuffer(answer)) writeU16(answer, readU16(answer, FLAGS_OFFSET) | FLAG.DUMP_INTR, FLAGS_OFFSET);

@@ -87,6 +87,18 @@ describe('a list that is not whole', () => {
     },
   );
 
+  it.each([1, 4, 1_000])(
+    'of the chains of all tables keeps nobody from knowing ours, however often others tear it (%i)',
+    async (count) => {
+      const kernel = new MemoryNft();
+      await start(kernel).sync([WEB, STICKY]);
+      const life = start(kernel);
+      kernel.tornChains = count;
+      expect((await life.sync([WEB, STICKY])).changes).toEqual(NOTHING_CHANGED);
+      expect(await life.reconciler.audit()).toEqual(NO_DRIFT);
+    },
+  );
+
   it('time after time is taken as it is, and the table is as wanted in the end', async () => {
     const kernel = new MemoryNft();
     await start(kernel).sync([WEB, STICKY]);
