@@ -14,6 +14,7 @@ await build({
     { in: 'src/main.ts', out: 'main' },
     { in: 'src/lab/process.ts', out: 'lab/process' },
     { in: 'src/lab/probe/loop.ts', out: 'lab/loop-probe' },
+    { in: 'src/lab/probe/asking.ts', out: 'lab/asking' },
     // for others to use
     { in: 'src/ipvs-netlink/ipvs.ts', out: 'ipvs-netlink' },
     { in: 'src/nftables-json/nftables.ts', out: 'nftables-json' },
@@ -24,7 +25,6 @@ await build({
       ? [
           { in: 'bench/run.ts', out: 'bench/run' },
           { in: 'bench/inside/ipvs.ts', out: 'bench/inside/ipvs' },
-          { in: 'bench/inside/asking.ts', out: 'bench/inside/asking' },
           { in: 'bench/inside/readers.ts', out: 'bench/inside/readers' },
           { in: 'bench/inside/count.ts', out: 'bench/inside/count' },
           { in: 'bench/inside/flush.ts', out: 'bench/inside/flush' },

@@ -3,10 +3,9 @@
  * /livez and /metrics, asked from outside all the while; in each situation in which everything is looked at or written.
  */
 import { rename, writeFile } from 'node:fs/promises';
-import { createInterface } from 'node:readline';
 import type { NodeProxy } from '../src/lab/cluster.ts';
 import { serviceObjects } from '../src/lab/many.ts';
-import { packageFile } from '../src/lab/network/entry.ts';
+import { startAsking } from '../src/lab/probe/answers.ts';
 import {
   blockedMs,
   type LoopReport,
@@ -90,7 +89,7 @@ const startMeasured = async (bed: Bed, variant: Variant): Promise<Run> => {
   await configure(variant);
   const socket = `${cluster.folder}/loop-${variant}.sock`;
   const env = probeEnvironment(socket, process.env.LOOP_PROFILES);
-  const asking = startAsking(bed);
+  const asking = startAsking(bed.lab, 'node1', [LIVEZ, METRICS]);
   const proxy = cluster.startProxy('node1', [`--config=${file}`, TOOL[variant]], { env, withKubeconfig: false });
   let from = 0;
   let isOver = false;
@@ -119,25 +118,6 @@ const startMeasured = async (bed: Bed, variant: Variant): Promise<Run> => {
       asking.stop();
       await proxy.stop();
     },
-  };
-};
-
-const startAsking = ({ lab }: Bed): Pick<Run, 'answers'> & { stop(): void } => {
-  const child = lab.spawn('node1', process.execPath, [packageFile('dist/bench/inside/asking.js'), LIVEZ, METRICS], {
-    stdin: 'pipe',
-    stdout: 'pipe',
-    stderr: 'inherit',
-    buffer: false,
-  });
-  if (child.stdout === null) throw new Error('its answers cannot be read');
-  const lines = createInterface({ input: child.stdout });
-  return {
-    answers: () =>
-      new Promise((resolve) => {
-        lines.once('line', (line) => resolve(JSON.parse(line) as Readonly<Record<string, number>>));
-        child.stdin?.write('\n');
-      }),
-    stop: () => child.stdin?.end(),
   };
 };
 

@@ -5,7 +5,7 @@ import type { KernelObject } from '../dataplane/contract.ts';
 import { Loop } from '../dataplane/loop.ts';
 import { Reconciler } from '../dataplane/reconciler.ts';
 import type { SyncReport } from '../dataplane/status.ts';
-import { Turn, withRests } from '../dataplane/turn.ts';
+import { inParts, Turn, withRests } from '../dataplane/turn.ts';
 import type { IPFamily } from '../model/address.ts';
 import type { Place } from '../model/flows.ts';
 import { HealthCheckNews } from '../model/health-checks.ts';
@@ -53,7 +53,9 @@ export const startFamily = (setup: Setup, parts: FamilyParts, signal: AbortSigna
     hasWork: () => tracker.hasWork(family),
     take: async () => {
       record.taken();
-      return aftermath.note(await withRests(tracker.taking(family)));
+      const work = await withRests(tracker.taking(family));
+      await aftermath.note(work);
+      return work;
     },
   };
   const loop = new Loop(work, reconciler, {
@@ -118,8 +120,8 @@ const openEngine = (
 
 /** What follows once rules are in the kernel. */
 interface Aftermath {
-  /** Call with work as it is taken. Gives the same. */
-  note(work: Work): Work;
+  /** Call with work as it is taken. */
+  note(work: Work): Promise<void>;
   /** What the kernel held when this process came. */
   adopted(places: Iterable<Place>): void;
   synced(report: SyncReport): Promise<void>;
@@ -148,9 +150,10 @@ const openAftermath = ({ log }: Setup, parts: FamilyParts, isServed: (owner: str
     },
   });
   return {
-    note: (work) => {
-      janitor.note(work);
-      return news.note(work);
+    note: async (work) => {
+      news.note(work);
+      janitor.note({ ...work, services: [] });
+      await inParts(work.services, (services) => janitor.note({ ...work, services, gone: [] }));
     },
     adopted: (places) => janitor.adopted(places),
     synced: async ({ full, services, gone }) => {

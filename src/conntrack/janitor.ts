@@ -39,18 +39,8 @@ const LAST_RETRY_MS = 30_000;
 /** A look that took a second is followed by so many seconds without one. */
 const RESTS = 4;
 const TURN_MS = 5;
-
-/** Steps with rests; gives what they end with. */
-const inTurns = async <T, R>(steps: Iterator<T, R>, take?: (value: T) => void): Promise<R> => {
-  let until = performance.now() + TURN_MS;
-  for (let next = steps.next(); ; next = steps.next()) {
-    if (next.done === true) return next.value;
-    take?.(next.value);
-    if (performance.now() < until) continue;
-    await rest();
-    until = performance.now() + TURN_MS;
-  }
-};
+/** Services whose flows are thought of at a stretch. */
+const AT_ONCE = 500;
 
 /** A connection for one look. Throws NetlinkError. */
 export const openFlows = (): Connection => new Connection(openSocket(PROTOCOL.NETFILTER));
@@ -93,7 +83,12 @@ export class Janitor {
 
   /** What a sync brought into the kernel. */
   async synced(services: readonly ServiceEndpoints[], gone: readonly string[]): Promise<void> {
-    for (const entrance of await inTurns(this.#entrances.updating(services, gone))) this.#due.add(entrance);
+    const due = [...this.#entrances.update(services.slice(0, AT_ONCE), gone)];
+    for (let from = AT_ONCE; from < services.length; from += AT_ONCE) {
+      await rest();
+      due.push(...this.#entrances.update(services.slice(from, from + AT_ONCE), []));
+    }
+    for (const entrance of due) this.#due.add(entrance);
     this.#start();
   }
 
@@ -177,10 +172,14 @@ export class Janitor {
   async #takeFormer(entrances: Set<Entrance>): Promise<void> {
     const former = this.#former;
     if (former === undefined) return;
-    await inTurns(former, (place) => {
-      const entrance = entranceOf(place);
+    let until = performance.now() + TURN_MS;
+    for (let next = former.next(); next.done !== true; next = former.next()) {
+      const entrance = entranceOf(next.value);
       if (entrance !== undefined) entrances.add(entrance);
-    });
+      if (performance.now() < until) continue;
+      await rest();
+      until = performance.now() + TURN_MS;
+    }
     this.#former = undefined;
   }
 

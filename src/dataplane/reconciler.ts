@@ -14,7 +14,7 @@ import { Quarantine } from './quarantine.ts';
 import { Shadows } from './shadows.ts';
 import { driftBetween, KernelState } from './state.ts';
 import { addCounts, addDrift, type Drift, NO_CHANGES, NO_DRIFT, type OwnerStatus, type SyncReport } from './status.ts';
-import { Turn } from './turn.ts';
+import { inParts, Turn } from './turn.ts';
 import { type WriteResult, Writer } from './writer.ts';
 
 export interface ReconcilerOptions {
@@ -135,14 +135,22 @@ export class Reconciler<O extends KernelObject, B> {
     );
   }
 
+  async #remember(input: SyncInput): Promise<void> {
+    const take = (part: SyncInput): void => {
+      remember(this.#backlog, part);
+      remember(this.#unreported, part);
+    };
+    take({ ...input, services: [] });
+    await inParts(input.services, (services) => take({ ...input, services, gone: [] }));
+  }
+
   /** Brings what changed into the kernel. Throws KernelError when nothing can be written just now. */
   sync(input: SyncInput): Promise<SyncReport> {
     return this.#writer.exclusive(() =>
       this.#attempt(async () => {
         const startedAt = performance.now();
         const full = !this.#known;
-        remember(this.#backlog, input);
-        remember(this.#unreported, input);
+        await this.#remember(input);
         const result = await this.#sync(input.node);
         this.#lastError = undefined;
         const durationMs = performance.now() - startedAt;

@@ -43,6 +43,18 @@ export const withRests = async <T>(steps: Generator<unknown, T>): Promise<T> => 
   }
 };
 
+/** As many as are taken at a stretch. */
+const PART = 500;
+
+/** Items part by part, with rests in between. */
+export const inParts = async <T>(items: readonly T[], take: (part: readonly T[]) => void): Promise<void> => {
+  const turn = new Turn();
+  for (let from = 0; from < items.length; from += PART) {
+    take(items.slice(from, from + PART));
+    if (turn.isLong()) await turn.rest();
+  }
+};
+
 /** By their ids, with rests: there may be hundreds of thousands. */
 export const byId = async <O extends { readonly id: string }>(objects: Iterable<O>): Promise<Map<string, O>> => {
   const turn = new Turn();

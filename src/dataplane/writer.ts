@@ -8,7 +8,7 @@ import { type Backend, type Batch, type Change, KernelError, type KernelObject }
 import { newLane } from './lane.ts';
 import type { KernelState } from './state.ts';
 import { addCounts, addDrift, type ChangeCounts, countChanges, type Drift, NO_CHANGES, NO_DRIFT } from './status.ts';
-import { Turn } from './turn.ts';
+import { inParts, Turn } from './turn.ts';
 
 export interface WriteResult {
   readonly changes: ChangeCounts;
@@ -179,7 +179,7 @@ export class Writer<O extends KernelObject, B> {
     } catch (error) {
       return this.#refusal(error, batch.ids);
     }
-    this.#state.applied(batch.ids);
+    await inParts(batch.ids, (ids) => this.#state.applied(ids));
     return undefined;
   }
 }

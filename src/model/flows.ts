@@ -93,28 +93,10 @@ export class Entrances {
 
   /** Takes what is in the kernel now; gives the entrances of which flows may lead nowhere. */
   update(services: readonly ServiceEndpoints[], gone: readonly string[]): ReadonlySet<Entrance> {
-    const steps = this.updating(services, gone);
-    for (let next = steps.next(); ; next = steps.next()) if (next.done === true) return next.value;
-  }
-
-  /** The same owner by owner, for those who rest in between. */
-  *updating(
-    services: readonly ServiceEndpoints[],
-    gone: readonly string[],
-  ): Generator<undefined, ReadonlySet<Entrance>> {
+    this.note(services, gone);
     const changed = new Set<Entrance>();
-    for (const owner of gone) {
-      this.#want(owner, NOBODY);
-      this.#settle(owner, changed);
-      yield;
-    }
-    for (const service of services) {
-      if (service.port.name.protocol === 'UDP') {
-        this.note([service], []);
-        this.#settle(ownerOf(service.port.name), changed);
-      }
-      yield;
-    }
+    for (const owner of gone) this.#settle(owner, changed);
+    for (const { port } of services) if (port.name.protocol === 'UDP') this.#settle(ownerOf(port.name), changed);
     return changed;
   }
 

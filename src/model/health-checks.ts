@@ -84,6 +84,8 @@ export class HealthCheckNews {
       this.#services.delete(owner);
     }
     for (const { port } of work.services) {
+      // most have none
+      if (port.healthCheckNodePort === 0 && this.#services.size === 0) continue;
       const owner = ownerOf(port.name);
       const service = objectKey(port.name);
       const had = this.#services.delete(owner);

@@ -1,6 +1,6 @@
 /** Listens in on a backend's writes, the engine's and the audits' alike. */
 import type { Backend, Batch, Change, KernelObject, Measure } from '../dataplane/contract.ts';
-import { type ChangeCounts, countChanges } from '../dataplane/status.ts';
+import { type ChangeCounts, NO_CHANGES } from '../dataplane/status.ts';
 
 export interface WriteListener {
   /** A batch is in the kernel, with what it changed, and how much it wrote of what metrics count. */
@@ -9,12 +9,19 @@ export interface WriteListener {
   refused(onlyRemoves: boolean): void;
 }
 
+interface Written {
+  readonly counts: ChangeCounts;
+  readonly measured: readonly Measure[];
+}
+
+const NOTHING: Written = { counts: NO_CHANGES, measured: [] };
+
 /** The same backend. Whatever else the contract has, now or later, goes through as it is. */
 export const tellWrites = <O extends KernelObject, B>(
   backend: Backend<O, B>,
   listener: WriteListener,
 ): Backend<O, B> => {
-  const changesOf = new WeakMap<Batch<B>, readonly Change<O>[]>();
+  const written = new WeakMap<Batch<B>, Written>();
   function* plan(changes: readonly Change<O>[]): Iterable<Batch<B> | undefined> {
     const left = new Map<string, Change<O>>();
     for (const change of changes) {
@@ -26,22 +33,30 @@ export const tellWrites = <O extends KernelObject, B>(
         yield;
         continue;
       }
-      const own = batch.ids.flatMap((id) => left.get(id) ?? []);
-      for (const { object } of own) left.delete(object.id); // an object that takes two batches is one all the same
-      changesOf.set(batch, own);
+      const counts = { add: 0, replace: 0, remove: 0 };
+      const measured: Measure[] = [];
+      for (const id of batch.ids) {
+        yield;
+        const change = left.get(id);
+        if (change === undefined) continue;
+        left.delete(id); // an object that takes two batches is one all the same
+        counts[change.op] += 1;
+        const measure = change.op === 'remove' ? undefined : backend.measure?.(change.object);
+        if (measure !== undefined) measured.push(measure);
+      }
+      written.set(batch, { counts: { added: counts.add, replaced: counts.replace, removed: counts.remove }, measured });
       yield batch;
     }
   }
   const apply = async (batch: Batch<B>, signal: AbortSignal): Promise<void> => {
-    const changes = changesOf.get(batch) ?? [];
+    const { counts, measured } = written.get(batch) ?? NOTHING;
     try {
       await backend.apply(batch, signal);
     } catch (error) {
-      listener.refused(changes.length > 0 && changes.every(({ op }) => op === 'remove'));
+      listener.refused(counts.removed > 0 && counts.added + counts.replaced === 0);
       throw error;
     }
-    const measured = changes.flatMap(({ op, object }) => (op === 'remove' ? [] : (backend.measure?.(object) ?? [])));
-    listener.written(countChanges(changes), measured);
+    listener.written(counts, measured);
   };
   return new Proxy(backend, {
     get: (target, key) => {

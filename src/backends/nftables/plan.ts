@@ -15,8 +15,8 @@ export interface Payload {
   readonly changes: readonly NftChange[];
 }
 
-/** Some twenty milliseconds of this process and of the kernel together: it is done at a stretch. */
-const MAX_ELEMENTS = 1_000;
+/** Some ten milliseconds of this process and of the kernel together: it is done at a stretch. */
+const MAX_ELEMENTS = 500;
 
 export const plan = (changes: readonly NftChange[]): readonly Batch<Payload>[] => {
   const table = changes.find(({ object }) => object.kind === 'table');

@@ -62,6 +62,6 @@ describe('among a thousand Services', () => {
     const life = start(kernel);
     await life.sync(SERVICES);
     expect(kernel.transactions.length).toBeLessThan(20);
-    for (const transaction of kernel.transactions) expect(elements(transaction)).toBeLessThanOrEqual(1_000);
+    for (const transaction of kernel.transactions) expect(elements(transaction)).toBeLessThanOrEqual(500);
   });
 });

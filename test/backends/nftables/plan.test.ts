@@ -68,7 +68,7 @@ describe('a plan', () => {
     expect(shape([remove(pick(1))])).toEqual([['remove chain pick-1']]);
   });
 
-  it('has at most a thousand elements in a transaction, and loses none', () => {
+  it('has at most five hundred elements in a transaction, and loses none', () => {
     const changes = [
       ...Array.from({ length: 60 }, (_, n) => add(web(n, 250))),
       ...Array.from({ length: 12_000 }, (_, n) =>
@@ -76,12 +76,12 @@ describe('a plan', () => {
       ),
     ];
     const batches = plan([...changes, add(table('ip'))]);
-    expect(batches.length).toBe(27);
+    expect(batches.length).toBe(54);
     expect(batches[0]?.ids[0]).toBe('table');
     for (const { payload } of batches) {
       const { commands } = commandsOf(payload.changes, 'ip', () => undefined);
       const elements = commands.flatMap(({ command }) => elementsIn(command));
-      expect(elements.length).toBeLessThanOrEqual(1_000);
+      expect(elements.length).toBeLessThanOrEqual(500);
     }
     const ids = new Set(batches.flatMap((batch) => batch.ids));
     expect(ids).toEqual(new Set(['table', ...changes.map(({ object }) => object.id)]));

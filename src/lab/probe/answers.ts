@@ -1,0 +1,30 @@
+/** How long addresses on a node take to answer, asked all the while from there. */
+import { createInterface } from 'node:readline';
+import { packageFile } from '../network/entry.ts';
+import type { Lab } from '../network/lab.ts';
+import type { NodeName } from '../network/plan.ts';
+
+export interface Asking {
+  /** The longest answer since the last call in milliseconds, by address; without those where nobody listened. */
+  answers(): Promise<Readonly<Record<string, number>>>;
+  stop(): void;
+}
+
+export const startAsking = (lab: Lab, node: NodeName, urls: readonly string[]): Asking => {
+  const child = lab.spawn(node, process.execPath, [packageFile('dist/lab/asking.js'), ...urls], {
+    stdin: 'pipe',
+    stdout: 'pipe',
+    stderr: 'inherit',
+    buffer: false,
+  });
+  if (child.stdout === null) throw new Error('its answers cannot be read');
+  const lines = createInterface({ input: child.stdout });
+  return {
+    answers: () =>
+      new Promise((resolve) => {
+        lines.once('line', (line) => resolve(JSON.parse(line) as Readonly<Record<string, number>>));
+        child.stdin?.write('\n');
+      }),
+    stop: () => child.stdin?.end(),
+  };
+};
