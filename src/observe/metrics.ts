@@ -228,6 +228,8 @@ export class Metrics {
 
 /** One of each Service, as kube-proxy counts: its ports all tell the same. */
 const triggers = (services: readonly ServiceEndpoints[]): readonly number[] => {
-  const byService = new Map(services.map(({ port, triggeredAt }) => [objectKey(port.name), triggeredAt]));
+  const byService = new Map<string, readonly number[]>();
+  for (const { port, triggeredAt } of services)
+    if (triggeredAt.length > 0) byService.set(objectKey(port.name), triggeredAt);
   return [...byService.values()].flat();
 };

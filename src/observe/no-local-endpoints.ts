@@ -25,9 +25,9 @@ export class NoLocalEndpoints {
       const tally = this.#bySide[side];
       for (const owner of gone) tally.remove(owner);
       for (const service of services) {
-        const owner = ownerOf(service.port.name);
-        if (lacksLocal(service, side)) tally.add(owner, this.#nameOf(service));
-        else tally.remove(owner);
+        // most lack none, and a sync may be about all Services
+        if (lacksLocal(service, side)) tally.add(ownerOf(service.port.name), this.#nameOf(service));
+        else if (tally.size > 0) tally.remove(ownerOf(service.port.name));
       }
     }
   }

@@ -34,34 +34,53 @@ export function* restoring(changes: readonly RuleChange[], rank: JumpRank): Step
     if (op !== 'remove' && object.kind === 'chain') rules += object.rules.length;
     yield;
   }
-  const lines: string[] = [];
-  for (const table of TABLES) yield* writeTable(lines, table, byTable[table], rank);
-  return { text: lines.length === 0 ? '' : `${lines.join('\n')}\n`, rules };
+  const text: string[] = [];
+  for (const table of TABLES) yield* textInPieces(tableLines(table, byTable[table], rank), text);
+  return { text: text.join(''), rules };
 }
 
-function* writeTable(lines: string[], table: Table, changes: readonly RuleChange[], rank: JumpRank): Steps<void> {
+/** So many lines are put together at a stretch. */
+const PIECE = 1_000;
+
+function* textInPieces(lines: Iterable<string | undefined>, text: string[]): Steps<void> {
+  let piece: string[] = [];
+  for (const line of lines) {
+    if (line === undefined) yield;
+    else piece.push(line, '\n');
+    if (piece.length < PIECE) continue;
+    text.push(piece.join(''));
+    piece = [];
+  }
+  text.push(piece.join(''));
+}
+
+/** Undefined is a step on the way to the next. */
+function* tableLines(
+  table: Table,
+  changes: readonly RuleChange[],
+  rank: JumpRank,
+): Generator<string | undefined, void> {
   if (changes.length === 0) return;
   const chains = yield* sorting(
     changes.flatMap((change) => (change.object.kind === 'chain' ? [{ op: change.op, chain: change.object }] : [])),
     (a, b) => compareText(a.chain.name, b.chain.name),
   );
-  lines.push(`*${table}`);
+  yield `*${table}`;
   for (const { chain } of chains) {
-    lines.push(`:${chain.name} - [0:0]`);
-    yield;
+    yield `:${chain.name} - [0:0]`;
+    yield undefined;
   }
-  for (const { op, object } of changes)
-    if (object.kind === 'shared-chain' && op === 'add') lines.push(`-N ${object.name}`);
+  for (const { op, object } of changes) if (object.kind === 'shared-chain' && op === 'add') yield `-N ${object.name}`;
   for (const { op, chain } of chains) {
-    if (op !== 'remove') for (const rule of chain.rules) lines.push(`-A ${chain.name} ${rule}`);
-    yield;
+    if (op !== 'remove') for (const rule of chain.rules) yield `-A ${chain.name} ${rule}`;
+    yield undefined;
   }
-  lines.push(...jumpLines(changes, rank));
+  yield* jumpLines(changes, rank);
   for (const { op, chain } of chains) {
-    if (op === 'remove') lines.push(`-X ${chain.name}`);
-    yield;
+    if (op === 'remove') yield `-X ${chain.name}`;
+    yield undefined;
   }
-  lines.push('COMMIT');
+  yield 'COMMIT';
 }
 
 /** New jumps go on top, in the order of their rank, before old ones are taken away: no packet ever finds none. */

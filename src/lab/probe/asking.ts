@@ -30,7 +30,7 @@ const ask = async (url: string): Promise<never> => {
 
 for (const url of process.argv.slice(2)) void ask(url);
 for await (const _ of createInterface({ input: process.stdin })) {
-  console.log(JSON.stringify(Object.fromEntries(longest)));
+  process.stdout.write(`${JSON.stringify(Object.fromEntries(longest))}\n`);
   longest.clear();
 }
 process.exit();
