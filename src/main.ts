@@ -11,6 +11,7 @@ import { normalizeArgv } from './config/argv.ts';
 import { PROXY_MODES } from './config/config.ts';
 import { addFlags, flagProblem, readFlags, versionAsked } from './config/flags.ts';
 import { toYaml } from './config/write.ts';
+import { LogOutputs } from './observe/log-output.ts';
 
 /** What diff(1) ends with when it cannot tell. */
 const TROUBLE = 2;
@@ -31,7 +32,8 @@ const runCommand = async (command: Command): Promise<void> => {
     process.stdout.write(`pointsman ${VERSION}\n`);
     return;
   }
-  const setup = await setUp(command);
+  const outputs = new LogOutputs();
+  const setup = await setUp(command, { outputs });
   const { config } = setup;
   if (config.writeConfigTo !== undefined) {
     await writeFile(config.writeConfigTo, await toYaml(config));
@@ -50,11 +52,11 @@ const runCommand = async (command: Command): Promise<void> => {
     const { runWithReloads } = await import('./commands/reload.ts');
     const { run } = await import('./commands/run.ts');
     const { Life } = await import('./observe/life.ts');
-    const life = new Life();
+    const life = new Life({ linesLost: () => outputs.lost });
     await runWithReloads(
       {
         first: setup,
-        load: () => setUp(command),
+        load: () => setUp(command, { outputs }),
         check: async (next) => {
           await checkRights(next);
           await checkSource(next);

@@ -7,6 +7,7 @@ import { readFlags } from '../config/flags.ts';
 import type { FlagInForce } from '../config/flags-in-force.ts';
 import { loadConfig } from '../config/load.ts';
 import { createLog } from '../observe/log.ts';
+import { LogOutputs } from '../observe/log-output.ts';
 import type { Connection } from '../sources/apiserver/connection.ts';
 import type { Resource } from '../sources/resources.ts';
 import type { Source } from '../sources/source.ts';
@@ -25,19 +26,24 @@ export interface SetupOptions {
   /** In place of the configured one. */
   readonly nodeName?: string | undefined;
   readonly quiet?: boolean;
+  /** Where the log's lines go: one for all setups of a process. */
+  readonly outputs?: LogOutputs;
 }
 
 /** Reads flags and configuration file. Throws ConfigError before anything is touched. */
 export const setUp = async (command: Command, options: SetupOptions = {}): Promise<Setup> => {
   const { config, warnings, flags } = await loadConfig({ flags: readFlags(command) });
   const name = options.nodeName ?? (config.hostnameOverride === '' ? hostname() : config.hostnameOverride);
-  return { config, warnings, flags, nodeName: name.trim().toLowerCase(), log: logFor(config, options.quiet ?? false) };
+  return { config, warnings, flags, nodeName: name.trim().toLowerCase(), log: logFor(config, options) };
 };
 
 /** Where stdout is for what was asked for, nothing of the log may go there. */
-const logFor = ({ logging, pointsman }: Config, quiet: boolean): Logger => {
+const logFor = (
+  { logging, pointsman }: Config,
+  { quiet = false, outputs = new LogOutputs() }: SetupOptions,
+): Logger => {
   const split = logging.options[logging.format].splitStream && !quiet && !pointsman.dryRun;
-  return createLog({ format: logging.format, verbosity: logging.verbosity, quiet, split });
+  return createLog({ format: logging.format, verbosity: logging.verbosity, quiet, split, outputs });
 };
 
 /** Where objects come from, and whom to tell. */

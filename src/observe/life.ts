@@ -19,7 +19,8 @@ export class Life {
   readonly #reloads: Counter<'result'>;
   readonly #outdated: Gauge;
 
-  constructor(now: () => number = Date.now) {
+  /** `linesLost`: how many lines of the log could not be written so far. */
+  constructor({ now = Date.now, linesLost = () => 0 }: { now?: () => number; linesLost?: () => number } = {}) {
     this.startedAt = now();
     const registers = [this.#registry];
     collectDefaultMetrics({ register: this.#registry });
@@ -33,6 +34,15 @@ export class Life {
       name: 'pointsman_config_outdated',
       help: '1 while another configuration is in force than the files say, as that cannot be used',
       registers,
+    });
+    new Counter({
+      name: 'pointsman_log_lines_lost_total',
+      help: 'Lines of the log that could not be written',
+      registers,
+      collect() {
+        this.reset();
+        this.inc(linesLost());
+      },
     });
     for (const result of RESULTS) this.#reloads.inc({ result }, 0);
   }

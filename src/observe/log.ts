@@ -1,6 +1,8 @@
 /** The program's log: one line an event on stderr, as text for people or JSON for machines. Levels as in klog. */
+import { isatty } from 'node:tty';
 import pino, { type Level, type Logger } from 'pino';
-import pretty from 'pino-pretty';
+import { prettyFactory } from 'pino-pretty';
+import { LogOutputs } from './log-output.ts';
 
 export interface LogOptions {
   readonly format: 'text' | 'json';
@@ -10,6 +12,7 @@ export interface LogOptions {
   readonly quiet?: boolean;
   /** Errors to stderr, the rest to stdout. */
   readonly split?: boolean;
+  readonly outputs?: LogOutputs;
 }
 
 const DEBUG_FROM = 2;
@@ -21,11 +24,12 @@ const STDERR = 2;
 export const levelOf = (verbosity: number): Level =>
   verbosity >= TRACE_FROM ? 'trace' : verbosity >= DEBUG_FROM ? 'debug' : 'info';
 
-export const createLog = ({ format, verbosity, quiet = false, split = false }: LogOptions): Logger => {
+export const createLog = (options: LogOptions): Logger => {
+  const { format, verbosity, quiet = false, split = false, outputs = new LogOutputs() } = options;
   const shown = levelOf(verbosity);
   const level = quiet && shown === 'info' ? 'warn' : shown;
   const base = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime };
-  const to = format === 'json' ? jsonTo : textTo;
+  const to = (fd: number) => lines(outputs, fd, format === 'json' ? (line) => line : asText(fd));
   if (!split) return pino(base, to(STDERR));
   const streams = [
     { level: 'trace', stream: to(STDOUT) },
@@ -34,14 +38,16 @@ export const createLog = ({ format, verbosity, quiet = false, split = false }: L
   return pino(base, pino.multistream([...streams], { dedupe: true }));
 };
 
-// synchronous: the last line before an exit is the one that matters
-const jsonTo = (fd: number) => pino.destination({ fd, sync: true });
+const WARN = 40;
 
-const textTo = (fd: number) =>
-  pretty({
-    destination: fd,
-    sync: true,
-    singleLine: true,
-    colorize: (fd === STDERR ? process.stderr : process.stdout).isTTY === true,
-    translateTime: 'UTC:yyyy-mm-dd HH:MM:ss.l',
-  });
+const lines = (outputs: LogOutputs, fd: number, format: (line: string) => string) => {
+  const output = outputs.of(fd);
+  const notice = (lost: number, error: string): string => {
+    const record = { level: WARN, time: new Date().toISOString(), lost, error, msg: 'lines of this log were lost' };
+    return format(`${JSON.stringify(record)}\n`);
+  };
+  return { write: (line: string): void => output.line(format(line), notice) };
+};
+
+const asText = (fd: number): ((line: string) => string) =>
+  prettyFactory({ singleLine: true, colorize: isatty(fd), translateTime: 'UTC:yyyy-mm-dd HH:MM:ss.l' });

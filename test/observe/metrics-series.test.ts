@@ -56,6 +56,7 @@ const OURS: readonly (readonly [name: string, type: string, labels: string])[] =
   ['events_total', 'counter', 'result'],
   ['config_reloads_total', 'counter', 'result'],
   ['config_outdated', 'gauge', ''],
+  ['log_lines_lost_total', 'counter', ''],
 ];
 
 const labelsOf = ({ samples }: Family): string =>
