@@ -75,9 +75,9 @@ const MODES: Readonly<Record<string, Mode>> = {
   nftables: {
     offline: async (family, { countsTraffic: counts }) =>
       (await import('./nftables/index.ts')).nftablesBackend({ family, counts }),
-    open: async ({ readOnly, countsTraffic: counts }) => {
+    open: async ({ readOnly, countsTraffic: counts, warn }) => {
       const { nftablesBackends } = await import('./nftables/index.ts');
-      return { ...nftablesBackends({ readOnly, counts }), description: 'nf_tables netlink' };
+      return { ...nftablesBackends({ readOnly, counts, warn }), description: 'nf_tables netlink' };
     },
   },
 };

@@ -6,6 +6,7 @@ import { decode, getText } from '../netlink/attributes.ts';
 import { ERRNO, NetlinkError } from '../netlink/error.ts';
 import { decodeMessages, type Message } from '../netlink/message.ts';
 import { openSocket, PROTOCOL, type Socket } from '../netlink/socket.ts';
+import { delinearize } from './delinearize.ts';
 import { FAMILY_NUMBER } from './kernel-expression.ts';
 import { CHAIN, MESSAGE, messageType, RULE, TABLE } from './messages.ts';
 import type { Family } from './schema.ts';
@@ -17,6 +18,8 @@ export interface ChainChange {
   /** Undefined where the whole table went. */
   readonly chain: string | undefined;
   readonly isRemoval: boolean;
+  /** Chains that a rule that went led to; undefined where the kernel did not show the rule. */
+  readonly leadsTo?: readonly string[];
 }
 
 const HEADER = 4;
@@ -75,5 +78,17 @@ const changeOf = ({ type, body }: Message): ChainChange | undefined => {
   if (kind === undefined || family === undefined) return undefined;
   const attributes = decode(body.subarray(HEADER));
   const chain = kind.name === undefined ? undefined : getText(attributes, kind.name);
-  return { family, table: getText(attributes, TABLE.NAME), chain, isRemoval: kind.isRemoval };
+  const expressions = kind.isRemoval ? attributes.get(RULE.EXPRESSIONS) : undefined;
+  return {
+    ...{ family, table: getText(attributes, TABLE.NAME), chain, isRemoval: kind.isRemoval },
+    ...(type === DELETED_RULE && expressions !== undefined ? { leadsTo: targetsIn(expressions) } : {}),
+  };
 };
+
+const DELETED_RULE = messageType(MESSAGE.DELETE_RULE);
+
+const targetsIn = (expressions: Buffer): readonly string[] =>
+  delinearize(expressions).flatMap((statement) => {
+    if ('jump' in statement) return [statement.jump.target];
+    return 'goto' in statement ? [statement.goto.target] : [];
+  });

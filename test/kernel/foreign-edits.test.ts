@@ -11,8 +11,6 @@ import { describeWith, LAB_NEEDS, program } from './requires.ts';
 const PODS = '--cluster-cidr=10.200.0.0/16,fd20::/48';
 const TARGET = { protocol: 'tcp' as const, host: '10.96.1.220', port: 80 };
 const WITHIN_MS = 5_000;
-/** Rules go from built-in chains all day: for these there is a look every ten seconds at most. */
-const BUILT_IN_WITHIN_MS = 15_000;
 /** Legacy tools: nobody tells. */
 const LOOKS = '--iptables-sync-period=1s';
 /** Nothing is repaired by looks. */
@@ -68,16 +66,15 @@ const replaced =
     return [['-R', name, String((chains.get(name)?.indexOf(text) ?? 0) + 1), ...by]];
   };
 
-const JUMP = 'a jump deleted';
 const IPTABLES_EDITS: readonly IptablesEdit[] = [
   {
-    title: JUMP,
+    title: 'a jump deleted',
     table: 'nat',
     commands: deleted(/^PREROUTING$/, /KUBE-SERVICES/),
     objects: 1,
     isAnExample: true,
   },
-  { title: JUMP, table: 'filter', commands: deleted(/^INPUT$/, /KUBE-/), objects: 1 },
+  { title: 'a jump deleted', table: 'filter', commands: deleted(/^INPUT$/, /KUBE-/), objects: 1 },
   {
     title: 'a rule of dispatch deleted',
     table: 'nat',
@@ -173,15 +170,14 @@ for (const { variant } of VARIANTS) {
     });
     const listed = (): Promise<string> => saved(bench.lab, tool);
 
-    it.for(editsFor(variant))('$table: $title', async ({ title, table, commands, objects }, { annotate }) => {
+    it.for(editsFor(variant))('$table: $title', async ({ table, commands, objects }, { annotate }) => {
       const chains = chainsIn(await listed(), table);
       const { lab } = bench;
       const edit = async (): Promise<void> => {
         for (const command of commands(chains)) await lab.run('node1', tool, ['-w', '-t', table, ...command]);
       };
       const former = total;
-      const withinMs = title === JUMP ? BUILT_IN_WITHIN_MS : WITHIN_MS;
-      const { written, tookMs } = await repairOf({ lab, listed, edit, withinMs });
+      const { written, tookMs } = await repairOf({ lab, listed, edit, withinMs: WITHIN_MS });
       total = written;
       await annotate(`repaired after ${tookMs} ms`);
       expect(written - former).toBe(objects);

@@ -3,7 +3,8 @@ import { text } from '../../src/netlink/attributes.ts';
 import { ERRNO, NetlinkError } from '../../src/netlink/error.ts';
 import { encodeMessage, messageLength, type Request } from '../../src/netlink/message.ts';
 import { ChainWatch } from '../../src/nftables-json/chain-watch.ts';
-import { CHAIN, MESSAGE, RULE, request, TABLE } from '../../src/nftables-json/messages.ts';
+import { drop, goto, jump, match, meta } from '../../src/nftables-json/construct.ts';
+import { CHAIN, MESSAGE, messagesOf, messageType, RULE, request, TABLE } from '../../src/nftables-json/messages.ts';
 
 const datagram = (...requests: readonly Request[]): Buffer => {
   const bytes = Buffer.alloc(requests.reduce((sum, one) => sum + messageLength(one), 0));
@@ -20,6 +21,10 @@ const watching = (...heard: readonly (Buffer | NetlinkError)[]): ChainWatch => {
     return next;
   };
   return new ChainWatch({ send: () => undefined, receive, close: () => undefined, port: 1 });
+};
+
+const raise = (): never => {
+  throw new Error('there is none');
 };
 
 const nat = text(TABLE.NAME, 'nat');
@@ -44,6 +49,19 @@ it('tells table and chain of what is written, and whether something went', () =>
     { family: 'ip', table: 'nat', chain: undefined, isRemoval: true },
   ]);
   expect([...watch.changes()]).toEqual([]);
+});
+
+it('tells where a rule led that went', () => {
+  const rule = { family: 'ip', table: 'nat', chain: 'PREROUTING' } as const;
+  const told = [[jump('KUBE-SERVICES')], [match(meta('l4proto'), '==', 'tcp'), goto('B')], [drop]].map((expr) => {
+    const [added] = messagesOf(
+      { add: { rule: { ...rule, expr } } },
+      () => raise(),
+      () => 1,
+    );
+    return { ...(added ?? raise()), type: messageType(MESSAGE.DELETE_RULE) };
+  });
+  expect([...watching(datagram(...told)).changes()].map((one) => one?.leadsTo)).toEqual([['KUBE-SERVICES'], ['B'], []]);
 });
 
 it('passes over what is about no chain', () => {

@@ -3,6 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Traffic } from '../../dataplane/contract.ts';
 import { type Lane, newLane } from '../../dataplane/lane.ts';
 import { ERRNO } from '../../netlink/error.ts';
+import { Reopening } from '../../netlink/reopening.ts';
 import { TransactionError } from '../../nftables-json/nftables.ts';
 import type { SetDeclaration } from '../../nftables-json/schema.ts';
 import { counterDeclarations } from './counters.ts';
@@ -23,10 +24,12 @@ const BUSY_MS = 50;
 const MAX_READS = 5;
 /** After a large load the kernel puts a map into a larger table, step by step, and a list of it is not whole meanwhile. */
 const REST_MS = 50;
+const DEAF = 'what others write to the table is not heard just now, and found at the end of the sync period';
+
 export class Driver {
   readonly #family: NftFamily;
   readonly #ends: Ends;
-  readonly #watch: Watch;
+  readonly #watch: Reopening<Watch>;
   readonly #forgetting: Forgetting;
   readonly #readOnly: boolean;
   /** Writes take turns, and a read that must be of one piece with them. */
@@ -50,7 +53,11 @@ export class Driver {
     this.#ends = ends;
     this.#readOnly = readOnly;
     this.#isSwept = readOnly;
-    this.#watch = ends.openWatch(family);
+    this.#watch = new Reopening({
+      open: () => ends.openWatch(family),
+      warn: (reason) => ends.warn?.(`${DEAF}: ${reason}`),
+    });
+    this.#watch.open();
     const heldAt = (key: string): Held | undefined => this.#held.get(`${FRONTEND_PREFIX}${key}`);
     this.#forgetting = new Forgetting({ family, ends, lane: this.#writing, heldAt });
   }
@@ -66,7 +73,7 @@ export class Driver {
     return this.#forgetting.settled();
   }
 
-  /** Whether somebody else wrote to the table since it was last read, or since the last call. Throws NetlinkError. */
+  /** Whether somebody else wrote to the table since it was last read, or since the last call. */
   hasChanged(): boolean {
     const heard = this.#listen();
     const isNew = heard !== this.#known;
@@ -76,7 +83,8 @@ export class Driver {
 
   /** The only place where the watch is asked: what it says once, both reads and `hasChanged` must learn. */
   #listen(): number {
-    if (this.#watch.hasChanged()) {
+    const isChanged = this.#watch.ask((watch) => watch.hasChanged());
+    if (isChanged === true || this.#watch.takeMissed()) {
       this.#heard += 1;
       // also who is remembered may be somebody else's work
       this.#isSwept = this.#readOnly;

@@ -14,15 +14,18 @@ export interface Ends {
   /** One that nobody else reads by: reading a long list takes it for itself. */
   readonly openReader: () => Nftables;
   readonly openWatch: (family: NftFamily) => Watch;
+  /** Hears of what is not heard. */
+  readonly warn?: (message: string) => void;
 }
 
 /** Throws NetlinkError. */
-export const openEnds = (): Ends => {
+export const openEnds = (warn?: (message: string) => void): Ends => {
   const writer = Nftables.open();
   return {
     writer,
     openReader: () => Nftables.open(),
     openWatch: (family) => TableWatch.open(tableOf(family), writer.port),
+    ...(warn === undefined ? {} : { warn }),
   };
 };
 

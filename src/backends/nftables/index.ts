@@ -37,10 +37,14 @@ export interface NftablesBackend extends Backend<NftObject, Payload> {
 }
 
 /** The backends of both families, over the kernel of this network namespace. Throws NetlinkError. */
-export const nftablesBackends = (
-  options: Pick<NftablesOptions, 'readOnly' | 'counts'> = {},
-): { readonly backends: ReadonlyMap<IPFamily, NftablesBackend>; close(): void } => {
-  const ends = openEnds();
+export const nftablesBackends = ({
+  warn,
+  ...options
+}: Pick<NftablesOptions, 'readOnly' | 'counts'> & { warn?: ((message: string) => void) | undefined } = {}): {
+  readonly backends: ReadonlyMap<IPFamily, NftablesBackend>;
+  close(): void;
+} => {
+  const ends = openEnds(warn);
   const all = IP_FAMILIES.map((family): NftablesOptions => ({ family, ends, ...options }));
   const online = new Map(all.map((one) => [one, new Online(one)]));
   return {
@@ -100,14 +104,8 @@ class Online {
 }
 
 const watch = (driver: Driver, onChange: () => void): { stop(): void } => {
-  const look = (): void => {
-    try {
-      if (driver.hasChanged()) onChange();
-    } catch {
-      // the socket is broken: what remains is the look at the end of each sync period
-      clearInterval(timer);
-    }
-  };
-  const timer = setInterval(look, LOOK_MS);
+  const timer = setInterval(() => {
+    if (driver.hasChanged()) onChange();
+  }, LOOK_MS);
   return { stop: () => clearInterval(timer) };
 };

@@ -1,10 +1,22 @@
 /** What others write is heard of, and a table that is written to while it is read is read again. */
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import type { Ends } from '../../../src/backends/nftables/ends.ts';
 import { TABLE } from '../../../src/backends/nftables/names.ts';
+import { ERRNO, NetlinkError } from '../../../src/netlink/error.ts';
+import { concat } from '../../../src/nftables-json/construct.ts';
 import { tcp } from '../ipvs/world.ts';
 import { MemoryNft } from './memory-nft.ts';
-import { add, STICKY, WEB } from './vandal.ts';
-import { comparable, freshListing, type Life, listingOf, NO_DRIFT, NOTHING_CHANGED, start } from './world.ts';
+import { add, FRONTEND, KEY, pod, remove, STICKY, WEB } from './vandal.ts';
+import {
+  comparable,
+  elementsIn,
+  freshListing,
+  type Life,
+  listingOf,
+  NO_DRIFT,
+  NOTHING_CHANGED,
+  start,
+} from './world.ts';
 
 describe('a change by somebody else', () => {
   const listen = (life: Life): { readonly heard: () => Promise<boolean>; readonly stop: () => void } => {
@@ -67,6 +79,73 @@ describe('a change by somebody else', () => {
     stop();
     await life.reconciler.audit();
     expect(comparable(await listingOf(kernel))).toEqual(await freshListing([WEB]));
+  });
+});
+
+describe('a watch whose socket breaks', () => {
+  afterEach(() => void vi.useRealTimers());
+
+  class Breaking extends MemoryNft {
+    isBroken = false;
+    readonly said: string[] = [];
+    opened = 0;
+
+    override ends(): Ends {
+      const ends = super.ends();
+      const openWatch: Ends['openWatch'] = (family) => {
+        if (this.isBroken) throw new NetlinkError(ERRNO.ENOMEM, 'socket');
+        this.opened += 1;
+        const watch = ends.openWatch(family);
+        const hasChanged = (): boolean => {
+          if (this.isBroken) throw new NetlinkError(ERRNO.EBADF, 'recv');
+          return watch.hasChanged();
+        };
+        return { ...watch, hasChanged };
+      };
+      return { ...ends, openWatch, warn: (message) => this.said.push(message) };
+    }
+  }
+
+  it('is opened again with a back-off, said once, and what was missed is looked for', async () => {
+    const kernel = new Breaking();
+    const life = start(kernel);
+    await life.sync([WEB]);
+    let heard = 0;
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
+    const watch = life.backend.watch?.(() => {
+      heard += 1;
+    });
+    kernel.isBroken = true;
+    vi.advanceTimersByTime(2_000);
+    kernel.run([remove('service-ips', KEY)]);
+    vi.advanceTimersByTime(20_000);
+    expect(heard).toBe(0);
+    expect(kernel.said).toEqual([expect.stringMatching(/not heard just now.*EBADF/)]);
+    // a look while nothing is heard is a look all the same
+    expect((await life.reconciler.audit()).changed).toEqual([FRONTEND]);
+    kernel.isBroken = false;
+    vi.advanceTimersByTime(60_000);
+    expect(heard).toBe(1);
+    expect(kernel.opened).toBe(2);
+    kernel.run([remove('service-ips', KEY)]);
+    vi.advanceTimersByTime(100);
+    expect(heard).toBe(2);
+    expect((await life.reconciler.audit()).changed).toEqual([FRONTEND]);
+    watch?.stop();
+  });
+});
+
+describe('who is remembered', () => {
+  it('with an endpoint that is nobody’s, put there by others, is forgotten', async () => {
+    const kernel = new MemoryNft();
+    const life = start(kernel);
+    await life.sync([STICKY]);
+    const client = (n: number) => ({ elem: { val: concat(`192.0.2.${n}`, '10.96.0.3', 'tcp', 80), timeout: 60 } });
+    kernel.run([add('affinity', [client(1), pod(3)], [client(2), pod(99)])]);
+    await life.reconciler.audit();
+    await life.backend.settled();
+    const remembered = await elementsIn(kernel, ['affinity']);
+    expect(remembered).toEqual([expect.stringContaining('192.0.2.1 ')]);
   });
 });
 

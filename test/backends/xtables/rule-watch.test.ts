@@ -17,12 +17,19 @@ describe('what is worth a look', () => {
     ['the whole table', change(undefined)],
   ])('%s, soon', (_, one) => expect(patienceFor(one)).toBe(1_000));
 
-  it('a rule that leaves a built-in chain, later', () => expect(patienceFor(change('PREROUTING'))).toBe(10_000));
+  it.each(['KUBE-SERVICES', 'KUBE-FIREWALL'])('a jump to %s that leaves a built-in chain, soon', (target) =>
+    expect(patienceFor(change('PREROUTING', { leadsTo: [target] }))).toBe(1_000),
+  );
+
+  it('a rule that leaves a built-in chain and that the kernel does not show, later', () =>
+    expect(patienceFor(change('PREROUTING'))).toBe(10_000));
 
   it.each([
     ['a chain of others', change('CNI-HOSTPORT-DNAT')],
     ['the kubelet’s own', change('KUBE-KUBELET-CANARY')],
     ['a rule that others put into a built-in chain', change('PREROUTING', { isRemoval: false })],
+    ['a rule of others that leaves a built-in chain', change('PREROUTING', { leadsTo: ['CNI-HOSTPORT-DNAT'] })],
+    ['one that leads nowhere', change('INPUT', { leadsTo: [] })],
     ['another table', change('KUBE-SERVICES', { table: 'mine' })],
   ])('%s, not at all', (_, one) => expect(patienceFor(one)).toBeUndefined());
 });
