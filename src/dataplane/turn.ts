@@ -5,7 +5,7 @@
  */
 
 /** A turn ends after so many milliseconds; what the kernel or a library does at a stretch comes on top. */
-const TURN_MS = 10;
+const TURN_MS = 5;
 const STEPS_PER_LOOK = 16;
 
 export class Turn {

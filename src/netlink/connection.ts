@@ -38,7 +38,7 @@ export interface Refusal {
 const SEND_BYTES = 1 << 17;
 const ANSWER_MS = 10_000;
 /** How long a list is read at a stretch. */
-const VISIT_MS = 8;
+const VISIT_MS = 5;
 /** A dump of something that keeps changing is begun again, this often at most. */
 const MAX_DUMPS = 20;
 /** Sequence numbers are 1 to this: 0 is what the kernel's own notifications carry. */

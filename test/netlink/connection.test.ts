@@ -137,8 +137,9 @@ describe('a list', () => {
 
 describe('a list that is read with rests', () => {
   const parts = (message: Message) => [part(message, 7, Buffer.from('one!')), part(message, 7, Buffer.from('two!'))];
-  const slow = (respond = (message: Message): readonly Answer[] => [...parts(message), done(message)]) =>
-    kernel(respond, { visitMs: 0 });
+  const slow = (
+    respond: (message: Message, i: number) => readonly Answer[] = (message) => [...parts(message), done(message)],
+  ) => kernel(respond, { visitMs: 0 });
 
   it('gives way to others between its parts, and is whole', async () => {
     const { connection } = slow();
@@ -161,6 +162,15 @@ describe('a list that is read with rests', () => {
     await expect((async () => use(connection))()).rejects.toThrow('used while a list was read');
     expect(sends).toHaveLength(1);
     expect(await reading).toBe(true);
+  });
+
+  it('is read again where it changed meanwhile, and is given up where it never stands still', async () => {
+    const text = ({ body }: Message): readonly string[] => [body.toString()];
+    const again = slow((message, i) => [...parts(message), done(message, i === 0 ? ERRNO.EINTR : 0)]);
+    expect(await again.connection.list(request(), text)).toEqual(['one!', 'two!']);
+    expect(again.sends).toHaveLength(2);
+    const never = slow((message) => [...parts(message), done(message, ERRNO.EINTR)]);
+    await expect(never.connection.list(request(), text)).rejects.toThrow('changes faster');
   });
 
   it('frees the connection when it has ended, however it did', async () => {

@@ -158,6 +158,17 @@ describe('in pieces', () => {
     expect([...parse(tables.save()).keys()].sort()).toEqual([...kept].sort());
   });
 
+  it('there are steps between, some for each object: nobody has to wait for the whole', () => {
+    const changes = everything(300).map(add);
+    let [longest, inARow] = [0, 0];
+    for (const one of planning(changes, 1_000)) {
+      inARow = one === undefined ? inARow + 1 : 0;
+      longest = Math.max(longest, inARow);
+    }
+    expect(longest).toBeGreaterThan(changes.length);
+    expect([...planning(changes, 1_000)].length).toBeGreaterThan(5 * changes.length);
+  });
+
   it('a chain of endpoints larger than a piece stays in one', () => {
     const changes = [MARK, ...ofService(0, 100), ...ofService(1, 3)].map(add);
     const tables = new Tables();

@@ -95,6 +95,15 @@ describe('a plan', () => {
     ]);
   });
 
+  it('needs no more than one command for that, and does not ask what each frontend holds', () => {
+    const changes = [remove(table('ip')), ...Array.from({ length: 100 }, (_, n) => remove(web(n, 5)))];
+    const { commands, held } = commandsOf(changes, 'ip', () => {
+      throw new Error('asked');
+    });
+    expect(commands.map(({ command }) => command)).toEqual([{ delete: { table: table('ip').declaration } }]);
+    expect(held.size).toBe(0);
+  });
+
   it('removes the table with all that is in it, at once', () => {
     expect(shape([remove(web(1, 1)), remove(pick(1)), remove(table('ip'))])).toHaveLength(1);
   });
