@@ -107,10 +107,24 @@ export const decodeList = (buffer: Buffer): readonly (readonly [number, Buffer])
   return list;
 };
 
-export const decode = (buffer: Buffer): Attributes => new Map(decodeList(buffer));
+/** Reads attributes of which each type comes once: the last one counts. Lists of elements are hundreds of thousands of these. */
+export const decode = (buffer: Buffer): Attributes => {
+  const attributes = new Map<number, Buffer>();
+  for (let at = 0; at + HEADER <= buffer.length; ) {
+    const length = readU16(buffer, at);
+    if (length < HEADER || at + length > buffer.length) break;
+    attributes.set(readU16(buffer, at + 2) & TYPE_MASK, buffer.subarray(at + HEADER, at + length));
+    at += align(length);
+  }
+  return attributes;
+};
 
-export const decodeNest = (attributes: Attributes, type: number): Attributes =>
-  decode(attributes.get(type) ?? Buffer.alloc(0));
+const NONE: Attributes = new Map();
+
+export const decodeNest = (attributes: Attributes, type: number): Attributes => {
+  const value = attributes.get(type);
+  return value === undefined ? NONE : decode(value);
+};
 
 export const getU16 = (attributes: Attributes, type: number): number => {
   const value = attributes.get(type);

@@ -4,7 +4,17 @@
  * Large loads are made of these and little else, so they are written straight into one buffer instead of by attribute
  * trees: 250,000 elements take a second instead of several.
  */
-import { align, decode, decodeNest, encode, getBe32, getBe64, getText, sizeOf } from '../netlink/attributes.ts';
+import {
+  type Attributes,
+  align,
+  decode,
+  decodeNest,
+  encode,
+  getBe32,
+  getBe64,
+  getText,
+  sizeOf,
+} from '../netlink/attributes.ts';
 import { writeU16 } from '../netlink/bytes.ts';
 import { isVerdict } from './construct.ts';
 import { decodeCounter, encodeCounter } from './counters.ts';
@@ -202,6 +212,18 @@ export const decodeElement = (format: ElementFormat, content: Buffer): Element |
   const first = decodeNest(attributes, ELEMENT.KEY).get(DATA.VALUE) ?? Buffer.alloc(0);
   const last = decodeNest(attributes, ELEMENT.KEY_END).get(DATA.VALUE);
   const val = readFields(format.key, first, last);
+  const key = keyOfListing(val, attributes);
+  if (!format.isMap) return key;
+  const data = decodeNest(attributes, ELEMENT.DATA);
+  const value = data.get(DATA.VALUE);
+  return [key, value === undefined ? decodeVerdict(data.get(DATA.VERDICT)) : readFields(format.data, value)];
+};
+
+/** Most elements have nothing besides. */
+const EXTRAS = [ELEMENT.USERDATA, ELEMENT.TIMEOUT, ELEMENT.EXPIRATION, ELEMENT.EXPRESSION] as const;
+
+const keyOfListing = (val: Expression, attributes: Attributes): Expression => {
+  if (!EXTRAS.some((type) => attributes.has(type))) return val;
   const userdata = attributes.get(ELEMENT.USERDATA);
   const comment = userdata === undefined ? undefined : commentOf(userdata);
   const timeout = Number(getBe64(attributes, ELEMENT.TIMEOUT)) / MILLISECONDS;
@@ -213,11 +235,7 @@ export const decodeElement = (format: ElementFormat, content: Buffer): Element |
     ...(counter === undefined ? {} : { counter }),
     ...(comment === undefined ? {} : { comment }),
   };
-  const key: Expression = Object.keys(more).length === 0 ? val : { elem: { val, ...more } };
-  if (!format.isMap) return key;
-  const data = decodeNest(attributes, ELEMENT.DATA);
-  const value = data.get(DATA.VALUE);
-  return [key, value === undefined ? decodeVerdict(data.get(DATA.VERDICT)) : readFields(format.data, value)];
+  return Object.keys(more).length === 0 ? val : { elem: { val, ...more } };
 };
 
 /** A verdict without a chain where one is needed cannot be: the kernel holds only whole ones. */

@@ -1,12 +1,13 @@
 /** The driver over a kernel in memory: what it writes is there, what it reads is that, and what it is refused it says. */
 import { describe, expect, it } from 'vitest';
+import { ipvsBackend } from '../../../src/backends/ipvs/index.ts';
 import { setDefinition } from '../../../src/backends/ipvs/names.ts';
 import { address, device, entry, realServer, virtualServer, type Wish } from '../../../src/backends/ipvs/objects.ts';
 import { sysctl } from '../../../src/backends/xtables/sysctl.ts';
 import { removeAll } from '../../../src/dataplane/cleanup.ts';
 import { type Change, KernelError } from '../../../src/dataplane/contract.ts';
 import { diff } from '../../../src/dataplane/desired.ts';
-import { MASQUERADE, PLAIN } from '../../../src/ipvs-netlink/ipvs.ts';
+import { deleteService, type Ipvs, MASQUERADE, newService, PLAIN } from '../../../src/ipvs-netlink/ipvs.ts';
 import type { ServiceKey } from '../../../src/ipvs-netlink/types.ts';
 import { createSet } from '../../../src/netlink/ipset.ts';
 import { type MemoryKernel, SETTINGS } from './memory-kernel.ts';
@@ -14,6 +15,7 @@ import { everyKind, FAMILIES, newKernel, nodeOf, start, tcp } from './world.ts';
 
 const { signal } = new AbortController();
 const WEB: ServiceKey = { protocol: 'TCP', address: '10.96.0.1', port: 80 };
+const OTHER: ServiceKey = { protocol: 'TCP', address: '192.0.2.1', port: 80 };
 const POD = { address: '10.200.0.1', port: 8080 };
 
 const add = (object: Wish): Change<Wish> => ({ op: 'add', object });
@@ -55,6 +57,31 @@ describe.each(FAMILIES)('%s: Services of every kind', (family) => {
     expect(kernel.listing()).toEqual(before);
     expect(kernel.rulesWritten).toBe(rulesWritten);
   });
+
+  it.each([1, 2, 50])(
+    'are read whole beside writes of ours, by ends of its own (%i lists of servers torn)',
+    async (torn) => {
+      const kernel = newKernel();
+      await start(kernel, family).sync(everyKind(family));
+      const { handles, ...rest } = kernel.open();
+      let lists = 0;
+      // a list of many parts, at the front of which something goes while it is read: what stood behind is passed over
+      const open = (): Ipvs => {
+        const reader = handles.open.ipvs();
+        const visit = reader.visitServices.bind(reader);
+        reader.visitServices = async (take) => {
+          lists += 1;
+          if (lists > torn) return visit(take);
+          handles.ipvs.execute([newService(OTHER, PLAIN), deleteService(OTHER)]);
+        };
+        return reader;
+      };
+      const slow = { ...rest, handles: { ...handles, open: { ...handles.open, ipvs: open } } };
+      const backend = ipvsBackend({ family, settings: SETTINGS, kernel: slow });
+      expect(diff(await backend.read(signal), await kernel.backend(family).read(signal))).toEqual([]);
+      expect(lists).toBeLessThanOrEqual(3);
+    },
+  );
 
   it('leave nothing behind but the link, which the other family needs, when all of ours is removed', async () => {
     const kernel = newKernel();
