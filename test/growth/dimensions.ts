@@ -11,6 +11,15 @@ export interface World {
   readonly addresses?: readonly string[];
   /** What clients did meanwhile. */
   readonly prepare?: (life: Life) => void;
+  readonly flags?: Readonly<Record<string, string>>;
+  /** The Service whose change is measured, where it is not the usual one. */
+  readonly probed?: Probed;
+}
+
+export interface Probed {
+  readonly service: KubernetesObject;
+  /** One of its endpoints is another each time. */
+  readonly slice: (version: number) => KubernetesObject;
 }
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -57,10 +66,11 @@ const slice = (
 /** The Service whose change is measured; sticky ones remember their clients. */
 const STICKY = { sessionAffinity: 'ClientIP', sessionAffinityConfig: { clientIP: { timeoutSeconds: 60 } } };
 const PROBED = 'probed';
-export const probedService = service(PROBED, '10.97.0.1', STICKY);
-/** One of three endpoints is another each time. */
-export const probedSlice = (version: number): KubernetesObject =>
-  slice(PROBED, [ip(199, version), ip(199, 201), ip(199, 202)]);
+const endpointsAt = (version: number): readonly string[] => [ip(199, version), ip(199, 201), ip(199, 202)];
+export const USUAL: Probed = {
+  service: service(PROBED, '10.97.0.1', STICKY),
+  slice: (version) => slice(PROBED, endpointsAt(version)),
+};
 
 const others = (
   count: number,
@@ -70,6 +80,21 @@ const others = (
     const { spec, ips } = of(i);
     return [service(`other-${i}`, ip(96, i + 1), spec), slice(`other-${i}`, ips ?? [ip(100, i + 1)])];
   }),
+});
+
+const withNodePort = (i: number) => ({
+  type: 'NodePort',
+  ports: [{ ...PORT, port: 80, targetPort: 8080, nodePort: 30_000 + i }],
+});
+
+/** A load balancer's IP that so many ranges may reach; all share one. */
+const guarded = (name: string, clusterIP: string, ranges: number, more: Fields = {}): KubernetesObject => ({
+  ...service(name, clusterIP, {
+    type: 'LoadBalancer',
+    loadBalancerSourceRanges: range(ranges).map((i) => `${ip(60, i)}/32`),
+    ...more,
+  }),
+  status: { loadBalancer: { ingress: [{ ip: '192.0.2.1' }] } },
 });
 
 const manyPorts = (count: number) => ({
@@ -118,25 +143,36 @@ export const DIMENSIONS: Readonly<Record<string, (count: number) => World>> = {
       spec: { ...STICKY, sessionAffinityConfig: { clientIP: { timeoutSeconds: 100 + i } } },
     })),
   'addresses of the machine': (count) => ({ objects: [], addresses: range(count).map((i) => ip(50, i + 1)) }),
-  'source ranges of another Service': (count) => ({
-    objects: [
-      {
-        ...service('guarded', '10.96.0.1', {
-          type: 'LoadBalancer',
-          loadBalancerSourceRanges: range(count).map((i) => `${ip(60, i)}/32`),
-        }),
-        status: { loadBalancer: { ingress: [{ ip: '192.0.2.1' }] } },
-      },
-      slice('guarded', [ip(100, 1)]),
-    ],
+  'addresses of the machine at which NodePorts are': (count) => ({
+    ...others(4, (i) => ({ spec: withNodePort(i) })),
+    addresses: range(count).map((i) => ip(50, i + 1)),
+    flags: { 'nodeport-addresses': '10.50.0.0/16' },
   }),
+  'source ranges of another Service': (count) => ({
+    objects: [guarded('guarded', '10.96.0.1', count), slice('guarded', [ip(100, 1)])],
+  }),
+  'Services with a source range': (count) => ({
+    objects: range(count).flatMap((i) => [
+      guarded(`guarded-${i}`, ip(96, i + 1), 1),
+      slice(`guarded-${i}`, [ip(100, i + 1)]),
+    ]),
+  }),
+  'external IPs of another Service': (count) =>
+    others(1, () => ({ spec: { externalIPs: range(count).map((i) => ip(61, i + 1)) } })),
+  NodePorts: (count) => others(count, (i) => ({ spec: withNodePort(i) })),
+  'labels and annotations of another Service': (count) => {
+    const [made, endpoints] = others(1, () => ({})).objects;
+    const texts = Object.fromEntries(range(count).map((i) => [`example.com/${i}`, `v${i}`]));
+    const metadata = { ...(made?.metadata as Fields), labels: texts, annotations: texts };
+    return { objects: [{ kind: 'Service', ...made, metadata }, ...(endpoints === undefined ? [] : [endpoints])] };
+  },
   'health-check ports': (count) =>
     others(count, (i) => ({
       spec: {
         type: 'LoadBalancer',
         externalTrafficPolicy: 'Local',
         healthCheckNodePort: 32_000 - i,
-        ports: [{ ...PORT, port: 80, targetPort: 8080, nodePort: 30_000 + i }],
+        ports: withNodePort(i).ports,
       },
     })),
   'Services that cannot be read': (count) => others(count, () => ({ spec: { ports: [{ port: -1 }] } })),
@@ -149,6 +185,16 @@ export const DIMENSIONS: Readonly<Record<string, (count: number) => World>> = {
       ]),
     };
   },
+};
+
+/**
+ * What a Service has of its own: that is read and compared whole when it changes, and of it nothing is written but what changed.
+ */
+export const OF_ITS_OWN: Readonly<Record<string, (count: number) => World>> = {
+  'source ranges': (count) => ({
+    objects: [],
+    probed: { ...USUAL, service: guarded(PROBED, '10.97.0.1', count) },
+  }),
 };
 
 /** Clients that called the other sticky Service within its time-out. */

@@ -10,7 +10,7 @@ import type { Mode, Sent } from './program.ts';
 // these first: what is loaded later is counted block by block
 const { countOperations } = await import('./counter.ts');
 const { start } = await import('./program.ts');
-const { DIMENSIONS, probedService, probedSlice } = await import('./dimensions.ts');
+const { DIMENSIONS, OF_ITS_OWN, USUAL } = await import('./dimensions.ts');
 
 /** Where the figures go besides. */
 const TABLE = process.env.GROWTH_TABLE;
@@ -24,16 +24,23 @@ interface Cost {
 }
 
 const costAmong = async (mode: Mode, dimension: string, count: number): Promise<Cost> => {
-  const world = DIMENSIONS[dimension]?.(count);
+  const world = { ...DIMENSIONS, ...OF_ITS_OWN }[dimension]?.(count);
   if (world === undefined) throw new Error(`no dimension ${dimension}`);
-  const { objects, addresses = ['10.250.0.1'], prepare } = world;
-  const life = await start(mode, [...objects, probedService, probedSlice(1)], addresses);
+  const { objects, addresses = ['10.250.0.1'], prepare, flags = {}, probed = USUAL } = world;
+  const life = await start(mode, [...objects, probed.service, probed.slice(1)], addresses, flags);
   prepare?.(life);
-  await life.put(probedSlice(2)); // the first change may find something to be made ready
-  const before = { ...life.sent };
-  const operations = await countOperations(() => life.put(probedSlice(3)));
-  const sent = { messages: life.sent.messages - before.messages, bytes: life.sent.bytes - before.bytes };
-  return { operations, sent };
+  await life.put(probed.slice(2)); // the first change may find something to be made ready
+  await life.rest();
+  const costs: Cost[] = [];
+  for (const version of [3, 4]) {
+    const before = { ...life.sent };
+    const operations = await countOperations(() => life.put(probed.slice(version)));
+    const sent = { messages: life.sent.messages - before.messages, bytes: life.sent.bytes - before.bytes };
+    costs.push({ operations, sent });
+  }
+  // the profiler counts some runs of before in the first
+  const [first, second] = costs as [Cost, Cost];
+  return second.operations.runs < first.operations.runs ? second : first;
 };
 
 /** For `npm run bench -- growth`: one line of JSON a row. */
@@ -47,18 +54,16 @@ const tell = (file: string, mode: Mode, dimension: string, costs: readonly [few:
   appendFileSync(file, `${JSON.stringify({ mode, dimension, figures, more: more.slice(0, 8) })}\n`);
 };
 
-/** What still grows: each mended one leaves this list, and is counted from then on. */
-const GROWING: Readonly<Record<Mode, readonly string[]>> = {
-  iptables: [],
-  ipvs: [],
-  nftables: ['remembered clients of another Service', 'sticky Services, each with a time-out of its own'],
-};
 /** Of the other modes the kernel keeps them by itself. */
 const OF_NFTABLES = ['remembered clients of another Service'];
 const counted = (mode: Mode): readonly string[] =>
-  Object.keys(DIMENSIONS)
-    .filter((name) => mode === 'nftables' || !OF_NFTABLES.includes(name))
-    .filter((name) => TABLE !== undefined || !GROWING[mode].includes(name));
+  Object.keys(DIMENSIONS).filter((name) => mode === 'nftables' || !OF_NFTABLES.includes(name));
+
+const expectSameSent = (few: Cost, many: Cost): void => {
+  expect(few.sent.bytes).toBeGreaterThan(0);
+  expect(many.sent.messages).toBeLessThanOrEqual(few.sent.messages);
+  expect(many.sent.bytes).toBeLessThanOrEqual(few.sent.bytes * 1.1);
+};
 
 describe.each(MODES)('mode %s', (mode) => {
   it.each(counted(mode))(
@@ -67,13 +72,18 @@ describe.each(MODES)('mode %s', (mode) => {
       const few = await costAmong(mode, dimension, FEW);
       const many = await costAmong(mode, dimension, FEW * TIMES);
       if (TABLE !== undefined) tell(TABLE, mode, dimension, [few, many]);
-      expect(few.sent.bytes).toBeGreaterThan(0);
+      expectSameSent(few, many);
       expect(few.operations.runs).toBeGreaterThan(100);
-      expect(many.sent.messages).toBeLessThanOrEqual(few.sent.messages);
-      expect(many.sent.bytes).toBeLessThanOrEqual(few.sent.bytes * 1.1);
       expect(many.operations.runs).toBeLessThanOrEqual(few.operations.runs * 1.1 + 50);
       expect(many.operations.walked).toBeLessThanOrEqual(few.operations.walked * 1.1 + 50);
     },
+    120_000,
+  );
+
+  it.each(Object.keys(OF_ITS_OWN))(
+    'nothing else is written of what the Service itself has a hundred times: %s',
+    async (dimension) =>
+      expectSameSent(await costAmong(mode, dimension, FEW), await costAmong(mode, dimension, FEW * TIMES)),
     120_000,
   );
 });

@@ -1,12 +1,14 @@
 /** One life of the program in a mode, over a kernel in memory: from events to what the kernel is sent. */
 import { iptablesBackend } from '../../src/backends/iptables/index.ts';
-import { nftablesBackend } from '../../src/backends/nftables/index.ts';
+import type { Ends } from '../../src/backends/nftables/ends.ts';
+import { type NftablesBackend, nftablesBackend } from '../../src/backends/nftables/index.ts';
 import type { Backend, KernelObject } from '../../src/dataplane/contract.ts';
 import { Reconciler } from '../../src/dataplane/reconciler.ts';
 import { HealthCheckNews } from '../../src/model/health-checks.ts';
 import { OBJECT_KINDS, type ObjectKind } from '../../src/model/kubernetes.ts';
 import { Tracker } from '../../src/model/tracker.ts';
 import type { Socket } from '../../src/netlink/socket.ts';
+import { type Gauged, Metrics } from '../../src/observe/metrics.ts';
 import { MemoryKernel } from '../backends/ipvs/memory-kernel.ts';
 import { MemoryNft } from '../backends/nftables/memory-nft.ts';
 import { optionsOf } from '../cases/program.ts';
@@ -32,9 +34,19 @@ export interface Life {
   readonly nft: MemoryNft;
   /** An object came, or came anew; what follows from it is in the kernel. */
   put(object: KubernetesObject): Promise<void>;
+  /** Ends when what runs beside changes is done (clients are forgotten); from then on that has to wait. */
+  rest(): Promise<void>;
 }
 
 type AnyBackend = Backend<KernelObject, unknown>;
+
+const NOTHING_GAUGED: Gauged = {
+  quarantined: new Map(),
+  rules: new Map(),
+  watches: undefined,
+  malformed: [],
+  skipped: 0,
+};
 
 const NODE = { ...NODE_OBJECT, kind: 'Node', metadata: { ...NODE_OBJECT.metadata, name: 'node1' } };
 const { signal } = new AbortController();
@@ -44,16 +56,19 @@ export const start = async (
   mode: Mode,
   objects: readonly KubernetesObject[],
   addresses: readonly string[],
+  flags: Readonly<Record<string, string>> = {},
 ): Promise<Life> => {
   const sent: Sent = { messages: 0, bytes: 0 };
   const nft = new MemoryNft();
-  const backend = backendOf(mode, sent, nft);
-  const options = await optionsOf({ 'proxy-mode': mode, 'nodeport-addresses': '0.0.0.0/0,::/0' });
+  const beside: Beside = { mayRun: true };
+  const backend = backendOf(mode, sent, nft, beside);
+  const options = await optionsOf({ 'proxy-mode': mode, 'nodeport-addresses': '0.0.0.0/0,::/0', ...flags });
   const tracker = new Tracker({ node: options, families: ['IPv4'], interfaceAddresses: () => addresses });
   const reconciler = new Reconciler(backend, { signal });
   const news = new HealthCheckNews((service) => tracker.healthCheck(service, 'IPv4'));
+  const metrics = new Metrics({ mode, version: '1', families: ['IPv4'], gauged: () => NOTHING_GAUGED });
   const sync = async (): Promise<void> => {
-    await reconciler.sync(news.note(tracker.take('IPv4')));
+    metrics.synced('IPv4', await reconciler.sync(news.note(tracker.take('IPv4'))));
     news.take();
   };
   const all = [NODE, ...objects];
@@ -70,10 +85,18 @@ export const start = async (
       tracker.put(object.kind as ObjectKind, object);
       await sync();
     },
+    rest: async () => {
+      await (backend as Partial<NftablesBackend>).settled?.();
+      beside.mayRun = false;
+    },
   };
 };
 
-const backendOf = (mode: Mode, sent: Sent, nft: MemoryNft): AnyBackend => {
+interface Beside {
+  mayRun: boolean;
+}
+
+const backendOf = (mode: Mode, sent: Sent, nft: MemoryNft, beside: Beside): AnyBackend => {
   if (mode === 'iptables') return overNothing(iptablesBackend({ family: 'IPv4' }) as AnyBackend, sent);
   if (mode === 'ipvs') {
     const kernel = new MemoryKernel();
@@ -81,7 +104,12 @@ const backendOf = (mode: Mode, sent: Sent, nft: MemoryNft): AnyBackend => {
     return kernel.backend('IPv4') as AnyBackend;
   }
   counted(nft, sent);
-  return nftablesBackend({ family: 'IPv4', ends: nft.ends() }) as AnyBackend;
+  const ends = nft.ends();
+  const openReader: Ends['openReader'] = () => {
+    if (beside.mayRun) return ends.openReader();
+    throw new Error('later');
+  };
+  return nftablesBackend({ family: 'IPv4', ends: { ...ends, openReader } }) as AnyBackend;
 };
 
 /** The tool's input is counted, and nobody runs it: what is in the kernel is what the engine knows. */

@@ -3,6 +3,7 @@
  * on meeting it for as long as it lasts.
  */
 import { describeError, type Log } from '../source.ts';
+import { makeRoom } from './room.ts';
 
 export type Level = 'info' | 'warn' | 'error';
 
@@ -31,7 +32,7 @@ export const createAnnouncer = (log: Log, everyMs: number, now: () => number): A
         return;
       }
       said.delete(key);
-      for (const oldest of said.size >= MEMORY ? [...said.keys()].slice(0, 1) : []) said.delete(oldest);
+      makeRoom(said, MEMORY);
       said.set(key, { at: now(), suppressed: 0 });
       const repeated = before !== undefined && before.suppressed > 0 ? { repeated: before.suppressed } : {};
       log[level]({ ...fields, ...cause, ...repeated }, message);

@@ -1,5 +1,7 @@
 /** How often an object may be told of: a burst, then now and then. As client-go: what goes round in circles fills no etcd. */
 
+import { makeRoom } from './room.ts';
+
 export const BURST = 25;
 const REFILL_MS = 300_000;
 /** Objects that are remembered; one that is forgotten has its burst again. */
@@ -25,9 +27,7 @@ export class EventLimits {
     const { tokens, at } = this.#buckets.get(object) ?? { tokens: BURST, at: now };
     const left = Math.min(BURST, tokens + (now - at) / REFILL_MS);
     this.#buckets.delete(object);
-    for (const oldest of this.#buckets.size >= MEMORY ? [...this.#buckets.keys()].slice(0, 1) : []) {
-      this.#buckets.delete(oldest);
-    }
+    makeRoom(this.#buckets, MEMORY);
     this.#buckets.set(object, { tokens: left >= 1 ? left - 1 : left, at: now });
     return left >= 1;
   }

@@ -14,6 +14,7 @@ import type { Connection } from './connection.ts';
 import { ApiError, isRefusal } from './errors.ts';
 import { cutNote, type EventText, eventBody, eventName, eventsPath, namespaceOf, seriesBody } from './event.ts';
 import { EventLimits } from './event-limits.ts';
+import { makeRoom } from './room.ts';
 import { type Call, create, patch, read } from './write.ts';
 
 export interface RecorderTiming {
@@ -140,7 +141,7 @@ export class EventRecorder {
     const key = JSON.stringify(event);
     const known = this.#told.get(key);
     this.#told.delete(key);
-    for (const oldest of this.#told.size >= MEMORY ? [...this.#told.keys()].slice(0, 1) : []) this.#told.delete(oldest);
+    makeRoom(this.#told, MEMORY);
     const isOver = known === undefined || this.#clock() - known.toldAt > SERIES_MS;
     const told = isOver ? this.#newTold(event) : known;
     this.#told.set(key, told);

@@ -1,3 +1,5 @@
+import { makeRoom } from './room.ts';
+
 /** Values that count for a while: no more than so many, and what was put first goes first. */
 export class Remembered<V> {
   readonly #limit: number;
@@ -22,9 +24,7 @@ export class Remembered<V> {
 
   put(key: string, value: V, forMs: number): void {
     this.#values.delete(key);
-    for (const oldest of this.#values.size >= this.#limit ? [...this.#values.keys()].slice(0, 1) : []) {
-      this.#values.delete(oldest);
-    }
+    makeRoom(this.#values, this.#limit);
     this.#values.set(key, { value, until: this.#now() + forMs });
   }
 }

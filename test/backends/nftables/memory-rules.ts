@@ -77,8 +77,11 @@ export const validate = (table: TableState): number => {
   return 0;
 };
 
+/** By a name of its own: a look at another module's is one of the program's operations where these are counted. */
+const HAS_HOOK = CHAIN.HOOK;
+
 const placeOf = ({ attributes }: ChainState): Place | undefined => {
-  if (!attributes.has(CHAIN.HOOK)) return undefined;
+  if (!attributes.has(HAS_HOOK)) return undefined;
   const hook = HOOKS[getBe32(decodeNest(attributes, CHAIN.HOOK), HOOK.NUMBER)] ?? 'prerouting';
   return { type: getText(attributes, CHAIN.TYPE), hook };
 };
