@@ -23,7 +23,24 @@ const settings = {
   ignoresReuse: false,
   marks: { mask: 0x1f7f, masqueradeMark: 0x4000 },
 };
-const kernel = await openKernel(await findTools('auto'), settings);
+const opened: { readonly sent: { readonly sends: number; readonly messages: number } }[] = [];
+
+/** Remembers the ends that are opened, for what was sent by them. */
+const noted =
+  <E extends (typeof opened)[number]>(open: () => E): (() => E) =>
+  () => {
+    const end = open();
+    opened.push(end);
+    return end;
+  };
+
+const { handles, ...others } = await openKernel(await findTools('auto'), settings);
+const open = {
+  ipvs: noted(handles.open.ipvs),
+  sets: noted(handles.open.sets),
+  links: noted(handles.open.links),
+};
+const kernel = { ...others, handles: { ...handles, open } };
 const { signal } = new AbortController();
 
 interface Cost {
@@ -38,9 +55,9 @@ interface Cost {
 const startedSoFar = (): number => Number(/^processes (\d+)$/m.exec(readFileSync('/proc/stat', 'utf8'))?.[1]);
 
 const sentSoFar = (): { readonly sends: number; readonly messages: number } => {
-  const { ipvs, sets, links } = kernel.handles;
-  const all = [ipvs.sent, sets.sent, links.sent];
-  const sum = (of: 'sends' | 'messages'): number => all.reduce((total, sent) => total + sent[of], 0);
+  const { ipvs, sets, links } = handles;
+  const sum = (of: 'sends' | 'messages'): number =>
+    [ipvs, sets, links, ...opened].reduce((total, { sent }) => total + sent[of], 0);
   return { sends: sum('sends'), messages: sum('messages') };
 };
 
