@@ -119,6 +119,22 @@ export const decode = (buffer: Buffer): Attributes => {
   return attributes;
 };
 
+/** Whether an attribute of this type says this, bytes compared in place: for lists of which hardly anything is looked at. */
+export const isText = (
+  { bytes: all, from, to }: { readonly bytes: Buffer; readonly from: number; readonly to: number },
+  type: number,
+  expected: Buffer,
+): boolean => {
+  for (let at = from; at + HEADER <= to; ) {
+    const length = readU16(all, at);
+    if (length < HEADER || at + length > to) return false;
+    if ((readU16(all, at + 2) & TYPE_MASK) === type)
+      return all.compare(expected, 0, expected.length, at + HEADER, at + length) === 0;
+    at += align(length);
+  }
+  return false;
+};
+
 const NONE: Attributes = new Map();
 
 export const decodeNest = (attributes: Attributes, type: number): Attributes => {

@@ -23,6 +23,8 @@ export interface ChainChange {
 }
 
 const HEADER = 4;
+/** In one call: what others write may be hundreds of thousands of messages, some tens of them in a datagram. */
+const MAX_DATAGRAMS = 64;
 const FAMILIES: ReadonlyMap<number, Family> = new Map(
   Object.entries(FAMILY_NUMBER).map(([family, number]) => [number, family as Family]),
 );
@@ -52,9 +54,12 @@ export class ChainWatch {
     this.#socket.close();
   }
 
-  /** What was told since the last call; `undefined` in it where more was told than could be kept. Throws NetlinkError. */
+  /**
+   * What was told since the last call; `undefined` in it where more was told than could be kept. Of very much the rest is
+   * for the next call. Throws NetlinkError.
+   */
   *changes(): Generator<ChainChange | undefined> {
-    for (;;) {
+    for (let count = 0; count < MAX_DATAGRAMS; count += 1) {
       let datagram: Buffer | undefined;
       try {
         datagram = this.#socket.receive(0);

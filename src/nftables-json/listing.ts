@@ -15,7 +15,6 @@ import {
   HOOKS,
   LIST_ELEMENT,
   MESSAGE,
-  messageType,
   RULE,
   request,
   SET,
@@ -250,7 +249,3 @@ export const generation = (connection: Connection): number => {
   const message = connection.get(request(MESSAGE.GET_GENERATION, 'inet', 0, []));
   return message === undefined ? 0 : getBe32(attributesOf(message), GENERATION_ID);
 };
-
-/** What a notification is about: the table it names. */
-export const tableOf = (message: Message): string | undefined =>
-  message.type === messageType(MESSAGE.NEW_GENERATION) ? undefined : getText(attributesOf(message), TABLE.NAME);

@@ -80,3 +80,13 @@ it('says that something is lost, and goes on', () => {
   const watch = watching(lost, datagram(request(MESSAGE.DELETE_TABLE, 'ip', 0, [nat])));
   expect([...watch.changes()].map((one) => one?.table)).toEqual([undefined, 'nat']);
 });
+
+it('of very much that was told gives a part at a time, and loses nothing', () => {
+  const names = Array.from({ length: 200 }, (_, i) => `C${i}`);
+  const watch = watching(
+    ...names.map((name) => datagram(request(MESSAGE.NEW_CHAIN, 'ip', 0, [nat, text(CHAIN.NAME, name)]))),
+  );
+  const calls = Array.from({ length: 5 }, () => [...watch.changes()].map((change) => change?.chain));
+  expect(calls.map(({ length }) => length)).toEqual([64, 64, 64, 8, 0]);
+  expect(calls.flat()).toEqual(names);
+});

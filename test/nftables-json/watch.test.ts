@@ -57,6 +57,13 @@ describe('a watch on a table', () => {
     ['its own end', true, notice(MESSAGE.DELETE_TABLE, OURS)],
     ['a change of another', false, notice(MESSAGE.NEW_RULE, { ...OURS, name: 'theirs' })],
     ['a change of its namesake in another family', false, notice(MESSAGE.NEW_RULE, { ...OURS, family: 'ip6' })],
+    ['a change of one whose name begins as its own', false, notice(MESSAGE.NEW_RULE, { ...OURS, name: 'ours-too' })],
+    ['a change of one whose name its own begins with', false, notice(MESSAGE.NEW_RULE, { ...OURS, name: 'our' })],
+    [
+      'a message that is cut short',
+      false,
+      { ...notice(MESSAGE.NEW_RULE, OURS), body: Buffer.from([2, 0, 0, 0, 9, 0, 1]) },
+    ],
     ['the end of a transaction', false, newGeneration()],
   ];
   it.each(changes)('tells of %s: %s', (_, isChange, message) => {
