@@ -50,8 +50,8 @@ const PART = 500;
 export const inParts = async <T>(items: readonly T[], take: (part: readonly T[]) => void): Promise<void> => {
   const turn = new Turn();
   for (let from = 0; from < items.length; from += PART) {
-    take(items.slice(from, from + PART));
     if (turn.isLong()) await turn.rest();
+    take(items.slice(from, from + PART));
   }
 };
 

@@ -11,7 +11,7 @@ import { commandsFor, comparable, freshListing, listingOf, NO_DRIFT, start } fro
 const ENDPOINTS = 30;
 
 /** More than goes into one transaction. */
-const many = Array.from({ length: 400 }, (_, n) => ({
+const many = Array.from({ length: 50 }, (_, n) => ({
   name: `s${n}`,
   ip: `10.96.${n >> 8}.${n & 255}`,
   endpoints: Array.from({ length: ENDPOINTS }, (_unused, i) => `10.200.${n & 255}.${i + 1}`),
