@@ -1,4 +1,5 @@
 /** The house's walls: who may import whom. design: main → commands → rooms → dataplane → model, siblings never. */
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { check, type Table } from './architecture/check.ts';
@@ -92,6 +93,22 @@ const TABLE: Table = {
 
 const SOURCE = fileURLToPath(new URL('../src', import.meta.url));
 
+const WALL_CLOCK = /\bDate\.now\b|\bnew Date\(\)/;
+
+/** Where the wall clock is read, and for what. */
+const TIMES = {
+  'commands/observing.ts': 'shown: pages and health answers',
+  'dataplane/reconciler.ts': 'shown: since when an owner is as it is',
+  'observe/life.ts': 'shown: the start',
+  'observe/log.ts': 'shown: lines',
+  'observe/metrics.ts': "times of syncs, and how long after others' time stamps they were",
+  'observe/traffic/family-traffic.ts': 'shown: when traffic was read',
+  'sources/apiserver/recorder.ts': 'shown: Events',
+  'sources/files/folder.ts': "compared with files' times",
+};
+
+const textOf = (path: string): string => readFileSync(`${SOURCE}/${path}`, 'utf8');
+
 describe('the source', () => {
   const modules = readModules(SOURCE);
 
@@ -106,6 +123,11 @@ describe('the source', () => {
 
   it('keeps to the table, and has no cycle, default export or barrel', () => {
     expect(check(modules, TABLE)).toEqual([]);
+  });
+
+  it('asks what time it is only to show it, or to compare it with times that others wrote: a clock that is set ends no wait', () => {
+    const asking = modules.filter(({ path }) => !path.startsWith('lab/') && WALL_CLOCK.test(textOf(path)));
+    expect(asking.map(({ path }) => path).sort()).toEqual(Object.keys(TIMES).sort());
   });
 
   it('has a file for each pure one that the table names', () => {

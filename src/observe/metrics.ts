@@ -19,7 +19,7 @@ import { type Answered, type Ended, type RestSeries, restSeries } from './rest-s
 export interface WatchStats {
   readonly relists: number;
   readonly watchRestarts: number;
-  /** Milliseconds since 1970; 0 = never. */
+  /** On `clock`; 0 = never. */
   readonly lastEventAt: number;
 }
 
@@ -44,6 +44,8 @@ export interface MetricsOptions {
   readonly gauged: () => Gauged;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
+  /** Milliseconds, by a clock that nobody sets. */
+  readonly clock?: () => number;
 }
 
 const DRIFT_KINDS = ['missing', 'changed', 'foreign'] as const;
@@ -58,6 +60,7 @@ export class Metrics {
   readonly #registry = new Registry();
   readonly #options: MetricsOptions;
   readonly #now: () => number;
+  readonly #clock: () => number;
   readonly #theirs: KubeProxySeries;
   readonly #ours: OwnSeries;
   readonly #rest: RestSeries;
@@ -66,6 +69,7 @@ export class Metrics {
   constructor(options: MetricsOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
+    this.#clock = options.clock ?? (() => performance.now());
     this.contentType = this.#registry.contentType;
     this.#theirs = kubeProxySeries(this.#registry, options.mode);
     this.#ours = ownSeries(this.#registry);
@@ -221,7 +225,7 @@ export class Metrics {
     for (const [kind, { relists, watchRestarts, lastEventAt }] of Object.entries(watches ?? {})) {
       ours.relists.inc({ kind }, relists);
       ours.restarts.inc({ kind }, watchRestarts);
-      if (lastEventAt > 0) ours.silence.set({ kind }, Math.max(0, this.#now() - lastEventAt) / 1_000);
+      if (lastEventAt > 0) ours.silence.set({ kind }, (this.#clock() - lastEventAt) / 1_000);
     }
   }
 }

@@ -13,7 +13,7 @@ export interface WatchStats {
   readonly relists: number;
   /** Watch requests after the first. */
   readonly watchRestarts: number;
-  /** When the last event or bookmark came, milliseconds since 1970; 0 = never. */
+  /** When the last event or bookmark came, on the clock of performance.now(); 0 = never. */
   readonly lastEventAt: number;
 }
 

@@ -6,6 +6,8 @@ import { type Gauged, Metrics } from '../../src/observe/metrics.ts';
 import { parseExposition } from './exposition.ts';
 
 export const NOW = Date.parse('2026-01-01T00:00:00Z');
+/** On the clock that nobody sets. */
+export const CLOCK = 5_000_000;
 
 export interface MetricsBench {
   readonly metrics: Metrics;
@@ -26,7 +28,14 @@ export const metricsOf = (
     skipped: 0,
     ...gauged,
   };
-  const metrics = new Metrics({ mode, version: '1.2.3', families, gauged: () => pulled, now: () => NOW });
+  const metrics = new Metrics({
+    mode,
+    version: '1.2.3',
+    families,
+    gauged: () => pulled,
+    now: () => NOW,
+    clock: () => CLOCK,
+  });
   const value = async (series: string): Promise<number | undefined> => {
     const samples = [...parseExposition(await metrics.exposition()).values()].flatMap((family) => family.samples);
     const named = samples.find(({ name, labels }) => spell(name, labels) === series);

@@ -25,7 +25,7 @@ export interface ReflectorStats {
   relists: number;
   /** Watch requests after the first. */
   watchRestarts: number;
-  /** When the last event or bookmark came, milliseconds since 1970; 0 = never. */
+  /** When the last event or bookmark came, on `clock`; 0 = never. */
   lastEventAt: number;
   /** Empty as long as nothing went wrong. */
   lastError: string;
@@ -40,8 +40,6 @@ export interface ReflectorOptions {
   readonly timing: Timing;
   /** That of the connection. */
   readonly outage: Outage;
-  /** Milliseconds since 1970. */
-  readonly now: () => number;
   /** Milliseconds since any fixed time. */
   readonly clock: () => number;
   readonly random: () => number;
@@ -208,23 +206,23 @@ export class Reflector {
 
   /** Events that come meanwhile wait for its end. */
   async #replace(objects: readonly RawObject[], version: string): Promise<void> {
-    const { stats, now } = this.#options;
+    const { stats, clock } = this.#options;
     const isFirst = !this.#synced;
     this.#position.listed(version);
     this.#synced = true;
     this.#missing = undefined;
     this.#retries.worked();
     stats.relists += 1;
-    stats.lastEventAt = now();
+    stats.lastEventAt = clock();
     await this.#handOver(objects);
     if (isFirst) this.#options.onSynced();
   }
 
   #handle(event: WatchEvent): void {
-    const { sink, stats, now } = this.#options;
+    const { sink, stats, clock } = this.#options;
     this.#position.advanced(event.version, event.type === 'bookmark');
     this.#retries.worked();
-    stats.lastEventAt = now();
+    stats.lastEventAt = clock();
     try {
       if (event.type === 'put') sink.put(this.#kind, event.object);
       else if (event.type === 'remove') sink.remove(this.#kind, event.object);

@@ -19,7 +19,6 @@ export interface ApiServerSourceOptions {
   readonly resources?: readonly Resource[] | undefined;
   readonly log: Log;
   readonly timing?: Partial<Timing>;
-  readonly now?: () => number;
   readonly clock?: () => number;
   readonly random?: () => number;
   readonly pause?: typeof realPause;
@@ -45,7 +44,7 @@ export class ApiServerSource implements Source {
   }
 
   async run(sink: ObjectSink, signal: AbortSignal): Promise<void> {
-    const { connection, nodeName, log, now = Date.now, random = Math.random, pause = realPause } = this.#options;
+    const { connection, nodeName, log, random = Math.random, pause = realPause } = this.#options;
     const { resources = resourcesFor(nodeName), clock = () => performance.now() } = this.#options;
     const timing: Timing = { ...DEFAULT_TIMING, ...this.#options.timing };
     const announcer = createAnnouncer(log, timing.sayAgainMs, clock);
@@ -57,7 +56,7 @@ export class ApiServerSource implements Source {
       const onSynced = (): void => {
         if (awaited.delete(resource.kind) && awaited.size === 0) void this.#goOn(timing, pause, own);
       };
-      const shared = { connection, resource, sink, log, announcer, timing, outage, now, clock, random, pause };
+      const shared = { connection, resource, sink, log, announcer, timing, outage, clock, random, pause };
       return new Reflector({ ...shared, stats: this.#stats[resource.kind], onSynced });
     });
     await Promise.all(this.#reflectors.map((reflector) => reflector.run(own)));

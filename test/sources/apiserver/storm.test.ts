@@ -107,7 +107,7 @@ const outage = async (awayMs: number) => {
   let answers: number[] = [];
   const running = Array.from({ length: NODES }, () => {
     const connection = server.connect(() => void answers.push(clock.now));
-    const times = { now: () => clock.now, clock: () => clock.now, pause: clock.pause };
+    const times = { clock: () => clock.now, pause: clock.pause };
     const source = new ApiServerSource({ connection, nodeName: NODE, log: collectLog(), ...times });
     return source.run(new RecordingSink(), stop.signal);
   });
