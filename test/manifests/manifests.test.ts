@@ -208,7 +208,7 @@ describe('the pod', () => {
     });
   });
 
-  it('mounts nothing that it has not, and asks for memory and CPU without a limit', () => {
+  it('mounts nothing that it has not, asks for memory and CPU, and has a limit on memory alone', () => {
     const { volumes } = pod('iptables');
     for (const { name, volumeMounts, resources } of containersOf(pod('iptables'))) {
       for (const mount of volumeMounts)
@@ -216,8 +216,9 @@ describe('the pod', () => {
           volumes.map((volume) => volume.name),
           name,
         ).toContain(mount.name);
-      expect(Object.keys(resources)).toEqual(['requests']);
+      expect(Object.keys(resources)).toEqual(['requests', 'limits']);
       expect(Object.keys(resources.requests)).toEqual(['cpu', 'memory']);
+      expect(resources.limits, name).toEqual({ memory: name === 'pointsman' ? '1536Mi' : '256Mi' });
     }
   });
 

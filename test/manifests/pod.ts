@@ -16,7 +16,7 @@ export interface Container {
     readonly capabilities?: { readonly add: readonly string[]; readonly drop: readonly string[] };
   };
   readonly volumeMounts: readonly { readonly name: string; readonly mountPath: string }[];
-  readonly resources: { readonly requests: Readonly<Record<string, string>> };
+  readonly resources: Readonly<Record<'requests' | 'limits', Readonly<Record<string, string>>>>;
   readonly livenessProbe?: Probe;
   readonly readinessProbe?: Probe;
 }
