@@ -28,6 +28,7 @@ await build({
           { in: 'bench/inside/readers.ts', out: 'bench/inside/readers' },
           { in: 'bench/inside/count.ts', out: 'bench/inside/count' },
           { in: 'bench/inside/flush.ts', out: 'bench/inside/flush' },
+          { in: 'bench/inside/others.ts', out: 'bench/inside/others' },
           { in: 'bench/inside/transaction.ts', out: 'bench/inside/transaction' },
         ]
       : []),

@@ -1,7 +1,7 @@
 /**
- * `npm run bench [-- start|restore|change|flush|loop|slow-readers|growth|transaction|ipvs …]`: the measurements of the README, on this machine's kernel, as root.
+ * `npm run bench [-- start|restore|change|flush|loop|slow-readers|growth|others|transaction|ipvs …]`: the measurements of the README, on this machine's kernel, as root.
  * `start`, `restore`, `change`, `flush`, `loop` and `slow-readers` take --services=5000 --endpoints=5 --variant=iptables-nft|iptables-legacy|nftables;
- * with LOOP_PROFILES=FOLDER `loop` says whose the long turns were; `transaction` is mode nftables alone, without a cluster; `growth` needs
+ * with LOOP_PROFILES=FOLDER `loop` says whose the long turns were; `others` and `transaction` are mode nftables alone, without a cluster; `growth` needs
  * neither root nor a kernel; `ipvs` runs in User Mode Linux.
  */
 import { parseArgs } from 'node:util';
@@ -11,6 +11,7 @@ import { flush } from './flush.ts';
 import { growth } from './growth.ts';
 import { ipvs } from './ipvs.ts';
 import { loop } from './loop.ts';
+import { others } from './others.ts';
 import { slowReaders } from './slow-readers.ts';
 import { oneRestore, start } from './start.ts';
 import { transaction } from './transaction.ts';
@@ -34,7 +35,7 @@ const { values, positionals } = parseArgs({
     variant: { type: 'string', multiple: true, default: Object.keys(VARIANTS) },
   },
 });
-const known = [...Object.keys(QUESTIONS), 'growth', 'transaction', 'ipvs'];
+const known = [...Object.keys(QUESTIONS), 'growth', 'others', 'transaction', 'ipvs'];
 const unknown = positionals.find((name) => !known.includes(name));
 if (unknown !== undefined) throw new Error(`no measurement ${unknown}; there are ${known.join(', ')}`);
 const asked = positionals.length === 0 ? known : positionals;
@@ -54,5 +55,6 @@ for (const services of questions.length === 0 ? [] : values.services.map(Number)
   }
 }
 if (asked.includes('growth')) await growth();
+if (asked.includes('others')) await others();
 if (asked.includes('transaction')) await transaction();
 if (asked.includes('ipvs')) await ipvs();

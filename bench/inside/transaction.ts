@@ -8,16 +8,14 @@ import { nftablesBackend } from '../../src/backends/nftables/index.ts';
 import type { SyncInput } from '../../src/dataplane/backlog.ts';
 import { Reconciler } from '../../src/dataplane/reconciler.ts';
 import { manyServices, serviceObjects } from '../../src/lab/many.ts';
-import { parseCIDR } from '../../src/model/address.ts';
 import { OBJECT_KINDS, type ObjectKind } from '../../src/model/kubernetes.ts';
-import { Tracker } from '../../src/model/tracker.ts';
 import { Connection } from '../../src/netlink/connection.ts';
 import { openSocket, PROTOCOL, type Socket } from '../../src/netlink/socket.ts';
 import { Nftables } from '../../src/nftables-json/nftables.ts';
+import { openTracker } from './node.ts';
 
 const ENDPOINTS = 5;
 const ROUNDS = 200;
-const clusterCIDR = parseCIDR('10.200.0.0/16');
 let inKernel = 0;
 
 /** A socket whose sends are timed. */
@@ -36,24 +34,7 @@ const median = (values: readonly number[]): string =>
   ([...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN).toFixed(3);
 
 const measure = async (services: number): Promise<void> => {
-  const tracker = new Tracker({
-    node: {
-      nodeName: 'node1',
-      bindAddress: undefined,
-      detectLocalMode: 'ClusterCIDR',
-      clusterCIDRs: clusterCIDR === undefined ? [] : [clusterCIDR],
-      bridgeInterface: '',
-      interfaceNamePrefix: '',
-      nodePortAddresses: [],
-      localhostNodePorts: false,
-      seesLocalAddresses: false,
-      seesServiceCIDRs: true,
-      masqueradeBit: 14,
-      masqueradeAll: false,
-      dropInvalid: true,
-    },
-    interfaceAddresses: () => [],
-  });
+  const tracker = openTracker();
   const objects = manyServices(0, services, ENDPOINTS);
   const ofKind = (kind: ObjectKind) => objects.filter((object) => object.kind === kind);
   for (const kind of OBJECT_KINDS) tracker.replace(kind, ofKind(kind));
