@@ -60,7 +60,7 @@ export interface ListedSet {
 export const IPSET_ERROR = { BUSY: 4100, TYPE_MISMATCH: 4102, EXIST: 4103, FULL: 4352 } as const;
 
 const SUBSYSTEM = 6 << 8;
-const COMMAND = { CREATE: 2, DESTROY: 3, FLUSH: 4, LIST: 7, ADD: 9, DEL: 10, TYPE: 13 } as const;
+const COMMAND = { CREATE: 2, DESTROY: 3, FLUSH: 4, SWAP: 6, LIST: 7, ADD: 9, DEL: 10, TYPE: 13 } as const;
 const PROTOCOL_VERSION = 7;
 /** Of a message. */
 const ATTR = {
@@ -121,6 +121,10 @@ export const createSet = (set: SetDefinition, revision: number): Request => {
 
 /** No error when there is none; BUSY while rules refer to it. */
 export const destroySet = (name: string): Request => request(COMMAND.DESTROY, 'IPv4', 0, [text(ATTR.SETNAME, name)]);
+
+/** Each takes the other's place, for rules too. TYPE_MISMATCH where they are not of one type and family. */
+export const swapSets = (name: string, other: string): Request =>
+  request(COMMAND.SWAP, 'IPv4', 0, [text(ATTR.SETNAME, name), text(ATTR.TYPENAME, other)]);
 
 const address = (type: number, value: string): Attribute =>
   nest(type, [netBytes(familyOfAddress(value) === 'IPv4' ? IPV4 : IPV6, addressBytes(value))]);

@@ -22,6 +22,7 @@ import { DEVICE } from './names.ts';
 import { noMarkLeft, numberChanges, releaseRemoved } from './numbering.ts';
 import { type Address, formatObject, type IpvsObject, type RealServer, type VirtualServer } from './objects.ts';
 import type { MessageChange } from './plan.ts';
+import { remakeSet } from './remake.ts';
 
 interface Refused {
   readonly object: IpvsObject;
@@ -162,7 +163,13 @@ const writeSets = (handles: Handles, objects: readonly IpvsObject[], isRemoval: 
     if (object.kind !== 'entry') return [];
     return [isRemoval ? deleteEntry(object.set, object.entry) : addEntry(object.set, object.entry)];
   });
-  return except(objects, handles.sets.execute(requests), isRemoval ? [ERRNO.ENOENT] : []);
+  const failures = handles.sets.execute(requests).flatMap((failure): readonly Failure[] => {
+    const object = objects[failure.index];
+    if (isRemoval || object?.kind !== 'set' || failure.error.errno !== ERRNO.EEXIST) return [failure];
+    const error = remakeSet(handles, object.definition);
+    return error === undefined ? [] : [{ ...failure, error }];
+  });
+  return except(objects, failures, isRemoval ? [ERRNO.ENOENT] : []);
 };
 
 /** What exists is changed, what does not is made: it may be otherwise than believed. */

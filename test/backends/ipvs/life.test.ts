@@ -1,10 +1,11 @@
 /** The engine over a kernel in memory: one Service that is refused, answers that are lost, what others do and have. */
 import { describe, expect, it } from 'vitest';
+import { setDefinition } from '../../../src/backends/ipvs/names.ts';
 import { removeAll } from '../../../src/dataplane/cleanup.ts';
 import { diff } from '../../../src/dataplane/desired.ts';
 import { MASQUERADE, newDestination, newService, PLAIN } from '../../../src/ipvs-netlink/ipvs.ts';
 import { parseCIDR } from '../../../src/model/address.ts';
-import { addEntry, createSet } from '../../../src/netlink/ipset.ts';
+import { addEntry, createSet, destroySet, swapSets } from '../../../src/netlink/ipset.ts';
 import { type MemoryKernel, SETTINGS } from './memory-kernel.ts';
 import { everyKind, newKernel, nodeOf, start, tcp, withLocal } from './world.ts';
 
@@ -99,6 +100,26 @@ describe('what others do', () => {
     expect(drift.missing.length).toBeGreaterThan(100);
     expect(kernel.listing().map((line) => line.replace(/"index":\d+/, ''))).toEqual(before);
     expect(await life.reconciler.audit()).toEqual(NO_DRIFT);
+  });
+
+  it('is repaired where rules look into it: a set swapped for a smaller one, with its entries and without', async () => {
+    const kernel = newKernel();
+    const life = start(kernel);
+    await life.sync(GOOD);
+    const before = kernel.listing();
+    const { sets } = kernel.open().handles;
+    const ours = setDefinition('CLUSTER-IP', 'IPv4');
+    const theirs = { ...ours, name: 'THEIRS', maxEntries: 100 };
+    sets.execute([createSet(theirs, 0), swapSets('THEIRS', ours.name), destroySet('THEIRS')]);
+    sets.execute([addEntry(ours, { address: '10.96.0.2', protocol: 'tcp', port: 80 })]);
+    expect(await life.reconciler.audit()).toEqual({
+      missing: ['entry KUBE-CLUSTER-IP 10.96.0.1,tcp:80'],
+      changed: ['set KUBE-CLUSTER-IP'],
+      foreign: [],
+    });
+    expect(kernel.listing()).toEqual(before);
+    expect(await life.reconciler.audit()).toEqual(NO_DRIFT);
+    expect(life.refused).toEqual([]);
   });
 
   it('does not stop a change that comes before the next look', async () => {

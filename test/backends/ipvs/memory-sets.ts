@@ -20,7 +20,7 @@ import { FLAG, type Message } from '../../../src/netlink/message.ts';
 import type { Reply } from './memory-end.ts';
 
 const SUBSYSTEM = 6 << 8;
-const COMMAND = { CREATE: 2, DESTROY: 3, LIST: 7, ADD: 9, DEL: 10, TYPE: 13 } as const;
+const COMMAND = { CREATE: 2, DESTROY: 3, SWAP: 6, LIST: 7, ADD: 9, DEL: 10, TYPE: 13 } as const;
 const ATTR = { PROTOCOL: 1, SETNAME: 2, TYPENAME: 3, REVISION: 4, FAMILY: 5, DATA: 7, ADT: 8, REVISION_MIN: 10 };
 const DEFINITION = { FLAGS: 8, HASHSIZE: 18, MAXELEM: 19, REFERENCES: 25 } as const;
 const ENTRY = { IP: 1, PORT: 4, PROTO: 7, IP2: 20, CIDR2: 21, SKBMARK: 27 } as const;
@@ -84,6 +84,8 @@ export class MemorySets {
         };
       case COMMAND.CREATE:
         return this.#create(name, attributes, isStrict);
+      case COMMAND.SWAP:
+        return this.#swap(name, getText(attributes, ATTR.TYPENAME));
       case COMMAND.DESTROY:
         if (!this.#sets.has(name)) return isStrict ? ERRNO.ENOENT : 0;
         if (this.#referencesTo(name) > 0) return IPSET_ERROR.BUSY;
@@ -93,6 +95,15 @@ export class MemorySets {
         return this.#change(message.type & 0xff, name, decodeNest(attributes, ATTR.DATA), isStrict);
     }
   };
+
+  #swap(name: string, otherName: string): number {
+    const one = this.#sets.get(name);
+    const other = this.#sets.get(otherName);
+    if (one === undefined || other === undefined) return ERRNO.ENOENT;
+    if (one.type !== other.type || one.family !== other.family) return IPSET_ERROR.TYPE_MISMATCH;
+    this.#sets.set(name, other).set(otherName, one);
+    return 0;
+  }
 
   #create(name: string, attributes: Attributes, isStrict: boolean): number {
     const data = decodeNest(attributes, ATTR.DATA);
