@@ -5,25 +5,18 @@
  * counted and reported; what was known of it before stays. Knows neither backends nor where events come from.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { type Cidr, IP_FAMILIES, type IPFamily } from './address.ts';
+import { IP_FAMILIES, type IPFamily } from './address.ts';
 import { mergeSlices, readServiceOf, readSlice, type Slice } from './endpoint.ts';
 import { excerpt } from './excerpt.ts';
 import { type HealthCheck, healthCheckOf } from './health-checks.ts';
 import { Malformed, OBJECT_KINDS, type ObjectKind, type ObjectSink, objectKey, readMeta } from './kubernetes.ts';
 import type { Missing } from './missing.ts';
-import {
-  factsAwaited,
-  missingFacts,
-  type NodeContext,
-  type NodeFacts,
-  type NodeOptions,
-  nodeContext,
-  readNode,
-  withFormer,
-} from './node.ts';
+import { type NodeContext, type NodeOptions, readNode } from './node.ts';
+import { NodeView } from './node-view.ts';
+import { type Problem, Problems } from './problems.ts';
 import { Seen } from './seen.ts';
 import { ownerOf, readService, type Service } from './service.ts';
-import { networksOf, readServiceCIDR } from './service-cidr.ts';
+import { readServiceCIDR } from './service-cidr.ts';
 import { Slices } from './slices.ts';
 import { resolve, type ServiceEndpoints } from './topology.ts';
 
@@ -35,13 +28,6 @@ export interface Work {
   readonly services: readonly ServiceEndpoints[];
   /** Owners that are no more. */
   readonly gone: readonly string[];
-}
-
-export interface Problem {
-  readonly kind: ObjectKind;
-  /** `ns/name`, as far as it could be read. */
-  readonly key: string;
-  readonly message: string;
 }
 
 export interface TrackerOptions {
@@ -64,14 +50,11 @@ interface FamilyView {
   readonly owners: Map<string, readonly string[]>;
   /** As it was last taken; undefined where it has to be taken again. */
   node: NodeContext | undefined;
-  /** The node as it is, and what that was made of. */
-  known: { readonly node: NodeContext; readonly of: readonly unknown[] } | undefined;
 }
 
 /** First in a first sync: everything else on a new node waits for the API server's address. */
 const API_SERVICE = 'default/kubernetes';
 const SAME_BUT_TRIGGER = { triggeredAt: undefined };
-const NONE: readonly string[] = [];
 /** The key of what has none. */
 const NAMELESS = 'without a name';
 
@@ -80,8 +63,8 @@ export class Tracker implements ObjectSink {
   readonly #families: readonly IPFamily[];
   readonly #services = new Map<string, Service>();
   readonly #slices = new Slices();
-  readonly #cidrs = new Map<string, readonly Cidr[]>();
-  readonly #problems = new Map<string, Problem>();
+  readonly #problems: Problems;
+  readonly #node: NodeView;
   readonly #seen: Readonly<Record<ObjectKind, Seen>> = {
     Service: new Seen(),
     EndpointSlice: new Seen(),
@@ -90,29 +73,25 @@ export class Tracker implements ObjectSink {
   };
   readonly #synced = new Set<ObjectKind>();
   readonly #views: Readonly<Record<IPFamily, FamilyView>>;
-  /** The Node object as it is now; undefined when there is none. */
-  #nodeRead: NodeFacts | undefined;
-  /** What is known of the node: of an object that is gone what it was at last. */
-  #facts: NodeFacts | undefined;
   #isPatient = true;
-  #cidrChanges = 0;
-  #skipped = 0;
 
   constructor(options: TrackerOptions) {
     this.#options = options;
+    this.#problems = new Problems(options.onProblem);
+    this.#node = new NodeView(options.node, options.interfaceAddresses);
     this.#families = options.families ?? IP_FAMILIES;
-    const view = (): FamilyView => ({ dirty: new Map(), owners: new Map(), node: undefined, known: undefined });
+    const view = (): FamilyView => ({ dirty: new Map(), owners: new Map(), node: undefined });
     this.#views = { IPv4: view(), IPv6: view() };
   }
 
   /** Objects that cannot be read at the moment. */
   get problems(): readonly Problem[] {
-    return [...this.#problems.values()];
+    return this.#problems.all;
   }
 
   /** How often an object had to be skipped. */
   get skipped(): number {
-    return this.#skipped;
+    return this.#problems.skipped;
   }
 
   get serviceCount(): number {
@@ -123,7 +102,7 @@ export class Tracker implements ObjectSink {
   waitingFor(): string | undefined {
     const kinds = this.#kindsNeeded.filter((kind) => !this.#synced.has(kind));
     if (kinds.length > 0) return `the first list of ${kinds.join(', ')}`;
-    return this.#isPatient ? factsAwaited(this.#options.node, this.#facts) : undefined;
+    return this.#isPatient ? this.#node.awaited() : undefined;
   }
 
   /** From now on rules are made without what the Node object lacks. Lists are waited for all the same. */
@@ -134,7 +113,7 @@ export class Tracker implements ObjectSink {
 
   /** What rules are made without, though they would be better with it. Nothing before the Node was looked for. */
   missing(): readonly Missing[] {
-    return this.#synced.has('Node') ? missingFacts(this.#options.node, this.#nodeRead, this.#facts) : [];
+    return this.#synced.has('Node') ? this.#node.missing() : [];
   }
 
   replace(kind: ObjectKind, objects: readonly unknown[]): void {
@@ -188,7 +167,7 @@ export class Tracker implements ObjectSink {
   refreshNode(): void {
     for (const family of this.#families) {
       const view = this.#views[family];
-      if (view.node !== undefined && view.node !== this.#context(family)) view.node = undefined;
+      if (view.node !== undefined && view.node !== this.#node.context(family)) view.node = undefined;
     }
     if (this.#families.some((family) => this.#views[family].node === undefined)) this.#options.onChange?.();
   }
@@ -205,7 +184,7 @@ export class Tracker implements ObjectSink {
    */
   *taking(family: IPFamily): Generator<void, Work> {
     const view = this.#views[family];
-    const node = this.#context(family);
+    const node = this.#node.context(family);
     const nodeChanged = node !== view.node;
     view.node = node;
     const left = this.#takeDirty(view, nodeChanged);
@@ -246,20 +225,6 @@ export class Tracker implements ObjectSink {
     return this.#options.node.seesServiceCIDRs ? OBJECT_KINDS : OBJECT_KINDS.filter((kind) => kind !== 'ServiceCIDR');
   }
 
-  /** Made again only where something that it is made of changed: a node may have very many addresses. */
-  #context(family: IPFamily): NodeContext {
-    const view = this.#views[family];
-    const addresses = this.#options.interfaceAddresses?.() ?? this.#facts?.addresses ?? NONE;
-    const of = [this.#facts, addresses, this.#cidrChanges];
-    const { known } = view;
-    if (known !== undefined && of.every((part, i) => part === known.of[i])) return known.node;
-    const networks = networksOf(this.#cidrs.values(), family);
-    const found = nodeContext(this.#options.node, this.#facts, family, addresses, networks);
-    const node = isDeepStrictEqual(found, known?.node) && known !== undefined ? known.node : found;
-    view.known = { node, of };
-    return node;
-  }
-
   #resolve(name: string, node: NodeContext, triggeredAt: readonly number[]): readonly ServiceEndpoints[] {
     const ports = this.#services.get(name)?.ports[node.family] ?? [];
     const slices = this.#slices.of(name);
@@ -273,21 +238,14 @@ export class Tracker implements ObjectSink {
   #put(kind: ObjectKind, key: string, object: unknown): void {
     try {
       this.#read(kind, object);
-      this.#problems.delete(`${kind} ${key}`);
+      this.#problems.settle(kind, key);
       this.#seen[kind].read(key, object);
     } catch (error) {
       this.#seen[kind].unread(key);
       if (kind === 'EndpointSlice') this.#disown(object, key);
-      this.#skip(kind, key, error instanceof Malformed ? error.message : `cannot be read: ${excerpt(String(error))}`);
+      const message = error instanceof Malformed ? error.message : `cannot be read: ${excerpt(String(error))}`;
+      this.#problems.skip({ kind, key, message });
     }
-  }
-
-  #skip(kind: ObjectKind, key: string, message: string): void {
-    this.#skipped += 1;
-    const problem = { kind, key, message };
-    const known = this.#problems.get(`${kind} ${key}`);
-    this.#problems.set(`${kind} ${key}`, problem);
-    if (known?.message !== message) this.#options.onProblem?.(problem);
   }
 
   /** A slice that cannot be read keeps its endpoints, though not for a Service that it does not belong to any more. */
@@ -299,8 +257,12 @@ export class Tracker implements ObjectSink {
   #read(kind: ObjectKind, object: unknown): void {
     if (kind === 'Service') this.#putService(readService(object));
     else if (kind === 'EndpointSlice') this.#putSliceOrNone(object);
-    else if (kind === 'Node') this.#putNode(readNode(object));
-    else this.#putServiceCIDR(readMeta(object, kind).name, readServiceCIDR(object));
+    else if (kind === 'Node') {
+      if (this.#node.putNode(readNode(object))) this.refreshNode();
+    } else {
+      this.#node.putServiceCIDR(readMeta(object, kind).name, readServiceCIDR(object));
+      this.refreshNode();
+    }
   }
 
   #putService(service: Service): void {
@@ -350,23 +312,8 @@ export class Tracker implements ObjectSink {
     this.#endpointsChanged(slice, () => []);
   }
 
-  #putServiceCIDR(name: string, cidrs: readonly Cidr[]): void {
-    this.#cidrs.set(name, cidrs);
-    this.#cidrChanges += 1;
-    this.refreshNode();
-  }
-
-  #putNode(facts: NodeFacts): void {
-    if (facts.name !== this.#options.node.nodeName) return;
-    this.#nodeRead = facts;
-    const known = withFormer(facts, this.#facts);
-    if (isDeepStrictEqual(this.#facts, known)) return;
-    this.#facts = known;
-    this.refreshNode();
-  }
-
   #removeKey(kind: ObjectKind, key: string): void {
-    this.#problems.delete(`${kind} ${key}`);
+    this.#problems.settle(kind, key);
     this.#seen[kind].delete(key);
     if (kind === 'Service') {
       const former = this.#services.get(key);
@@ -374,13 +321,11 @@ export class Tracker implements ObjectSink {
       this.#portsChanged(key, former, undefined);
     } else if (kind === 'EndpointSlice') {
       this.#removeSlice(key);
-    } else if (kind === 'ServiceCIDR' && this.#cidrs.delete(key)) {
-      this.#cidrChanges += 1;
+    } else if (kind === 'Node') {
+      this.#node.removeNode(key);
+    } else if (this.#node.removeServiceCIDR(key)) {
       this.refreshNode();
-    } else if (kind === 'Node' && this.#nodeRead?.name === key) {
-      this.#nodeRead = undefined;
     }
-    // A Node that is deleted keeps what was known of it: the machine is still there (kube-proxy does the same).
   }
 
   #markDirty(service: string, family: IPFamily, toTimes = (times: readonly number[]) => times): void {

@@ -9,7 +9,8 @@ import { backendOptions } from '../../src/commands/backend-options.ts';
 import { compileAll } from '../../src/dataplane/report.ts';
 import { IP_FAMILIES, type IPFamily } from '../../src/model/address.ts';
 import { OBJECT_KINDS, type ObjectKind } from '../../src/model/kubernetes.ts';
-import { type Problem, Tracker } from '../../src/model/tracker.ts';
+import type { Problem } from '../../src/model/problems.ts';
+import { Tracker } from '../../src/model/tracker.ts';
 import { loadLine } from '../config/loading.ts';
 import { type Fields, NODE_OPTIONS, nodeObject, serviceObject, sliceObject } from './objects.ts';
 

@@ -4,8 +4,9 @@ import { describe, expect, it } from 'vitest';
 import { readSlice } from '../../src/model/endpoint.ts';
 import { Malformed, OBJECT_KINDS, type ObjectKind } from '../../src/model/kubernetes.ts';
 import { readNode } from '../../src/model/node.ts';
+import type { Problem } from '../../src/model/problems.ts';
 import { readService } from '../../src/model/service.ts';
-import { type Problem, Tracker } from '../../src/model/tracker.ts';
+import { Tracker } from '../../src/model/tracker.ts';
 import { follow, work } from './follower.ts';
 import { type Fields, NODE_OPTIONS, nodeObject, serviceObject, sliceObject } from './objects.ts';
 

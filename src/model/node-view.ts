@@ -1,0 +1,89 @@
+/** What is known of the node, from its object, the machine and the networks of ClusterIPs: as each family's backend sees it. */
+import { isDeepStrictEqual } from 'node:util';
+import type { Cidr, IPFamily } from './address.ts';
+import type { Missing } from './missing.ts';
+import {
+  factsAwaited,
+  missingFacts,
+  type NodeContext,
+  type NodeFacts,
+  type NodeOptions,
+  nodeContext,
+  withFormer,
+} from './node.ts';
+import { networksOf } from './service-cidr.ts';
+
+interface Known {
+  readonly node: NodeContext;
+  /** What it was made of. */
+  readonly of: readonly unknown[];
+}
+
+const NONE: readonly string[] = [];
+
+export class NodeView {
+  readonly #options: NodeOptions;
+  readonly #interfaceAddresses: (() => readonly string[]) | undefined;
+  readonly #cidrs = new Map<string, readonly Cidr[]>();
+  readonly #known = new Map<IPFamily, Known>();
+  /** The Node object as it is now; undefined when there is none. */
+  #read: NodeFacts | undefined;
+  /** What is known of the node: of an object that is gone what it was at last. */
+  #facts: NodeFacts | undefined;
+  #cidrChanges = 0;
+
+  /** `interfaceAddresses` as in TrackerOptions. */
+  constructor(options: NodeOptions, interfaceAddresses: (() => readonly string[]) | undefined) {
+    this.#options = options;
+    this.#interfaceAddresses = interfaceAddresses;
+  }
+
+  /** What of the Node object is still awaited; undefined when nothing is. */
+  awaited(): string | undefined {
+    return factsAwaited(this.#options, this.#facts);
+  }
+
+  missing(): readonly Missing[] {
+    return missingFacts(this.#options, this.#read, this.#facts);
+  }
+
+  /** The same object as long as it is the same. Made again only where a part changed: a node may have very many addresses. */
+  context(family: IPFamily): NodeContext {
+    const addresses = this.#interfaceAddresses?.() ?? this.#facts?.addresses ?? NONE;
+    const of = [this.#facts, addresses, this.#cidrChanges];
+    const known = this.#known.get(family);
+    if (known !== undefined && of.every((part, i) => part === known.of[i])) return known.node;
+    const networks = networksOf(this.#cidrs.values(), family);
+    const found = nodeContext(this.#options, this.#facts, family, addresses, networks);
+    const node = isDeepStrictEqual(found, known?.node) && known !== undefined ? known.node : found;
+    this.#known.set(family, { node, of });
+    return node;
+  }
+
+  putServiceCIDR(name: string, cidrs: readonly Cidr[]): void {
+    this.#cidrs.set(name, cidrs);
+    this.#cidrChanges += 1;
+  }
+
+  /** False when there was none. */
+  removeServiceCIDR(name: string): boolean {
+    if (!this.#cidrs.delete(name)) return false;
+    this.#cidrChanges += 1;
+    return true;
+  }
+
+  /** False when nothing is otherwise than before, or it is another node. */
+  putNode(facts: NodeFacts): boolean {
+    if (facts.name !== this.#options.nodeName) return false;
+    this.#read = facts;
+    const known = withFormer(facts, this.#facts);
+    if (isDeepStrictEqual(this.#facts, known)) return false;
+    this.#facts = known;
+    return true;
+  }
+
+  /** What was known of it stays: the machine is still there (kube-proxy does the same). */
+  removeNode(name: string): void {
+    if (this.#read?.name === name) this.#read = undefined;
+  }
+}
