@@ -180,11 +180,17 @@ describe('what is otherwise than believed', () => {
     });
   });
 
-  it('as a set of our name and another shape, is told by its name', async () => {
+  it('as a set of our name and another shape, is made anew; as one of another type, it is told by its name', async () => {
     const kernel = newKernel();
     const definition = { ...setDefinition('EXTERNAL-POLICY-MARK', 'IPv4'), hasMarks: false };
     kernel.open().handles.sets.run(createSet(definition, 0));
-    await expect(start(kernel).sync([])).rejects.toThrow('create KUBE-EXTERNAL-POLICY-MARK hash:ip,port');
+    await start(kernel).sync([]);
+    const fresh = newKernel();
+    await start(fresh).sync([]);
+    expect(kernel.listing()).toEqual(fresh.listing());
+    const other = newKernel();
+    other.open().handles.sets.run(createSet({ ...definition, type: 'hash:ip' }, 0));
+    await expect(start(other).sync([])).rejects.toThrow('create KUBE-EXTERNAL-POLICY-MARK hash:ip,port');
   });
 
   it('as a set that rules of others look into, stays, and everything else goes', async () => {
