@@ -9,15 +9,15 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const VITEST = join(root, 'node_modules/vitest/vitest.mjs');
 
 /** Resolves with the exit status. */
-const run = (project, stdio) =>
+const run = (project, stdio, options = []) =>
   new Promise((resolve) => {
-    const child = spawn(process.execPath, [VITEST, 'run', `--project=${project}`], { cwd: root, stdio });
+    const child = spawn(process.execPath, [VITEST, 'run', `--project=${project}`, ...options], { cwd: root, stdio });
     const said = [];
     for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk) => said.push(chunk));
     child.on('close', (status) => resolve({ status: status ?? 1, said: Buffer.concat(said) }));
   });
 
-const { status: unit } = await run('unit', 'inherit');
+const { status: unit } = await run('unit', 'inherit', ['--maxWorkers=100%']);
 const [kernel, guests] = await Promise.all([run('kernel', 'inherit'), run('guests', ['ignore', 'pipe', 'pipe'])]);
 process.stdout.write(guests.said);
 process.exitCode = [unit, kernel.status, guests.status].find((status) => status !== 0) ?? 0;
