@@ -98,7 +98,7 @@ describeWith(NAMESPACE_NEEDS, 'nf_tables over netlink', () => {
       expect(nftables.list('ip', 't')).toBeUndefined();
       nftables.run([{ add: { table: { family: 'ip6', name: 't' } } }]);
       expect(nftables.list('ip', 't')).toBeUndefined();
-      expect(nftables.list('ip6', 't')).toEqual({ chains: [], rules: [], sets: [] });
+      expect(nftables.list('ip6', 't')).toEqual({ isDormant: false, chains: [], rules: [], sets: [] });
     });
 
     it('is read without what other tables have', async () => {

@@ -51,7 +51,7 @@ describeWith(
     const hold = async (from: 'pod3' | 'outside', to: 'cluster' | 'node-port', number: number) => {
       const target = { protocol: 'udp' as const, ...destinationOf(to, variantOf(number)), localPort: 41_000 + number };
       const agent = await bench.lab.agent(from);
-      for (const deadline = Date.now() + 8_000; ; ) {
+      for (const deadline = Date.now() + 20_000; ; ) {
         try {
           return await agent.hold({ ...target, intervalMs: 10, timeoutMs: 100 });
         } catch (error) {
