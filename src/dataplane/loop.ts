@@ -143,11 +143,11 @@ export class Loop<O extends KernelObject, B> {
   }
 
   async #tellSync(report: SyncReport): Promise<void> {
+    // before the first sync nothing is ours to look after; after it nothing is to be missed, however long the rest of this takes
+    this.#watch ??= this.#options.watch?.(() => this.#audits.request());
     this.#logSync(report);
     this.#tellDrift(report.drift);
     await this.#options.onSync?.(report);
-    // before the first sync nothing is ours to look after
-    this.#watch ??= this.#options.watch?.(() => this.#audits.request());
   }
 
   #failed({ what, full, startedAt }: Pick<Failure, 'what' | 'full'> & { startedAt: number }, error: unknown): void {
