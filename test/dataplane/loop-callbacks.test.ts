@@ -71,3 +71,24 @@ it('a failure is told with what it was and how long it took', async () => {
   await loop.audit();
   expect(failures[0]).toMatchObject({ what: 'audit', message: 'somebody holds the lock' });
 });
+
+it('what others write is listened for as soon as the first sync is written, however long the rest takes', async () => {
+  const work = new FakeWork();
+  const mute = (): void => undefined;
+  let isHeard = false;
+  const loop = new Loop(work, new Reconciler(new FakeKernel(), { signal: new AbortController().signal }), {
+    name: 'IPv4',
+    minIntervalMs: MIN_MS,
+    syncPeriodMs: PERIOD_MS,
+    log: { info: mute, warn: mute, error: mute, debug: mute },
+    onSync: () => new Promise((resolve) => setTimeout(resolve, 5_000)),
+    watch: () => {
+      isHeard = true;
+      return { stop: mute };
+    },
+  });
+  work.put(A);
+  loop.request();
+  await vi.advanceTimersByTimeAsync(500);
+  expect(isHeard).toBe(true);
+});
