@@ -6,6 +6,7 @@ import { rename, writeFile } from 'node:fs/promises';
 import type { NodeProxy } from '../src/lab/cluster.ts';
 import { serviceObjects } from '../src/lab/many.ts';
 import { startAsking } from '../src/lab/probe/answers.ts';
+import { measuredConfiguration } from '../src/lab/probe/configuration.ts';
 import {
   blockedMs,
   type LoopReport,
@@ -122,18 +123,10 @@ const startMeasured = async (bed: Bed, variant: Variant): Promise<Run> => {
 };
 
 const configuration = ({ cluster }: Bed, variant: Variant): string =>
-  JSON.stringify({
-    apiVersion: 'kubeproxy.config.k8s.io/v1alpha1',
-    kind: 'KubeProxyConfiguration',
+  measuredConfiguration({
+    kubeconfig: cluster.kubeconfig,
     mode: variant === 'nftables' ? 'nftables' : 'iptables',
-    clientConnection: { kubeconfig: cluster.kubeconfig },
-    clusterCIDR: '10.200.0.0/16',
-    hostnameOverride: 'node1',
-    nodePortAddresses: ['0.0.0.0/0', '::/0'],
-    logging: { verbosity: 2 },
-    conntrack: { maxPerCore: 0 },
-    iptables: { syncPeriod: SYNC_PERIOD },
-    nftables: { syncPeriod: SYNC_PERIOD },
+    syncPeriod: SYNC_PERIOD,
   });
 
 const otherThan = (variant: Variant): Variant => (variant === 'nftables' ? 'iptables-nft' : 'nftables');

@@ -9,7 +9,7 @@ import { cleanUp } from './start.ts';
 const METRICS = 'http://127.0.0.1:10249/metrics';
 const MB = 2 ** 20;
 const LOOK_MS = 200;
-/** Who stalls is cut off meanwhile. */
+/** Clients that stall are cut off meanwhile. */
 const LOOK_FOR_MS = 20_000;
 const READY_MS = 300_000;
 /** How many, and how many bytes a second each reads. */

@@ -1,4 +1,4 @@
-/** What measurements without a cluster know of their node. */
+/** The node of measurements without a cluster. */
 import { parseCIDR } from '../../src/model/address.ts';
 import { Tracker } from '../../src/model/tracker.ts';
 

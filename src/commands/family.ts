@@ -157,7 +157,8 @@ const openAftermath = ({ log }: Setup, parts: FamilyParts, isServed: (owner: str
     },
     adopted: (places) => janitor.adopted(places),
     synced: async ({ full, services, gone }) => {
-      await janitor.synced(services, gone);
+      janitor.synced([], gone);
+      await inParts(services, (part) => janitor.synced(part, []));
       // at the start, and after a failure: for a while nobody knows how long the rules were not what they are now
       if (full) janitor.repaired();
       const { changes, addresses } = news.take();

@@ -39,8 +39,6 @@ const LAST_RETRY_MS = 30_000;
 /** A look that took a second is followed by so many seconds without one. */
 const RESTS = 4;
 const TURN_MS = 5;
-/** Services whose flows are thought of at a stretch. */
-const AT_ONCE = 500;
 
 /** A connection for one look. Throws NetlinkError. */
 export const openFlows = (): Connection => new Connection(openSocket(PROTOCOL.NETFILTER));
@@ -82,13 +80,8 @@ export class Janitor {
   }
 
   /** What a sync brought into the kernel. */
-  async synced(services: readonly ServiceEndpoints[], gone: readonly string[]): Promise<void> {
-    const due = [...this.#entrances.update(services.slice(0, AT_ONCE), gone)];
-    for (let from = AT_ONCE; from < services.length; from += AT_ONCE) {
-      await rest();
-      due.push(...this.#entrances.update(services.slice(from, from + AT_ONCE), []));
-    }
-    for (const entrance of due) this.#due.add(entrance);
+  synced(services: readonly ServiceEndpoints[], gone: readonly string[]): void {
+    for (const entrance of this.#entrances.update(services, gone)) this.#due.add(entrance);
     this.#start();
   }
 

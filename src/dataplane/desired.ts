@@ -7,7 +7,7 @@
  */
 import type { Change, Fragment, KernelObject } from './contract.ts';
 
-/** Whose a claim is, and since when that owner is: of different claims the oldest is granted. */
+/** Owner of a claim, and when that owner came to be, milliseconds since 1970: of different claims the oldest is granted. */
 export interface Age {
   readonly owner: string;
   readonly since: number;
@@ -17,7 +17,7 @@ interface Claim<O> extends Age {
   readonly object: O;
 }
 
-/** What all but some owners want of an object. */
+/** Claims on one object without those of some owners. */
 export interface Beside<O> {
   /** Each content once. */
   readonly wishes: readonly O[];
@@ -168,7 +168,7 @@ export class Desired<O extends KernelObject> {
     return this.#claims.get(id)?.owners() ?? [];
   }
 
-  /** What owners other than these want of an object. Costs how many want it. */
+  /** Claims on an object without those of these owners. Costs how many there are. */
   wantedBeside(id: string, isOneOfThese: (owner: string) => boolean): Beside<O> {
     const contents = new Map<string, O>();
     let oldest: Claim<O> | undefined;

@@ -17,7 +17,7 @@ export interface Wishes<O> {
 export interface FreezeView<O extends KernelObject> {
   readonly have: ReadonlyMap<string, O>;
   readonly standing: Standing<O> | undefined;
-  /** What owners that are not frozen want of this object. */
+  /** Claims on this object of owners that are not frozen. */
   readonly wantedByOthers: (id: string) => Beside<O>;
 }
 
@@ -34,7 +34,7 @@ export const freeze = <O extends KernelObject>(
   held: ReadonlyMap<string, Wishes<O>>,
   view: FreezeView<O>,
 ): ReadonlyMap<string, Fragment<O> | undefined> =>
-  left(held, (id, claimants) => {
+  fragmentsOf(held, (id, claimants) => {
     const others = view.wantedByOthers(id);
     const heir = heirOf(claimants, others);
     return heir && { holder: heir, object: asFound(id, [...wishesOf(claimants), ...others.wishes], view) };
@@ -46,17 +46,18 @@ export const restore = <O extends KernelObject>(
   wishes: Wishes<O>,
   view: FreezeView<O>,
 ): ReadonlyMap<string, Fragment<O> | undefined> =>
-  left(new Map([[owner, wishes]]), (id, claimants) => {
+  fragmentsOf(new Map([[owner, wishes]]), (id, claimants) => {
     const holder = holderOf(id, claimants, view);
     return holder && { holder, object: asFound(id, wishesOf(claimants), view, holder.former) };
   });
 
+/** The object that is left for an id, and the owner that wishes for it whatever it wants now; undefined where nobody wishes for it. */
 type Leave<O> = (
   id: string,
   claimants: readonly Claimant<O>[],
 ) => { readonly holder: Claimant<O>; readonly object: O | undefined } | undefined;
 
-const left = <O extends KernelObject>(
+const fragmentsOf = <O extends KernelObject>(
   held: ReadonlyMap<string, Wishes<O>>,
   leave: Leave<O>,
 ): ReadonlyMap<string, Fragment<O> | undefined> => {

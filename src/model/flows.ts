@@ -100,7 +100,7 @@ export class Entrances {
     return changed;
   }
 
-  /** What is wanted of an owner is in the kernel. */
+  /** Takes what is wanted of an owner for what is in the kernel. */
   #settle(owner: string, changed: Set<Entrance>): void {
     const touched = this.#touched.get(owner);
     if (touched === undefined) return;

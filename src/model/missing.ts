@@ -4,6 +4,6 @@ export interface Missing {
   readonly what: string;
   /** The reason, and what does not work meanwhile. */
   readonly why: string;
-  /** Nobody needs to act: the cluster is of a version that has no such thing. No warning and no Event. */
+  /** The cluster is of a version that has no such thing, and nothing is to be done: no warning and no Event. */
   readonly isExpected?: boolean;
 }

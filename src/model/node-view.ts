@@ -1,4 +1,4 @@
-/** What is known of the node, from its object, the machine and the networks of ClusterIPs: as each family's backend sees it. */
+/** The node as each family's backend sees it: from its object, the machine and the networks of ClusterIPs. */
 import { isDeepStrictEqual } from 'node:util';
 import type { Cidr, IPFamily } from './address.ts';
 import type { Missing } from './missing.ts';
@@ -15,7 +15,7 @@ import { networksOf } from './service-cidr.ts';
 
 interface Known {
   readonly node: NodeContext;
-  /** What it was made of. */
+  /** The parts that it was made of. */
   readonly of: readonly unknown[];
 }
 
@@ -28,7 +28,7 @@ export class NodeView {
   readonly #known = new Map<IPFamily, Known>();
   /** The Node object as it is now; undefined when there is none. */
   #read: NodeFacts | undefined;
-  /** What is known of the node: of an object that is gone what it was at last. */
+  /** Facts of the Node object; of one that is gone those that it had at last. */
   #facts: NodeFacts | undefined;
   #cidrChanges = 0;
 
@@ -38,7 +38,7 @@ export class NodeView {
     this.#interfaceAddresses = interfaceAddresses;
   }
 
-  /** What of the Node object is still awaited; undefined when nothing is. */
+  /** The part of the Node object that is still awaited; undefined when none is. */
   awaited(): string | undefined {
     return factsAwaited(this.#options, this.#facts);
   }
@@ -82,7 +82,7 @@ export class NodeView {
     return true;
   }
 
-  /** What was known of it stays: the machine is still there (kube-proxy does the same). */
+  /** Its facts stay: the machine is still there (kube-proxy does the same). */
   removeNode(name: string): void {
     if (this.#read?.name === name) this.#read = undefined;
   }

@@ -1,5 +1,5 @@
 /**
- * A socket that only listens: one that broke is opened again with a back-off, said once, and who listens learns that something may
+ * A socket that only listens: one that broke is opened again with a back-off, said once, and its owner learns that something may
  * have been missed meanwhile.
  */
 
@@ -28,7 +28,7 @@ export class Reopening<T extends { close(): void }> {
     this.#options = options;
   }
 
-  /** What `listen` hears; undefined while there is no socket, which a call opens where it is due. */
+  /** Calls `listen` with the socket, which it opens where that is due. Undefined while there is none. */
   ask<R>(listen: (socket: T) => R): R | undefined {
     this.open();
     if (this.#socket === undefined) return undefined;

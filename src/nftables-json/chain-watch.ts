@@ -55,8 +55,8 @@ export class ChainWatch {
   }
 
   /**
-   * What was told since the last call; `undefined` in it where more was told than could be kept. Of very much the rest is
-   * for the next call. Throws NetlinkError.
+   * Changes since the last call; `undefined` in it where more was told than could be kept. Of very many the rest is for
+   * the next call. Throws NetlinkError.
    */
   *changes(): Generator<ChainChange | undefined> {
     for (let count = 0; count < MAX_DATAGRAMS; count += 1) {

@@ -1,5 +1,5 @@
 /**
- * Where lines of the log go. What cannot be written is lost, and counted, and told with the first line that can: a full disk, a
+ * Output of the log. Lines that cannot be written are lost, and counted, and told with the first one that can: a full disk, a
  * closed pipe or one that nobody reads is no reason to stop, or to stand still.
  */
 import { constants, fstatSync, openSync, writeSync } from 'node:fs';
@@ -20,7 +20,7 @@ export class LogOutput {
   /** Of the lost ones, those of which no line tells yet. */
   #untold = 0;
   #error = '';
-  /** What is to be written first; the first of it may be the rest of a line. */
+  /** Bytes that are to be written first; the first of them may be the rest of a line. */
   #kept: Buffer[] = [];
   #keptBytes = 0;
   #timer: NodeJS.Timeout | undefined;

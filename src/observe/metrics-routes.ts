@@ -24,7 +24,7 @@ export interface MetricsRoutesOptions {
   readonly status: () => Status;
   /** What is programmed for a Service, `ns/name`. */
   readonly rules: (service: string) => readonly FamilyRules[];
-  /** Somebody reads this body. */
+  /** True while a client reads this body. */
   readonly isHeld: (body: Buffer) => boolean;
 }
 

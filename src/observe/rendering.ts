@@ -5,7 +5,7 @@
  */
 export interface RenderingOptions {
   readonly make: () => Promise<string>;
-  /** Somebody reads this one. */
+  /** True while a client reads this one. */
   readonly isHeld: (body: Buffer) => boolean;
   /** Milliseconds, of no wall clock. */
   readonly now?: () => number;

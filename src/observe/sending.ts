@@ -7,7 +7,7 @@ import { pipeline, Readable } from 'node:stream';
 import type { Answer } from './health-listener.ts';
 import type { Held } from './held.ts';
 
-/** What several may read at a time. */
+/** An answer that several clients may read at a time. */
 export interface SharedAnswer extends Omit<Answer, 'body'> {
   readonly body: Buffer;
 }

@@ -67,7 +67,7 @@ const STALL_MS = 10_000;
 /** As long as the most patient scrapers wait. */
 const WHOLE_MS = 60_000;
 
-/** What clients may hold that are slow to read. */
+/** The bound on what slow clients may hold. */
 export const heldForClients = (): Held => new Held(HELD_BYTES);
 
 export class RouteServer {

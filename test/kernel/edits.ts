@@ -1,9 +1,11 @@
 /** What tests of edits by others share: Services of every kind, and a look at what an edit had the proxy write. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'vitest';
+import type { NodeProxy } from '../../src/lab/cluster.ts';
 import type { Lab } from '../../src/lab/network/lab.ts';
-import { type KubernetesObject, objectsOf, type ServiceSpec, type Variant } from '../conformance/world.ts';
+import { addressesOf, type KubernetesObject, objectsOf, type ServiceSpec, type Variant } from '../conformance/world.ts';
 import { parseExposition } from '../observe/exposition.ts';
+import { type Bench, untilAnswered } from './cluster.ts';
 
 const BOTH = [{ on: 'pod1' }, { on: 'remote1' }] as const;
 const SPECS: Readonly<Record<string, ServiceSpec>> = {
@@ -38,6 +40,22 @@ export const variantOf = (name: EditedService): Variant => ({
 export const EDITED_OBJECTS: readonly KubernetesObject[] = Object.entries(SPECS).flatMap(([name, spec]) =>
   objectsOf(name, spec, variantOf(name as EditedService)),
 );
+
+const TARGET = { protocol: 'tcp' as const, host: addressesOf(variantOf('plain')).cluster, port: 80 };
+
+/** A proxy that has all of these Services in the kernel, and how many objects it wrote for that. */
+export const startEdited = async (
+  { cluster, lab }: Bench,
+  flags: readonly string[],
+  withinMs?: number,
+): Promise<{ readonly proxy: NodeProxy; readonly written: number }> => {
+  await cluster.put(EDITED_OBJECTS);
+  const proxy = cluster.startProxy('node1', [...flags, '--cluster-cidr=10.200.0.0/16,fd20::/48', '-v=2']);
+  for (const family of ['IPv4', 'IPv6'])
+    await proxy.said(new RegExp(`"ipFamily":"${family}","fullSync":true`), withinMs);
+  await untilAnswered(lab, 'pod3', TARGET, withinMs);
+  return { proxy, written: await countWritten(lab) };
+};
 
 const SCRAPE = `process.stdout.write(await (await fetch('http://127.0.0.1:10249/metrics')).text())`;
 const LOOK_MS = 20;

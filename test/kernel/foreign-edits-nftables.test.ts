@@ -7,8 +7,8 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { NEWER_NFT } from '../../.ci/newer-nft.mjs';
 import type { NodeProxy } from '../../src/lab/cluster.ts';
-import { type Bench, startBench, untilAnswered } from './cluster.ts';
-import { countWritten, EDITED_OBJECTS, repairOf } from './edits.ts';
+import { type Bench, startBench } from './cluster.ts';
+import { repairOf, startEdited } from './edits.ts';
 import { linesOfRuleset, type Rules, rulesWithHandles } from './nft-lines.ts';
 import { describeWith, LAB_NEEDS, type Need } from './requires.ts';
 
@@ -18,7 +18,6 @@ const newer: Need = {
   isMet: () => spawnSync(NFT, ['--version']).status === 0,
 };
 
-const TARGET = { protocol: 'tcp' as const, host: '10.96.1.220', port: 80 };
 const FLAGS = ['--proxy-mode=nftables', '--nodeport-addresses=0.0.0.0/0', '--iptables-sync-period=1h'];
 /** A second, and what a starved machine takes to list it. */
 const WITHIN_MS = 5_000;
@@ -235,11 +234,7 @@ describeWith([...LAB_NEEDS, newer], 'mode nftables', () => {
   beforeAll(async () => {
     bench = await startBench();
     await nft(THEIRS);
-    await bench.cluster.put(EDITED_OBJECTS);
-    proxy = bench.cluster.startProxy('node1', [...FLAGS, '--cluster-cidr=10.200.0.0/16,fd20::/48', '-v=2']);
-    for (const family of ['IPv4', 'IPv6']) await proxy.said(new RegExp(`"ipFamily":"${family}","fullSync":true`));
-    await untilAnswered(bench.lab, 'pod3', TARGET);
-    total = await countWritten(bench.lab);
+    ({ proxy, written: total } = await startEdited(bench, FLAGS));
   });
   afterAll(async () => {
     await proxy?.stop('SIGKILL');

@@ -4,12 +4,10 @@
  */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { NodeProxy } from '../../src/lab/cluster.ts';
-import { type Bench, saved, startBench, untilAnswered, VARIANTS } from './cluster.ts';
-import { countWritten, EDITED_OBJECTS, repairOf } from './edits.ts';
+import { type Bench, saved, startBench, VARIANTS } from './cluster.ts';
+import { repairOf, startEdited } from './edits.ts';
 import { describeWith, LAB_NEEDS, program } from './requires.ts';
 
-const PODS = '--cluster-cidr=10.200.0.0/16,fd20::/48';
-const TARGET = { protocol: 'tcp' as const, host: '10.96.1.220', port: 80 };
 const WITHIN_MS = 5_000;
 /** Legacy tools: nobody tells. */
 const LOOKS = '--iptables-sync-period=1s';
@@ -157,12 +155,8 @@ for (const { variant } of VARIANTS) {
     let total = 0;
     beforeAll(async () => {
       bench = await startBench();
-      await bench.cluster.put(EDITED_OBJECTS);
       const looks = variant === 'nft' ? NO_LOOKS : LOOKS;
-      proxy = bench.cluster.startProxy('node1', [`--iptables-tool=${variant}`, looks, PODS, '-v=2']);
-      for (const family of ['IPv4', 'IPv6']) await proxy.said(new RegExp(`"ipFamily":"${family}","fullSync":true`));
-      await untilAnswered(bench.lab, 'pod3', TARGET);
-      total = await countWritten(bench.lab);
+      ({ proxy, written: total } = await startEdited(bench, [`--iptables-tool=${variant}`, looks]));
     });
     afterAll(async () => {
       await proxy?.stop('SIGKILL');

@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { NodeProxy } from '../../src/lab/cluster.ts';
 import { manyServices, serviceObjects } from '../../src/lab/many.ts';
 import { type Asking, startAsking } from '../../src/lab/probe/answers.ts';
+import { measuredConfiguration } from '../../src/lab/probe/configuration.ts';
 import { longestTurn, ownMs, probeEnvironment, takeReport } from '../../src/lab/probe/report.ts';
 import { type Bench, startBench } from './cluster.ts';
 import { describeWith, LAB_NEEDS, program } from './requires.ts';
@@ -20,7 +21,7 @@ const LONGEST_MS = 250;
 /** Beside what is waited for a processor, which others use too. */
 const ANSWER_MS = 1_000;
 const PATIENCE_MS = 55_000;
-/** What follows from a situation. */
+/** For the work that follows from a situation. */
 const REST_MS = 500;
 const LIVEZ = 'http://127.0.0.1:10256/livez';
 const METRICS = 'http://127.0.0.1:10249/metrics';
@@ -152,19 +153,5 @@ describeWith(
   },
 );
 
-const configuration = ({ cluster }: Bench, mode: Mode): string => {
-  const syncPeriod = '5s';
-  return JSON.stringify({
-    apiVersion: 'kubeproxy.config.k8s.io/v1alpha1',
-    kind: 'KubeProxyConfiguration',
-    mode,
-    clientConnection: { kubeconfig: cluster.kubeconfig },
-    clusterCIDR: '10.200.0.0/16',
-    hostnameOverride: 'node1',
-    nodePortAddresses: ['0.0.0.0/0', '::/0'],
-    logging: { verbosity: 2 },
-    conntrack: { maxPerCore: 0 },
-    iptables: { syncPeriod },
-    nftables: { syncPeriod },
-  });
-};
+const configuration = ({ cluster }: Bench, mode: Mode): string =>
+  measuredConfiguration({ kubeconfig: cluster.kubeconfig, mode, syncPeriod: '5s' });

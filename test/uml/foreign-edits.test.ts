@@ -4,11 +4,10 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { NodeProxy } from '../../src/lab/cluster.ts';
-import { type Bench, startBench, untilAnswered } from '../kernel/cluster.ts';
-import { countWritten, EDITED_OBJECTS, repairOf } from '../kernel/edits.ts';
+import { type Bench, startBench } from '../kernel/cluster.ts';
+import { repairOf, startEdited } from '../kernel/edits.ts';
 
-const FLAGS = ['--proxy-mode=ipvs', '--cluster-cidr=10.200.0.0/16,fd20::/48', '--ipvs-sync-period=2s', '-v=2'];
-const TARGET = { protocol: 'tcp' as const, host: '10.96.1.220', port: 80 };
+const FLAGS = ['--proxy-mode=ipvs', '--ipvs-sync-period=2s'];
 const WITHIN_MS = 120_000;
 const ANSWER_MS = 60_000;
 
@@ -96,12 +95,7 @@ const shell = async (script: string): Promise<string> =>
 beforeAll(async () => {
   bench = await startBench();
   await shell(THEIRS);
-  await bench.cluster.put(EDITED_OBJECTS);
-  proxy = bench.cluster.startProxy('node1', FLAGS);
-  for (const family of ['IPv4', 'IPv6'])
-    await proxy.said(new RegExp(`"ipFamily":"${family}","fullSync":true`), ANSWER_MS);
-  await untilAnswered(bench.lab, 'pod3', TARGET, ANSWER_MS);
-  total = await countWritten(bench.lab);
+  ({ proxy, written: total } = await startEdited(bench, FLAGS, ANSWER_MS));
 });
 afterAll(async () => {
   await proxy?.stop('SIGKILL');

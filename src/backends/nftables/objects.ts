@@ -71,9 +71,9 @@ export type NftObject = Table | Chain | SetObject | Element | Frontend;
 
 export const FRONTEND_PREFIX = 'frontend ';
 
-/** What is in it cannot be mended in place. */
+/** Content of a table that cannot be mended in place. */
 export const OTHER_SHAPE = 'of another shape';
-/** Its base chains are on no hook. */
+/** Content of a table of which the base chains are on no hook. */
 export const DORMANT = 'dormant';
 
 export const table = (family: NftFamily, content = ''): Table => ({

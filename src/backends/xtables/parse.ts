@@ -16,7 +16,7 @@ export class SaveParser {
   readonly #objects = new Map<string, Chain | Jump>();
   /** Rules of chains that were declared, and may have more. */
   #chains = new Map<string, string[]>();
-  /** Whose rules come just now: a table lists them chain by chain. */
+  /** The chain of the rules that come just now: a table lists them chain by chain. */
   #current = '';
   #builtIn = new Set<string>();
   #table: Table | undefined;
