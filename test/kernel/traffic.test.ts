@@ -61,6 +61,14 @@ describeWith([...LAB_NEEDS, program('iptables-nft'), program('iptables-legacy')]
 
     const variant: Variant = { family: 'IPv4', protocol: 'TCP', number: 50 };
     const target = { protocol: 'tcp', host: '10.96.1.50', port: 80 } as const;
+    /** Counting begins with the first reading: what went through before is not in the numbers. */
+    const startCounting = async (): Promise<NodeProxy> => {
+      const started = await start([...NFTABLES, COUNTING]);
+      const readings = async (): Promise<unknown> =>
+        (await scrape(bench)).get('pointsman_service_traffic_read_timestamp_seconds')?.samples;
+      await expect.poll(readings, { timeout: 20_000 }).toHaveLength(2);
+      return started;
+    };
     const serve = async (): Promise<void> => {
       await bench.cluster.put(objectsOf('kept', { nodePort: true, endpoints: [{ on: 'pod1' }] }, variant));
       await untilAnswered(bench.lab, 'pod3', target);
@@ -88,14 +96,14 @@ describeWith([...LAB_NEEDS, program('iptables-nft'), program('iptables-legacy')]
     });
 
     it('a restart writes nothing, and the numbers begin at 0 again', async () => {
-      await start([...NFTABLES, COUNTING]);
+      await startCounting();
       await serve();
       const agent = await bench.lab.agent('pod3');
       await agent.probe({ ...target, tries: 9 });
       const connections = async (): Promise<number | undefined> => (await countedOf(bench, 'kept'))?.connections;
       await expect.poll(connections, { timeout: 5_000 }).toBeGreaterThanOrEqual(9);
       await proxy?.stop('SIGKILL');
-      const restarted = await start([...NFTABLES, COUNTING]);
+      const restarted = await startCounting();
       await restarted.said(/"ipFamily":"IPv4","fullSync":true,.*"added":0,"replaced":0,"removed":0/);
       expect(await connections()).toBe(0);
       await agent.probe({ ...target, tries: 3 });
@@ -107,7 +115,7 @@ describeWith([...LAB_NEEDS, program('iptables-nft'), program('iptables-legacy')]
       const to = { protocol: 'udp', host: '10.96.1.51', port: 80 } as const;
       const [service, slice] = objectsOf('itself', { endpoints: [{ on: 'pod1' }] }, udp);
       const own = { ...slice, endpoints: [{ addresses: ['10.250.0.1'], nodeName: 'node1' }] };
-      await start([...NFTABLES, COUNTING]);
+      await startCounting();
       await bench.cluster.put([service, own].flatMap((object) => object ?? []) as never);
       const agent = await bench.lab.agent('node1');
       const server = await agent.serve({ protocol: 'udp', port: 8080, host: '10.250.0.1', name: 'node1' });
@@ -126,7 +134,7 @@ describeWith([...LAB_NEEDS, program('iptables-nft'), program('iptables-legacy')]
     });
 
     it('a flush of the table costs no more than what was counted since the last reading', async () => {
-      await start([...NFTABLES, COUNTING]);
+      await startCounting();
       await serve();
       const agent = await bench.lab.agent('pod3');
       await agent.probe({ ...target, tries: 5 });
