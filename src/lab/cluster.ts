@@ -17,6 +17,8 @@ import { patient } from './network/patience.ts';
 import type { NodeName } from './network/plan.ts';
 
 const PORT = 6443;
+/** The image's NODE_OPTIONS. */
+export const NODE_OPTIONS = ['--max-semi-space-size=4'] as const;
 const READY_MS = patient(20_000);
 
 export interface NodeProxy {
@@ -150,7 +152,7 @@ const startProxy = (
   const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
   // of this one setting a network namespace has none of its own
   const quiet = '--conntrack-max-per-core=0';
-  const command = [process.execPath, packageFile('dist/main.js'), 'run', quiet, ...args];
+  const command = [process.execPath, ...NODE_OPTIONS, packageFile('dist/main.js'), 'run', quiet, ...args];
   const child = lab.spawn(node, 'env', [...variables, ...command], { stdout: 'ignore', stderr: 'pipe', buffer: false });
   child.stderr?.on('data', (chunk: Buffer) => {
     log += chunk.toString();

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { NODE_OPTIONS } from '../../src/lab/cluster.ts';
 import { carryOut, parseCopy, parseStages } from './containerfile.ts';
 import { build } from './kustomize.ts';
 import { containersOf, podOf } from './pod.ts';
@@ -55,6 +56,10 @@ describe('the Containerfile', () => {
     const [daemonSet] = build(join(root, 'manifests/overlays/ipvs')).filter(({ kind }) => kind === 'DaemonSet');
     if (daemonSet === undefined) throw new Error('there is no DaemonSet');
     for (const { command } of containersOf(podOf(daemonSet))) expect(command).toEqual([...start, 'run']);
+  });
+
+  it('gives Node.js the options with which everything is measured', () => {
+    expect(textOf('ENV').join(' ')).toContain(`NODE_OPTIONS=${NODE_OPTIONS.join(' ')}`);
   });
 
   it('installs the programs that this program runs', () => {
