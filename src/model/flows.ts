@@ -6,6 +6,7 @@
  * endpoint at all. kube-proxy leaves them where a Service lost all its endpoints or is deleted, and deletes whatever goes
  * to the number of a NodePort, at whatever address.
  */
+import { frontendAddresses } from './frontend.ts';
 import type { Protocol } from './kubernetes.ts';
 import type { ServicePort } from './service.ts';
 import { ownerOf } from './service.ts';
@@ -46,16 +47,8 @@ export const entranceOf = ({ ip, protocol, port }: Place): Entrance | undefined 
   return ip === undefined ? ofNodePort(port) : at(ip, port);
 };
 
-const entrancesOf = ({
-  clusterIP,
-  externalIPs,
-  loadBalancerVIPs,
-  port,
-  nodePort,
-}: ServicePort): readonly Entrance[] => [
-  ...[clusterIP, ...externalIPs, ...loadBalancerVIPs].map((ip) => at(ip, port)),
-  ...(nodePort === 0 ? [] : [ofNodePort(nodePort)]),
-];
+const entrancesOf = (port: ServicePort): readonly Entrance[] =>
+  frontendAddresses(port).map(({ ip, port: number }) => (ip === undefined ? ofNodePort(number) : at(ip, number)));
 
 interface Serving {
   readonly entrances: readonly Entrance[];

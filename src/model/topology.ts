@@ -133,11 +133,3 @@ export const resolve = (
   const serving = endpoints.filter((endpoint) => endpoint.serving);
   return { port, cluster, local, reachable, serving, hasAny, triggeredAt };
 };
-
-/** Traffic to the ClusterIP finds somebody; else it is refused, or dropped where the policy alone forbids it. */
-export const hasInternalEndpoints = ({ port, hasAny, local }: ServiceEndpoints): boolean =>
-  hasAny && (!port.internalPolicyLocal || local.length > 0);
-
-/** The same of traffic from outside. */
-export const hasExternalEndpoints = ({ port, hasAny, local }: ServiceEndpoints): boolean =>
-  hasAny && (!port.externalPolicyLocal || local.length > 0);

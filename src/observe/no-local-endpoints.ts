@@ -3,6 +3,7 @@
  *
  * Never walks all Services: a change costs what it changes.
  */
+import { externalChoices, internalChoice } from '../model/frontend.ts';
 import { objectKey } from '../model/kubernetes.ts';
 import { isExternallyAccessible, ownerOf } from '../model/service.ts';
 import type { ServiceEndpoints } from '../model/topology.ts';
@@ -37,11 +38,10 @@ export class NoLocalEndpoints {
   }
 }
 
-const lacksLocal = ({ port, hasAny, local }: ServiceEndpoints, side: TrafficPolicy): boolean => {
-  const isLocal =
-    side === 'internal' ? port.internalPolicyLocal : port.externalPolicyLocal && isExternallyAccessible(port);
-  return isLocal && hasAny && local.length === 0;
-};
+const lacksLocal = (service: ServiceEndpoints, side: TrafficPolicy): boolean =>
+  side === 'internal'
+    ? internalChoice(service) === 'drop'
+    : isExternallyAccessible(service.port) && externalChoices(service).outside === 'drop';
 
 /** How many different names its members have. */
 class Tally {

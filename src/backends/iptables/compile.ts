@@ -5,90 +5,90 @@
  * in, KUBE-FW stands before it where source ranges apply, KUBE-SEP leads to one endpoint.
  */
 import type { Fragment } from '../../dataplane/contract.ts';
-import { cidrContains, joinHostPort } from '../../model/address.ts';
+import { joinHostPort } from '../../model/address.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
+import { type Frontend, frontendsOf, isServed, type Sources } from '../../model/frontend.ts';
 import type { NodeContext } from '../../model/node.ts';
-import { formatServicePortName, isExternallyAccessible, ownerOf, type ServicePort } from '../../model/service.ts';
-import { hasExternalEndpoints, hasInternalEndpoints, type ServiceEndpoints } from '../../model/topology.ts';
+import { formatServicePortName, ownerOf, type ServicePort } from '../../model/service.ts';
+import type { ServiceEndpoints } from '../../model/topology.ts';
 import { MARK_MASQ } from '../xtables/names.ts';
 import { type Chain, chain } from '../xtables/objects.ts';
 import { FROM_LOCAL, fromPod, hostCidr, oneIn, rule } from '../xtables/rule.ts';
-import { frontends } from './frontends.ts';
+import { dispatched, isRestricted } from './frontends.ts';
 import { endpointChain, serviceChains } from './names.ts';
 import type { Wish } from './objects.ts';
-import { isRestricted } from './verdict.ts';
 
-export const compile = (service: ServiceEndpoints, node: NodeContext): Fragment<Wish> => ({
-  owner: ownerOf(service.port.name),
-  since: service.port.createdAt,
-  objects: [...frontends(service), ...chains(service, node)],
-});
+export const compile = (service: ServiceEndpoints, node: NodeContext): Fragment<Wish> => {
+  const fronts = frontendsOf(service, node);
+  return {
+    owner: ownerOf(service.port.name),
+    since: service.port.createdAt,
+    objects: [...dispatched(service, fronts), ...chains(service, node, fronts)],
+  };
+};
 
-const chains = (service: ServiceEndpoints, node: NodeContext): readonly Chain[] => {
-  const { port, cluster, local, reachable, hasAny } = service;
+const chains = (service: ServiceEndpoints, node: NodeContext, fronts: readonly Frontend[]): readonly Chain[] => {
+  const { port, cluster, local, reachable } = service;
   const names = serviceChains(port.name);
-  const external = hasAny && isExternallyAccessible(port);
-  const usesLocal = port.internalPolicyLocal || (port.externalPolicyLocal && external);
-  const toInternal = hasInternalEndpoints(service) ? internalMasquerade(port, node) : [];
+  // external frontends differ in their source ranges alone
+  const [internal, external] = fronts;
+  const guarded = fronts.find(isRestricted);
+  const isReachedOutside = external !== undefined && isServed(external.inside);
+  const usesLocal = internal?.policy === 'Local' || (isReachedOutside && external.policy === 'Local');
+  const toInternal =
+    internal !== undefined && isServed(internal.inside) ? internalMasquerade(port, internal, node) : [];
   return [
-    ...(external ? [chain('nat', names.ext, externalRules(service, node))] : []),
-    ...(isRestricted(service) ? [chain('nat', names.fw, firewallRules(port, node))] : []),
+    ...(isReachedOutside ? [chain('nat', names.ext, externalRules(port, external, node))] : []),
+    ...(guarded?.sources === undefined ? [] : [chain('nat', names.fw, firewallRules(port, guarded.sources))]),
     ...(cluster.length > 0
-      ? [chain('nat', names.svc, [...(port.internalPolicyLocal ? [] : toInternal), ...balance(port, cluster)])]
+      ? [chain('nat', names.svc, [...(internal?.policy === 'Local' ? [] : toInternal), ...balance(port, cluster)])]
       : []),
     ...(usesLocal && local.length > 0
-      ? [chain('nat', names.svl, [...(port.internalPolicyLocal ? toInternal : []), ...balance(port, local)])]
+      ? [chain('nat', names.svl, [...(internal?.policy === 'Local' ? toInternal : []), ...balance(port, local)])]
       : []),
     ...reachable.map((endpoint) => endpointRules(port, endpoint)),
   ];
 };
 
-/** Traffic to the ClusterIP from outside the cluster must come back through this node. */
-const internalMasquerade = (port: ServicePort, node: NodeContext): readonly string[] => {
+const internalMasquerade = (port: ServicePort, { masquerade }: Frontend, node: NodeContext): readonly string[] => {
   const toClusterIP = {
     destination: hostCidr(port.clusterIP),
     protocol: port.name.protocol,
     port: port.port,
     comment: `${formatServicePortName(port.name)} cluster IP`,
   };
-  if (node.masqueradeAll) return [rule(toClusterIP, MARK_MASQ)];
-  if (node.localDetector === undefined) return [];
+  if (masquerade === 'always') return [rule(toClusterIP, MARK_MASQ)];
+  if (masquerade === 'never' || node.localDetector === undefined) return [];
   return [rule({ ...toClusterIP, ...fromPod(node.localDetector, true) }, MARK_MASQ)];
 };
 
-const externalRules = (service: ServiceEndpoints, node: NodeContext): readonly string[] => {
-  const { port } = service;
+const externalRules = (port: ServicePort, external: Frontend, node: NodeContext): readonly string[] => {
   const { svc, svl } = serviceChains(port.name);
   const name = formatServicePortName(port.name);
   const rules: string[] = [];
-  if (!port.externalPolicyLocal) {
+  if (external.masquerade === 'always') {
     rules.push(rule({ comment: `masquerade traffic for ${name} external destinations` }, MARK_MASQ));
-  } else if (service.cluster.length > 0) {
-    // pods and the node itself are inside the cluster already: for them the policy means the cluster's endpoints
+  }
+  if (external.policy === 'Local') {
     if (node.localDetector !== undefined) {
       rules.push(rule({ ...fromPod(node.localDetector, false), comment: `pod traffic for ${name} external` }, svc));
     }
     rules.push(rule({ comment: `masquerade LOCAL traffic for ${name} external`, matches: [FROM_LOCAL] }, MARK_MASQ));
     rules.push(rule({ comment: `route LOCAL traffic for ${name} external`, matches: [FROM_LOCAL] }, svc));
   }
-  if (hasExternalEndpoints(service)) rules.push(rule({}, port.externalPolicyLocal ? svl : svc));
+  if (isServed(external.outside)) rules.push(rule({}, external.policy === 'Local' ? svl : svc));
   // where the address is the node's own, its port may be another Service's NodePort: this one drops, and does not pass it on
   else rules.push(rule({ comment: `${name} has no local endpoints` }, 'ACCEPT'));
   return rules;
 };
 
 /** A packet that no rule takes returns with its address unchanged and is dropped in the filter table. */
-const firewallRules = (port: ServicePort, node: NodeContext): readonly string[] => {
-  const { ext } = serviceChains(port.name);
-  const comment = `${formatServicePortName(port.name)} loadbalancer IP`;
-  const ranges = port.sourceRanges ?? [];
-  const { nodeIP } = node;
-  // a packet of the node itself to a VIP that it holds has the VIP as its source
-  const allowsNode = nodeIP !== undefined && ranges.some((cidr) => cidrContains(cidr, nodeIP));
-  const sources = [...ranges.map((cidr) => cidr.text), ...(allowsNode ? port.loadBalancerVIPs.map(hostCidr) : [])];
+const firewallRules = ({ name }: ServicePort, { ranges, own }: Sources): readonly string[] => {
+  const { ext } = serviceChains(name);
+  const comment = `${formatServicePortName(name)} loadbalancer IP`;
   return [
-    ...sources.map((source) => rule({ source, comment }, ext)),
-    rule({ comment: `other traffic to ${formatServicePortName(port.name)} will be dropped` }, ''),
+    ...[...ranges.map((cidr) => cidr.text), ...own.map(hostCidr)].map((source) => rule({ source, comment }, ext)),
+    rule({ comment: `other traffic to ${formatServicePortName(name)} will be dropped` }, ''),
   ];
 };
 

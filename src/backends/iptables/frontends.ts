@@ -4,29 +4,29 @@
  * In the nat table a line leads to the Service's chains; where there is nobody to lead to, a line in the filter table
  * refuses (no endpoint at all) or drops (none that the traffic policy admits).
  */
-import type { IPFamily } from '../../model/address.ts';
-import type { Protocol } from '../../model/kubernetes.ts';
+import {
+  type Choice,
+  type FrontendAddress,
+  type FrontendKind,
+  isServed,
+  type Frontend as ModelFrontend,
+} from '../../model/frontend.ts';
 import { formatServicePortName, type ServicePort } from '../../model/service.ts';
-import { hasExternalEndpoints, hasInternalEndpoints, type ServiceEndpoints } from '../../model/topology.ts';
+import type { ServiceEndpoints } from '../../model/topology.ts';
 import { PROXY_FIREWALL, SERVICES, type Table } from '../xtables/names.ts';
 import { hostCidr, rejectTarget, rule, TO_LOCAL } from '../xtables/rule.ts';
 import { EXTERNAL_SERVICES, NODEPORTS, serviceChains } from './names.ts';
 import { type Destination, type Frontend, frontend, type Line } from './objects.ts';
-import { isRestricted } from './verdict.ts';
 
-export const frontends = (service: ServiceEndpoints): readonly Frontend[] => {
-  const { port } = service;
-  const vips = port.loadBalancerVIPs.filter((ip) => ip !== port.clusterIP);
-  // one frontend an address: an external IP that is also a VIP is guarded by the source ranges
-  const externalIPs = port.externalIPs.filter((ip) => ip !== port.clusterIP && !vips.includes(ip));
-  return [
-    clusterIP(service),
-    ...externalIPs.map((ip) => externalIP(service, ip)),
-    ...vips.map((ip) => loadBalancerVIP(service, ip)),
-    ...(port.nodePort === 0 ? [] : [nodePort(service)]),
-    ...(port.healthCheckNodePort === 0 ? [] : [healthCheck(port)]),
-  ];
-};
+export const dispatched = (service: ServiceEndpoints, fronts: readonly ModelFrontend[]): readonly Frontend[] => [
+  ...fronts.map((front) =>
+    front.kind === 'cluster-ip' ? clusterIP(service.port, front) : external(service.port, front),
+  ),
+  ...(service.port.healthCheckNodePort === 0 ? [] : [healthCheck(service.port)]),
+];
+
+/** Source ranges count where a call would be served; else the filter table refuses or drops it anyway. */
+export const isRestricted = ({ sources, inside }: ModelFrontend): boolean => sources !== undefined && isServed(inside);
 
 type To = Destination & { readonly comment: string };
 
@@ -42,58 +42,61 @@ const line = (table: Table, chain: string, { ip, protocol, port, comment }: To, 
   };
 };
 
-const at = (ip: string | undefined, protocol: Protocol, port: number): string =>
+const at = ({ ip, protocol, port }: FrontendAddress): string =>
   ip === undefined ? `node-port ${protocol.toLowerCase()} ${port}` : `frontend ${ip} ${protocol.toLowerCase()} ${port}`;
 
-const noEndpoints = (chain: string, service: ServiceEndpoints, to: Omit<To, 'comment'>): Line => {
-  const name = formatServicePortName(service.port.name);
-  const comment = service.hasAny ? `${name} has no local endpoints` : `${name} has no endpoints`;
-  return line('filter', chain, { ...to, comment }, verdict(service.hasAny, service.port.family));
+const VERDICTS = {
+  refuse: { comment: 'has no endpoints', target: rejectTarget },
+  drop: { comment: 'has no local endpoints', target: () => 'DROP' },
+} as const;
+
+/** A line of the filter table for callers that find no endpoint. */
+const noEndpoints = (
+  { name, family }: ServicePort,
+  chain: string,
+  to: Destination,
+  choice: Choice,
+): readonly Line[] => {
+  if (isServed(choice)) return [];
+  const { comment, target } = VERDICTS[choice];
+  return [line('filter', chain, { ...to, comment: `${formatServicePortName(name)} ${comment}` }, target(family))];
 };
 
-const verdict = (hasAny: boolean, family: IPFamily): string => (hasAny ? 'DROP' : rejectTarget(family));
-
-const clusterIP = (service: ServiceEndpoints): Frontend => {
-  const { name, clusterIP: ip, port, internalPolicyLocal } = service.port;
-  const to = { ip, protocol: name.protocol, port };
-  const id = at(ip, name.protocol, port);
-  if (!hasInternalEndpoints(service)) return frontend(id, [noEndpoints(SERVICES, service, to)]);
-  const chains = serviceChains(name);
-  const comment = `${formatServicePortName(name)} cluster IP`;
-  return frontend(id, [line('nat', SERVICES, { ...to, comment }, internalPolicyLocal ? chains.svl : chains.svc)]);
+const COMMENTS: Readonly<Record<FrontendKind, string>> = {
+  'cluster-ip': 'cluster IP',
+  'external-ip': 'external IP',
+  'load-balancer-ip': 'loadbalancer IP',
+  'node-port': 'node port',
 };
 
-const externalIP = (service: ServiceEndpoints, ip: string): Frontend => {
-  const { name, port } = service.port;
-  const to = { ip, protocol: name.protocol, port };
-  const comment = `${formatServicePortName(name)} external IP`;
-  return frontend(at(ip, name.protocol, port), [
-    ...(service.hasAny ? [line('nat', SERVICES, { ...to, comment }, serviceChains(name).ext)] : []),
-    ...(hasExternalEndpoints(service) ? [] : [noEndpoints(EXTERNAL_SERVICES, service, to)]),
-  ]);
+const commented = ({ name }: ServicePort, { kind, ip, protocol, port }: FrontendAddress): To => ({
+  ip,
+  protocol,
+  port,
+  comment: `${formatServicePortName(name)} ${COMMENTS[kind]}`,
+});
+
+const clusterIP = (port: ServicePort, front: ModelFrontend): Frontend => {
+  const { svc, svl } = serviceChains(port.name);
+  const to = commented(port, front);
+  return frontend(
+    at(front),
+    isServed(front.inside)
+      ? [line('nat', SERVICES, to, front.policy === 'Local' ? svl : svc)]
+      : noEndpoints(port, SERVICES, to, front.inside),
+  );
 };
 
-const loadBalancerVIP = (service: ServiceEndpoints, ip: string): Frontend => {
-  const { name, port } = service.port;
-  const chains = serviceChains(name);
-  const to = { ip, protocol: name.protocol, port };
-  const comment = `${formatServicePortName(name)} loadbalancer IP`;
-  const restricted = isRestricted(service);
-  const refused = { ...to, comment: `${formatServicePortName(name)} traffic not accepted by source ranges` };
-  return frontend(at(ip, name.protocol, port), [
-    ...(service.hasAny ? [line('nat', SERVICES, { ...to, comment }, restricted ? chains.fw : chains.ext)] : []),
-    ...(restricted ? [line('filter', PROXY_FIREWALL, refused, 'DROP')] : []),
-    ...(hasExternalEndpoints(service) ? [] : [noEndpoints(EXTERNAL_SERVICES, service, to)]),
-  ]);
-};
-
-const nodePort = (service: ServiceEndpoints): Frontend => {
-  const { name, nodePort: port } = service.port;
-  const to = { ip: undefined, protocol: name.protocol, port };
-  const comment = `${formatServicePortName(name)} node port`;
-  return frontend(at(undefined, name.protocol, port), [
-    ...(service.hasAny ? [line('nat', NODEPORTS, { ...to, comment }, serviceChains(name).ext)] : []),
-    ...(hasExternalEndpoints(service) ? [] : [noEndpoints(EXTERNAL_SERVICES, service, to)]),
+const external = (port: ServicePort, front: ModelFrontend): Frontend => {
+  const { ext, fw } = serviceChains(port.name);
+  const to = commented(port, front);
+  const isGuarded = isRestricted(front);
+  const refused = { ...to, comment: `${formatServicePortName(port.name)} traffic not accepted by source ranges` };
+  const chain = front.kind === 'node-port' ? NODEPORTS : SERVICES;
+  return frontend(at(front), [
+    ...(isServed(front.inside) ? [line('nat', chain, to, isGuarded ? fw : ext)] : []),
+    ...(isGuarded ? [line('filter', PROXY_FIREWALL, refused, 'DROP')] : []),
+    ...noEndpoints(port, EXTERNAL_SERVICES, to, front.outside),
   ]);
 };
 

@@ -8,12 +8,12 @@
 import type { Fragment } from '../../dataplane/contract.ts';
 import type { DestinationSettings, ServiceKey, ServiceSettings } from '../../ipvs-netlink/types.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
+import { endpointsOf, frontendsOf, type Frontend as ModelFrontend, type Sources } from '../../model/frontend.ts';
 import type { NodeContext } from '../../model/node.ts';
 import { ownerOf, type ServicePort } from '../../model/service.ts';
 import type { ServiceEndpoints } from '../../model/topology.ts';
 import type { SetEntry, SetProtocol } from '../../netlink/ipset.ts';
 import { nodeIPs } from './addresses.ts';
-import { sourceRangeEntries } from './firewall.ts';
 import { markKey, markName } from './marks.ts';
 import { type SetName, setDefinition } from './names.ts';
 import {
@@ -42,37 +42,30 @@ interface Subject {
 export const compile = (service: ServiceEndpoints, node: NodeContext, settings: IpvsSettings): Fragment<Wish> => {
   const { port } = service;
   const subject = { service, node, settings: serviceSettings(port, settings) };
-  const ways = waysIn(subject);
+  const [internal, ...others] = frontendsOf(service, node);
+  const external = others.flatMap((front) => externalObjects(subject, front));
   return {
     owner: ownerOf(port.name),
     since: port.createdAt,
     notes: schedulerNotes(port, settings),
     objects: [
-      ...bound(port.clusterIP, node),
-      clusterIP(subject),
-      ...ways,
-      ...(port.externalPolicyLocal && ways.length > 0 ? [wayAround(subject)] : []),
+      ...(internal === undefined ? [] : clusterIP(subject, internal)),
+      ...external,
+      ...(port.externalPolicyLocal && external.length > 0 ? [wayAround(subject)] : []),
       ...(port.healthCheckNodePort === 0 ? [] : [healthCheck(port)]),
       ...loopBack(service, node),
     ],
   };
 };
 
-/** All but the ClusterIP. */
-const waysIn = (subject: Subject): readonly Wish[] => {
-  const { service, node } = subject;
-  const { port } = service;
-  const isLocal = port.externalPolicyLocal ? '-LOCAL' : '';
-  const vips = port.loadBalancerVIPs.filter((ip) => ip !== port.clusterIP);
-  // one frontend an address: an external IP that is also a VIP is guarded by the source ranges
-  const externalIPs = port.externalIPs.filter((ip) => ip !== port.clusterIP && !vips.includes(ip));
+const externalObjects = (subject: Subject, front: ModelFrontend): readonly Wish[] => {
+  const { ip, kind, policy } = front;
+  if (ip === undefined) return nodePort(subject, front);
+  const set = policy === 'Local' ? 'EXTERNAL-IP-LOCAL' : 'EXTERNAL-IP';
+  const entries = kind === 'load-balancer-ip' ? balancerEntries(subject, front, ip) : [entryOf(subject, set, ip)];
   return [
-    ...externalIPs.flatMap((ip) => [
-      ...bound(ip, node),
-      vip(subject, ip, [entryOf(subject, `EXTERNAL-IP${isLocal}`, ip)]),
-    ]),
-    ...vips.flatMap((ip) => [...bound(ip, node), vip(subject, ip, balancerEntries(subject, ip))]),
-    ...(port.nodePort === 0 ? [] : nodePort(subject)),
+    ...bound(ip, subject.node),
+    frontend(placeId(front, ip), [...externalServer(subject, front, ip), ...entries], vacancy(front)),
   ];
 };
 
@@ -109,54 +102,43 @@ const server = (
   ];
 };
 
-const at = ({ service: { port } }: Subject, ip: string, number: number) =>
-  ({ protocol: port.name.protocol, address: ip, port: number }) as const;
+const at = ({ protocol, port }: ModelFrontend, ip: string) => ({ protocol, address: ip, port }) as const;
 
-const placeId = (port: ServicePort, ip: string, number: number): string =>
-  `frontend ${ip} ${protocolOf(port)} ${number}`;
+const placeId = ({ protocol, port }: ModelFrontend, ip: string): string =>
+  `frontend ${ip} ${protocol.toLowerCase()} ${port}`;
 
-const frontendAt = (
-  { service: { port, hasAny } }: Subject,
-  ip: string,
-  number: number,
-  objects: Frontend['objects'],
-): Frontend => frontend(placeId(port, ip, number), objects, { isVacant: !hasAny });
+const vacancy = ({ inside }: ModelFrontend): Pick<Frontend, 'isVacant'> => ({ isVacant: inside === 'refuse' });
 
-const clusterIP = (subject: Subject): Frontend => {
-  const { port, local, cluster, hasAny } = subject.service;
-  const ip = port.clusterIP;
-  const isDropped = hasAny && port.internalPolicyLocal && local.length === 0;
-  return frontendAt(subject, ip, port.port, [
-    ...server(subject, at(subject, ip, port.port), port.internalPolicyLocal ? local : cluster),
+const clusterIP = (subject: Subject, front: ModelFrontend): readonly Wish[] => {
+  const ip = subject.service.port.clusterIP;
+  const objects = [
+    ...server(subject, at(front, ip), endpointsOf(front.inside)),
     entryOf(subject, 'CLUSTER-IP', ip),
-    ...(isDropped ? [entryOf(subject, 'DROP-INTERNAL', ip)] : []),
-  ]);
-};
-
-/** An external or load-balancer IP. */
-const vip = (subject: Subject, ip: string, entries: readonly Entry[]): Frontend => {
-  const { port } = subject.service.port;
-  return frontendAt(subject, ip, port, [...externalServer(subject, ip, port), ...entries]);
-};
-
-const externalServer = (subject: Subject, ip: string, number: number): Frontend['objects'] => {
-  const { port, local, cluster, hasAny } = subject.service;
-  const isDropped = hasAny && port.externalPolicyLocal && local.length === 0;
-  return [
-    ...server(subject, at(subject, ip, number), port.externalPolicyLocal ? local : cluster),
-    ...(isDropped ? [entryOf(subject, 'DROP-EXTERNAL', ip, { port: number })] : []),
-    ...(port.externalPolicyLocal ? [markEntry(subject, ip, number)] : []),
+    ...(front.inside === 'drop' ? [entryOf(subject, 'DROP-INTERNAL', ip)] : []),
   ];
+  return [...bound(ip, subject.node), frontend(placeId(front, ip), objects, vacancy(front))];
 };
 
-const balancerEntries = (subject: Subject, ip: string): readonly Entry[] => {
-  const { port } = subject.service;
-  return [
-    entryOf(subject, 'LOAD-BALANCER', ip),
-    ...(port.externalPolicyLocal ? [entryOf(subject, 'LOAD-BALANCER-LOCAL', ip)] : []),
-    ...sourceRangeEntries(subject.service, subject.node, ip),
-  ];
-};
+const externalServer = (subject: Subject, front: ModelFrontend, ip: string): Frontend['objects'] => [
+  ...server(subject, at(front, ip), endpointsOf(front.outside)),
+  ...(front.outside === 'drop' ? [entryOf(subject, 'DROP-EXTERNAL', ip, { port: front.port })] : []),
+  ...(front.policy === 'Local' ? [markEntry(subject, ip, front.port)] : []),
+];
+
+const balancerEntries = (subject: Subject, { policy, sources }: ModelFrontend, ip: string): readonly Entry[] => [
+  entryOf(subject, 'LOAD-BALANCER', ip),
+  ...(policy === 'Local' ? [entryOf(subject, 'LOAD-BALANCER-LOCAL', ip)] : []),
+  ...(sources === undefined ? [] : sourceEntries(subject, ip, sources)),
+];
+
+const sourceEntries = (subject: Subject, ip: string, { ranges, own }: Sources): readonly Entry[] => [
+  entryOf(subject, 'LOAD-BALANCER-FW', ip),
+  ...ranges.map(({ text, prefix }) => {
+    const [second = ''] = text.split('/');
+    return entryOf(subject, 'LOAD-BALANCER-SOURCE-CIDR', ip, { second, prefix });
+  }),
+  ...(own.includes(ip) ? [entryOf(subject, 'LOAD-BALANCER-SOURCE-IP', ip, { second: ip })] : []),
+];
 
 /**
  * Two virtual servers of the cluster's endpoints, for all ways in: packets of the node itself carry the masquerade mark
@@ -193,21 +175,17 @@ const markEntry = ({ service: { port } }: Subject, ip: string, number: number): 
   );
 
 /** Nothing on a node without an address for NodePorts: the sets of ports would speak of all that it has. */
-const nodePort = (subject: Subject): readonly Frontend[] => {
-  const { service, node } = subject;
-  const { port } = service;
-  const { protocol } = port.name;
-  const ips = nodeIPs(node);
+const nodePort = (subject: Subject, front: ModelFrontend): readonly Frontend[] => {
+  const ips = nodeIPs(subject.node);
   if (ips.length === 0) return [];
-  const number = port.nodePort;
   return [
-    ...bitmap(port),
+    ...bitmap(subject.service.port),
     ...ips.map((ip) => {
       const objects = [
-        ...externalServer(subject, ip, number),
-        ...(protocol === 'SCTP' ? hashEntries(subject, ip) : []),
+        ...externalServer(subject, front, ip),
+        ...(front.protocol === 'SCTP' ? hashEntries(subject, ip) : []),
       ];
-      const place = placeId(port, ip, number);
+      const place = placeId(front, ip);
       return frontend(`node-port at ${place}`, objects, { yieldsTo: place });
     }),
   ];

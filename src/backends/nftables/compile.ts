@@ -6,13 +6,21 @@
 import type { Fragment } from '../../dataplane/contract.ts';
 import { type Cidr, cidrContains } from '../../model/address.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
+import {
+  type Choice,
+  endpointsOf,
+  frontendsOf,
+  isServed,
+  type Frontend as ModelFrontend,
+  type Sources,
+} from '../../model/frontend.ts';
 import type { NodeContext } from '../../model/node.ts';
 import { formatServicePortName, ownerOf, type ServicePort } from '../../model/service.ts';
-import { hasExternalEndpoints, hasInternalEndpoints, type ServiceEndpoints } from '../../model/topology.ts';
+import type { ServiceEndpoints } from '../../model/topology.ts';
 import { concat, drop, goto, element as withComment } from '../../nftables-json/construct.ts';
 import type { Concat, Expression, Element as NftElement, Verdict } from '../../nftables-json/schema.ts';
 import { rememberName, stickyObjects } from './affinity.ts';
-import { FIREWALL_CHAIN, networkOf, POLICY_LOCAL, refusal } from './base.ts';
+import { FIREWALL_CHAIN, networkOf, POLICY_LOCAL, refusal as REFUSAL } from './base.ts';
 import { type Way, wayChains, wayName } from './classes.ts';
 import { counterMembers } from './counters.ts';
 import {
@@ -64,20 +72,13 @@ const merge = (...drafts: readonly Draft[]): Draft => ({
 /** With `counts` each frontend's traffic is counted. */
 export const compile = (service: ServiceEndpoints, node: NodeContext, counts = false): Fragment<NftObject> => {
   const { port } = service;
-  const family = nftFamily(node.family);
-  const subject: Subject = { service, node, family, comment: commentOf(port), counts };
-  const vips = port.loadBalancerVIPs.filter((ip) => ip !== port.clusterIP);
-  // one frontend an address: an external IP that is also a VIP is guarded by the source ranges
-  const externalIPs = port.externalIPs.filter((ip) => ip !== port.clusterIP && !vips.includes(ip));
+  const subject: Subject = { service, node, family: nftFamily(node.family), comment: commentOf(port), counts };
   return {
     owner: ownerOf(port.name),
     since: port.createdAt,
     objects: distinct([
       element({ set: CLUSTER_IPS, element: port.clusterIP }),
-      ...serviceFrontend(subject, port.clusterIP, clusterIP(subject)),
-      ...externalIPs.flatMap((ip) => serviceFrontend(subject, ip, external(subject, 'service', at(port, ip)))),
-      ...vips.flatMap((ip) => serviceFrontend(subject, ip, balancer(subject, ip))),
-      ...(port.nodePort === 0 ? [] : nodePort(subject)),
+      ...frontendsOf(service, node).flatMap((front) => frontendObjects(subject, front)),
       ...hairpins(subject),
     ]),
   };
@@ -98,19 +99,25 @@ const commentOf = (port: ServicePort): string =>
 
 const protocolOf = (port: ServicePort): string => port.name.protocol.toLowerCase();
 
-const at = (port: ServicePort, ip: string): Concat => concat(ip, protocolOf(port), port.port);
+const keyOf = ({ ip, protocol, port }: ModelFrontend): Concat =>
+  concat(...(ip === undefined ? [] : [ip]), protocol.toLowerCase(), port);
 
-const serviceFrontend = (subject: Subject, ip: string, draft: Draft): readonly NftObject[] =>
-  finish(subject, 'service', at(subject.service.port, ip), draft);
-
-const nodePort = (subject: Subject): readonly NftObject[] => {
-  const { port } = subject.service;
-  const key = concat(protocolOf(port), port.nodePort);
-  return finish(subject, 'nodePort', key, external(subject, 'nodePort', key));
-};
-
-const finish = (subject: Subject, space: Space, key: Concat, draft: Draft): readonly NftObject[] => {
+const frontendObjects = (subject: Subject, front: ModelFrontend): readonly NftObject[] => {
   const { family, service } = subject;
+  const space = front.kind === 'node-port' ? 'nodePort' : 'service';
+  const key = keyOf(front);
+  const draft = merge(
+    front.policy === 'Local' && isServed(front.inside) && front.kind !== 'cluster-ip'
+      ? parted(subject, front, space, key)
+      : lead(subject, space, key, endpointsOf(front.inside), {
+          set: SETS[space].verdicts,
+          list: SETS[space].endpoints,
+          isLocal: false,
+          isMarked: isMarked(front),
+        }),
+    refusal(subject, space, key, front.outside),
+    firewall(subject, key, front.sources),
+  );
   const seconds = service.port.affinitySeconds;
   const isSticky = seconds > 0 && draft.lists.length > 0;
   const targets = new Set(draft.lists.flatMap(([, list]) => list));
@@ -124,6 +131,9 @@ const finish = (subject: Subject, space: Space, key: Concat, draft: Draft): read
   const whole: Frontend = frontend(family, key, [...draft.members, ...guards, ...counters], new Map(draft.lists));
   return [whole, ...draft.ways.flatMap(wayChains), ...(isSticky ? stickyObjects(space, family, seconds) : [])];
 };
+
+/** Masquerade of ClusterIPs is one rule of the base, for all of them. */
+const isMarked = ({ kind, masquerade }: ModelFrontend): boolean => kind !== 'cluster-ip' && masquerade === 'always';
 
 /** Who may be remembered. */
 const guard = (space: Space, key: Concat, target: Target): Member => ({
@@ -162,58 +172,34 @@ const lead = (subject: Subject, space: Space, key: Concat, endpoints: readonly E
   };
 };
 
-const refuse = ({ service, comment }: Subject, space: Space, key: Concat): Draft => ({
-  ...NOTHING,
-  members: [verdictMember(SETS[space].refusals, key, service.hasAny ? drop : refusal, comment)],
-});
-
-const clusterIP = (subject: Subject): Draft => {
-  const { service } = subject;
-  const key = at(service.port, service.port.clusterIP);
-  if (!hasInternalEndpoints(service)) return refuse(subject, 'service', key);
-  const { verdicts: set, endpoints: list } = SETS.service;
-  const endpoints = service.port.internalPolicyLocal ? service.local : service.cluster;
-  return lead(subject, 'service', key, endpoints, { set, list, isLocal: false, isMarked: false });
+/** Also where source ranges apply: the firewall comes first, so a client that they exclude is not told. */
+const refusal = ({ comment }: Subject, space: Space, key: Concat, choice: Choice): Draft => {
+  if (isServed(choice)) return NOTHING;
+  const verdict = choice === 'drop' ? drop : REFUSAL;
+  return { ...NOTHING, members: [verdictMember(SETS[space].refusals, key, verdict, comment)] };
 };
 
-/** External IPs, VIPs and NodePorts: masqueraded, unless the policy keeps traffic on this node. */
-const external = (subject: Subject, space: Space, key: Concat): Draft => {
-  const { service, comment } = subject;
+/** Endpoints for callers inside the cluster, and others for those outside. */
+const parted = (subject: Subject, { inside, outside }: ModelFrontend, space: Space, key: Concat): Draft => {
   const { verdicts, endpoints, insideVerdicts, localVerdicts, localEndpoints } = SETS[space];
-  const nobody = hasExternalEndpoints(service) ? NOTHING : refuse(subject, space, key);
-  if (!service.port.externalPolicyLocal) {
-    const to = { set: verdicts, list: endpoints, isLocal: false, isMarked: true };
-    return merge(lead(subject, space, key, service.cluster, to), nobody);
-  }
-  if (!service.hasAny) return nobody;
-  const inside = { set: insideVerdicts, list: endpoints, isLocal: false, isMarked: false };
-  const local = { set: localVerdicts, list: localEndpoints, isLocal: true, isMarked: false };
-  const entry = verdictMember(verdicts, key, goto(POLICY_LOCAL[space]), comment);
+  const entry = verdictMember(verdicts, key, goto(POLICY_LOCAL[space]), subject.comment);
+  const toInside = { set: insideVerdicts, list: endpoints, isLocal: false, isMarked: false };
+  const toOutside = { set: localVerdicts, list: localEndpoints, isLocal: true, isMarked: false };
   return merge(
     { ...NOTHING, members: [entry] },
-    lead(subject, space, key, service.cluster, inside),
-    lead(subject, space, key, service.local, local),
-    nobody,
+    lead(subject, space, key, endpointsOf(inside), toInside),
+    lead(subject, space, key, endpointsOf(outside), toOutside),
   );
 };
 
-const balancer = (subject: Subject, ip: string): Draft => {
-  const key = at(subject.service.port, ip);
-  return merge(external(subject, 'service', key), firewall(subject, key));
-};
-
-/** Also where there is no endpoint: who may not ask is not told so. */
-const firewall = ({ service: { port }, node, comment }: Subject, key: Concat): Draft => {
-  const { sourceRanges } = port;
-  if (sourceRanges === undefined) return NOTHING;
-  const { nodeIP } = node;
-  // a packet of the node itself to a VIP that it holds has the VIP as its source
-  const allowsNode = nodeIP !== undefined && sourceRanges.some((cidr) => cidrContains(cidr, nodeIP));
-  const vips = allowsNode
-    ? port.loadBalancerVIPs.filter((ip) => !sourceRanges.some((cidr) => cidrContains(cidr, ip)))
-    : [];
-  const sources = [...outermost(sourceRanges).map(rangeOf), ...vips];
-  const members = sources.map((source) => ({ set: SOURCE_RANGES, element: concat(...key.concat, source) }));
+const firewall = ({ comment }: Subject, key: Concat, sources: Sources | undefined): Draft => {
+  if (sources === undefined) return NOTHING;
+  const { ranges, own } = sources;
+  const others = own.filter((ip) => !ranges.some((cidr) => cidrContains(cidr, ip)));
+  const members = [...outermost(ranges).map(rangeOf), ...others].map((source) => ({
+    set: SOURCE_RANGES,
+    element: concat(...key.concat, source),
+  }));
   return { ...NOTHING, members: [verdictMember(FIREWALL, key, goto(FIREWALL_CHAIN), comment), ...members] };
 };
 

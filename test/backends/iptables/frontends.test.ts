@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { compile } from '../../../src/backends/iptables/compile.ts';
-import { frontends } from '../../../src/backends/iptables/frontends.ts';
+import { dispatched } from '../../../src/backends/iptables/frontends.ts';
 import { parseCIDR } from '../../../src/model/address.ts';
+import { frontendsOf } from '../../../src/model/frontend.ts';
 import type { ServicePort } from '../../../src/model/service.ts';
 import type { ServiceEndpoints } from '../../../src/model/topology.ts';
 import { LOCAL, nodeOf, Tree } from './dispatching.ts';
@@ -21,6 +22,8 @@ const withPort = (fields: Partial<ServicePort>): ServiceEndpoints => {
   const service = serviceOf(DRAFT, 1, 'IPv4');
   return { ...service, port: { ...service.port, ...fields } };
 };
+
+const frontends = (service: ServiceEndpoints) => dispatched(service, frontendsOf(service, nodeOf('IPv4')));
 
 const linesOf = (service: ServiceEndpoints): readonly string[] =>
   frontends(service).flatMap(({ lines }) =>
