@@ -18,7 +18,7 @@ interface Claim<O> extends Age {
 }
 
 /** Claims on one object without those of some owners. */
-export interface Beside<O> {
+export interface OtherClaims<O> {
   /** Each content once. */
   readonly wishes: readonly O[];
   readonly oldest: Age | undefined;
@@ -149,7 +149,7 @@ export class Desired<O extends KernelObject> {
   readonly #fragments = new Map<string, Fragment<O>>();
   readonly #claims = new Map<string, Claims<O>>();
   /** Owners of which a claim may be granted now and was not before, or the other way round. */
-  #stirred = new Set<string>();
+  #affected = new Set<string>();
 
   get size(): number {
     return this.#fragments.size;
@@ -169,7 +169,7 @@ export class Desired<O extends KernelObject> {
   }
 
   /** Claims on an object without those of these owners. Costs how many there are. */
-  wantedBeside(id: string, isOneOfThese: (owner: string) => boolean): Beside<O> {
+  claimsOfOthers(id: string, isOneOfThese: (owner: string) => boolean): OtherClaims<O> {
     const contents = new Map<string, O>();
     let oldest: Claim<O> | undefined;
     for (const claim of this.#claims.get(id)?.all() ?? []) {
@@ -197,10 +197,10 @@ export class Desired<O extends KernelObject> {
   }
 
   /** Owners whose share of contested objects may have changed since the last call. */
-  takeStirred(): ReadonlySet<string> {
-    const stirred = this.#stirred;
-    this.#stirred = new Set();
-    return stirred;
+  takeAffected(): ReadonlySet<string> {
+    const affected = this.#affected;
+    this.#affected = new Set();
+    return affected;
   }
 
   /** Takes an owner's wishes in place of its former ones; undefined = it wants nothing any more. */
@@ -212,7 +212,7 @@ export class Desired<O extends KernelObject> {
     for (const object of fragment?.objects ?? []) this.#claim(owner, fragment?.since ?? 0, object);
     if (fragment === undefined) this.#fragments.delete(owner);
     else this.#fragments.set(owner, fragment);
-    for (const [id, granted] of before) this.#stir(owner, id, granted);
+    for (const [id, granted] of before) this.#affect(owner, id, granted);
     return [...before].flatMap(([id, granted]) => change(granted?.object, this.#claims.get(id)?.granted));
   }
 
@@ -239,14 +239,14 @@ export class Desired<O extends KernelObject> {
   }
 
   /** A claim that is not granted concerns its owner alone; all are concerned when another owner's is granted. */
-  #stir(owner: string, id: string, before: Granted<O> | undefined): void {
+  #affect(owner: string, id: string, before: Granted<O> | undefined): void {
     const claims = this.#claims.get(id);
-    this.#stirred.add(owner);
+    this.#affected.add(owner);
     if (claims === undefined) return;
     if (claims.size === 0) this.#claims.delete(id);
     const isSameContent = before?.object?.content === claims.granted?.content;
     const isSame = isSameContent && (before?.owner === claims.first || !claims.isContested);
-    if (before?.object !== undefined && !isSame) for (const name of claims.names()) this.#stirred.add(name);
+    if (before?.object !== undefined && !isSame) for (const name of claims.names()) this.#affected.add(name);
   }
 }
 

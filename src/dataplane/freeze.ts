@@ -6,7 +6,7 @@
  * kernel may have lost what they were (in an audit).
  */
 import type { Fragment, KernelObject, Standing } from './contract.ts';
-import { type Age, type Beside, compareAge } from './desired.ts';
+import { type Age, compareAge, type OtherClaims } from './desired.ts';
 
 /** Two wishes of an owner: the last that was in the kernel as a whole, and the one that counts now. */
 export interface Wishes<O> {
@@ -18,7 +18,7 @@ export interface FreezeView<O extends KernelObject> {
   readonly have: ReadonlyMap<string, O>;
   readonly standing: Standing<O> | undefined;
   /** Claims on this object of owners that are not frozen. */
-  readonly wantedByOthers: (id: string) => Beside<O>;
+  readonly wantedByOthers: (id: string) => OtherClaims<O>;
 }
 
 interface Claimant<O> extends Age {
@@ -102,7 +102,7 @@ const byId = <O extends KernelObject>(fragment: Fragment<O> | undefined): Readon
  */
 const heirOf = <O extends KernelObject>(
   claimants: readonly Claimant<O>[],
-  { oldest }: Beside<O>,
+  { oldest }: OtherClaims<O>,
 ): Claimant<O> | undefined => {
   const [heir] = claimants.filter(({ wanted }) => wanted !== undefined).sort(compareAge);
   if (heir === undefined) return oldest === undefined ? claimants[0] : undefined;

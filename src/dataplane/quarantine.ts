@@ -9,7 +9,7 @@ import { freeze, restore, type Wishes } from './freeze.ts';
 import type { KernelState } from './state.ts';
 import type { Refusal, Writer } from './writer.ts';
 
-interface Patient<O> {
+interface QuarantineEntry<O> {
   readonly wanted: Fragment<O> | undefined;
   readonly attempts: number;
   readonly since: number;
@@ -36,7 +36,7 @@ const sameObjects = <O extends KernelObject>(a: Fragment<O> | undefined, b: Frag
   (a?.objects ?? []).every((object, i) => object.id === b?.objects[i]?.id && object.content === b?.objects[i]?.content);
 
 export class Quarantine<O extends KernelObject, B> {
-  readonly #patients = new Map<string, Patient<O>>();
+  readonly #entries = new Map<string, QuarantineEntry<O>>();
   readonly #state: KernelState<O>;
   readonly #writer: Writer<O, B>;
   readonly #options: QuarantineOptions;
@@ -47,61 +47,61 @@ export class Quarantine<O extends KernelObject, B> {
     this.#options = options;
   }
 
-  get(owner: string): Patient<O> | undefined {
-    return this.#patients.get(owner);
+  get(owner: string): QuarantineEntry<O> | undefined {
+    return this.#entries.get(owner);
   }
 
   get owners(): readonly string[] {
-    return [...this.#patients.keys()];
+    return [...this.#entries.keys()];
   }
 
   /** True if this is what was refused and its time has not come; the wish is kept for then. */
   holds(owner: string, wanted: Fragment<O> | undefined): boolean {
-    const patient = this.#patients.get(owner);
-    if (patient === undefined) return false;
-    return this.#options.clock() < patient.retryAt && sameObjects(patient.wanted, wanted);
+    const entry = this.#entries.get(owner);
+    if (entry === undefined) return false;
+    return this.#options.clock() < entry.retryAt && sameObjects(entry.wanted, wanted);
   }
 
   /** What it wants now is to be tried, also if that fails for the host's reasons: never again what it wanted before. */
   renew(owner: string, wanted: Fragment<O> | undefined): void {
-    const patient = this.#patients.get(owner);
-    if (patient !== undefined) this.#patients.set(owner, { ...patient, wanted, retryAt: this.#options.clock() });
+    const entry = this.#entries.get(owner);
+    if (entry !== undefined) this.#entries.set(owner, { ...entry, wanted, retryAt: this.#options.clock() });
   }
 
   /** Wishes whose time for another try has come. */
   due(): readonly (readonly [owner: string, wanted: Fragment<O> | undefined])[] {
     const now = this.#options.clock();
-    return [...this.#patients].filter(([, p]) => p.retryAt <= now).map(([owner, p]) => [owner, p.wanted] as const);
+    return [...this.#entries].filter(([, p]) => p.retryAt <= now).map(([owner, p]) => [owner, p.wanted] as const);
   }
 
   /** Milliseconds until the next try; undefined when nobody waits for one. */
   nextRetryMs(): number | undefined {
-    const at = Math.min(...[...this.#patients.values()].map(({ retryAt }) => retryAt));
+    const at = Math.min(...[...this.#entries.values()].map(({ retryAt }) => retryAt));
     return at === Number.POSITIVE_INFINITY ? undefined : Math.max(0, at - this.#options.clock());
   }
 
   release(owner: string): void {
-    this.#patients.delete(owner);
+    this.#entries.delete(owner);
   }
 
   /** Sets aside whose wishes the kernel refused, until it is time to try them again. */
-  admit(owner: string, wanted: Fragment<O> | undefined, message: string): void {
+  setAside(owner: string, wanted: Fragment<O> | undefined, message: string): void {
     const { firstRetryMs, lastRetryMs } = this.#options;
-    const attempts = this.#patients.get(owner)?.attempts ?? 0;
-    this.#setAside(owner, wanted, message, Math.min(lastRetryMs, firstRetryMs * 2 ** attempts));
+    const attempts = this.#entries.get(owner)?.attempts ?? 0;
+    this.#enter(owner, wanted, message, Math.min(lastRetryMs, firstRetryMs * 2 ** attempts));
   }
 
   /** Sets aside whose wishes could not be made out, until it has others: its last good objects stay. */
   suspend(owner: string, message: string): void {
-    this.#setAside(owner, undefined, message, Number.POSITIVE_INFINITY);
+    this.#enter(owner, undefined, message, Number.POSITIVE_INFINITY);
   }
 
-  #setAside(owner: string, wanted: Fragment<O> | undefined, message: string, waitMs: number): void {
-    const former = this.#patients.get(owner);
+  #enter(owner: string, wanted: Fragment<O> | undefined, message: string, waitMs: number): void {
+    const former = this.#entries.get(owner);
     const { now, clock } = this.#options;
     const attempts = (former?.attempts ?? 0) + 1;
     const since = former?.since ?? now();
-    this.#patients.set(owner, { wanted, attempts, message, since, retryAt: clock() + waitMs });
+    this.#entries.set(owner, { wanted, attempts, message, since, retryAt: clock() + waitMs });
   }
 
   /**
@@ -156,7 +156,7 @@ export class Quarantine<O extends KernelObject, B> {
     if (rollback !== undefined) throw rollback.error;
     const [only] = owners;
     if (owners.length === 1 && only !== undefined) {
-      this.admit(only, held.get(only)?.wanted, refusal.error.message);
+      this.setAside(only, held.get(only)?.wanted, refusal.error.message);
       onGuilty(only);
       await this.#restoreFormer(only, held);
       return;

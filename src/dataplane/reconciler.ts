@@ -1,7 +1,16 @@
 /**
- * One family's engine: takes what changed, compiles it, brings it into the kernel, and knows how every owner stands.
+ * Engine of one IP family. Knows no backend but the contract, and no Kubernetes but the model's types; when it runs is
+ * decided in loop.ts.
  *
- * Knows no backend but the contract, and no Kubernetes but the model's types. Does not decide when to run (see loop.ts).
+ * A sync, under the writer's mutex:
+ *   1. backlog      remembers the input until it is staged and reported
+ *   2. writer       reads the kernel, where it is not known (at the start, after a failure)
+ *   3. backend      compiles each changed service port to a fragment; one that does not compile is quarantined
+ *   4. state        stages fragments: claims (desired.ts) → the backend's arranger → wanted objects
+ *   5. writer       diff(have, want) → backend.plan → backend.apply, batch by batch
+ *   6. on refusal   writer reads and writes again; then quarantine bisects by owner, with suspects frozen (freeze.ts)
+ *   7. owners       statuses, notes, report
+ * An audit reads beside writes (writer.readUnlocked), then under the mutex: drift → state.correct → steps 5 to 7.
  */
 import type { NodeContext } from '../model/node.ts';
 import { ownerOf } from '../model/service.ts';
@@ -9,29 +18,25 @@ import type { ServiceEndpoints } from '../model/topology.ts';
 import { isOutstanding, newBacklog, remember, type SyncInput } from './backlog.ts';
 import type { Backend, Fragment, KernelObject, Traffic } from './contract.ts';
 import { newLane } from './lane.ts';
+import { Owners, type OwnersOptions } from './owners.ts';
 import { type Programmed, programmedOf } from './programmed.ts';
 import { Quarantine } from './quarantine.ts';
-import { Shadows } from './shadows.ts';
 import { driftBetween, KernelState } from './state.ts';
 import { addCounts, addDrift, type Drift, NO_CHANGES, NO_DRIFT, type OwnerStatus, type SyncReport } from './status.ts';
 import { inParts, Turn } from './turn.ts';
 import { type WriteResult, Writer } from './writer.ts';
 
-export interface ReconcilerOptions {
+export interface ReconcilerOptions extends Pick<OwnersOptions, 'onRelease' | 'onNote'> {
   readonly signal: AbortSignal;
   /** Milliseconds since 1970, for what is shown. */
   readonly now?: () => number;
-  /** Milliseconds of a clock that nobody sets, for waits. */
+  /** Milliseconds of a monotonic clock, for waits. */
   readonly clock?: () => number;
   /** Longest wait between two tries of a quarantined owner. */
   readonly lastRetryMs?: number;
   /** Part of the first sync that is done, 0 to 1. */
   readonly onProgress?: (part: number) => void;
   readonly onQuarantine?: (owner: string, message: string) => void;
-  /** An owner is not set aside any more: its wishes are in the kernel, or it has none. */
-  readonly onRelease?: (owner: string, isServed: boolean) => void;
-  /** An owner is not served, or otherwise than it asked for. */
-  readonly onNote?: (owner: string, note: string) => void;
 }
 
 const BASE = 'base';
@@ -43,11 +48,7 @@ export class Reconciler<O extends KernelObject, B> {
   readonly #state: KernelState<O>;
   readonly #writer: Writer<O, B>;
   readonly #quarantine: Quarantine<O, B>;
-  readonly #now: () => number;
-  /** Owners whose wishes are not in the kernel yet → the last wishes that were. */
-  readonly #pending = new Map<string, Fragment<O> | undefined>();
-  readonly #doneAt = new Map<string, number>();
-  readonly #shadows: Shadows<O>;
+  readonly #owners: Owners<O>;
   readonly #backlog = newBacklog();
   readonly #unreported = newBacklog();
   #node: NodeContext | undefined;
@@ -63,17 +64,17 @@ export class Reconciler<O extends KernelObject, B> {
   constructor(backend: Backend<O, B>, options: ReconcilerOptions) {
     this.#backend = backend;
     this.#options = options;
-    this.#now = options.now ?? Date.now;
+    const now = options.now ?? Date.now;
     this.#state = new KernelState(backend.arranger?.(), backend.measure?.bind(backend));
-    this.#shadows = new Shadows(this.#state.desired);
     this.#writer = new Writer(backend, this.#state, options.signal);
     this.#quarantine = new Quarantine(this.#state, this.#writer, {
-      now: this.#now,
+      now,
       clock: options.clock ?? (() => performance.now()),
       firstRetryMs: FIRST_RETRY_MS,
       lastRetryMs: options.lastRetryMs ?? 30_000,
       isEssential: (owner) => owner === BASE,
     });
+    this.#owners = new Owners(this.#state.desired, this.#quarantine, { ...options, now });
   }
 
   /** Why the last sync failed as a whole; undefined when it did not. */
@@ -107,21 +108,11 @@ export class Reconciler<O extends KernelObject, B> {
   }
 
   statuses(): readonly OwnerStatus[] {
-    return [...new Set([...this.#state.desired.owners(), ...this.#quarantine.owners])].map((o) => this.status(o));
+    return this.#owners.statuses(this.#lastError);
   }
 
   status(owner: string): OwnerStatus {
-    const patient = this.#quarantine.get(owner);
-    if (patient !== undefined) {
-      const { since, attempts, message } = patient;
-      return { owner, state: 'Quarantined', since, attempts, message };
-    }
-    const since = this.#doneAt.get(owner) ?? 0;
-    if (this.#pending.has(owner)) {
-      return { owner, state: 'Pending', since, attempts: 0, message: this.#lastError };
-    }
-    const message = this.#shadows.of(owner);
-    return { owner, state: message === undefined ? 'Done' : 'Shadowed', since, attempts: 0, message };
+    return this.#owners.status(owner, this.#lastError);
   }
 
   /** What is programmed for these owners. Costs what there is at all: for people who ask. */
@@ -135,7 +126,7 @@ export class Reconciler<O extends KernelObject, B> {
     );
   }
 
-  async #remember(input: SyncInput): Promise<void> {
+  async #noteInput(input: SyncInput): Promise<void> {
     const take = (part: SyncInput): void => {
       remember(this.#backlog, part);
       remember(this.#unreported, part);
@@ -150,7 +141,7 @@ export class Reconciler<O extends KernelObject, B> {
       this.#attempt(async () => {
         const startedAt = performance.now();
         const full = !this.#known;
-        await this.#remember(input);
+        await this.#noteInput(input);
         const result = await this.#sync(input.node);
         this.#lastError = undefined;
         const durationMs = performance.now() - startedAt;
@@ -175,7 +166,7 @@ export class Reconciler<O extends KernelObject, B> {
     if (!this.#adopted) return NO_DRIFT;
     // after a failed write a read beside writes would be compared with what is not known
     if (!this.#known) return this.#writer.exclusive(() => this.#repair(() => this.#learn()));
-    return this.#writer.readBeside((found, touched) =>
+    return this.#writer.readUnlocked((found, touched) =>
       this.#repair(() => (this.#known ? this.#correct(found, touched) : this.#learn())),
     );
   }
@@ -288,32 +279,13 @@ export class Reconciler<O extends KernelObject, B> {
   }
 
   #stage(owner: string, fragment: Fragment<O> | undefined): void {
-    const former = this.#state.desired.fragment(owner);
-    for (const note of fragment?.notes ?? []) {
-      if (former?.notes?.includes(note) !== true) this.#options.onNote?.(owner, note);
-    }
-    if (!this.#pending.has(owner)) this.#pending.set(owner, former);
+    this.#owners.staging(owner, fragment);
     this.#state.stage(owner, fragment);
-    this.#noteStirred();
-  }
-
-  /** An owner that now has what another has given up is as new in the kernel as if it had changed. */
-  #noteStirred(): void {
-    for (const owner of this.#state.desired.takeStirred()) {
-      const isKnown = this.#pending.has(owner) || this.#quarantine.get(owner) !== undefined;
-      if (!isKnown) this.#pending.set(owner, this.#state.desired.fragment(owner));
-    }
-  }
-
-  #release(owner: string, isServed: boolean): void {
-    const isPatient = this.#quarantine.get(owner) !== undefined;
-    this.#quarantine.release(owner);
-    if (isPatient) this.#options.onRelease?.(owner, isServed);
+    this.#owners.noteAffected();
   }
 
   #forget(owner: string): void {
-    this.#release(owner, false);
-    this.#doneAt.delete(owner);
+    this.#owners.forget(owner);
     this.#stage(owner, undefined);
   }
 
@@ -325,25 +297,17 @@ export class Reconciler<O extends KernelObject, B> {
     const second = await this.#writer.writeAgain();
     if (!('error' in second)) return this.#done(second);
     const known = new Set(this.#quarantine.owners);
-    await this.#quarantine.isolate(second, this.#pending, (owner) => {
-      this.#pending.delete(owner);
+    await this.#quarantine.isolate(second, this.#owners.pending, (owner) => {
+      this.#owners.refused(owner);
       const message = this.#quarantine.get(owner)?.message ?? '';
       if (!known.has(owner)) this.#options.onQuarantine?.(owner, message);
     });
-    this.#noteStirred();
+    this.#owners.noteAffected();
     return this.#done({ changes: NO_CHANGES, batches: 0 });
   }
 
   async #done(result: WriteResult): Promise<WriteResult> {
-    const now = this.#now();
-    const turn = new Turn();
-    for (const owner of this.#pending.keys()) {
-      if (turn.isOver()) await turn.rest();
-      this.#release(owner, true);
-      if (this.#state.desired.fragment(owner) !== undefined) this.#doneAt.set(owner, now);
-      this.#shadows.tell([owner], (one, message) => this.#options.onNote?.(one, message));
-    }
-    this.#pending.clear();
+    await this.#owners.written();
     this.#state.done();
     return result;
   }

@@ -142,7 +142,7 @@ export class KernelState<O extends KernelObject> {
     return {
       have: this.#have,
       standing: this.#arranger?.standing(this.#have),
-      wantedByOthers: (id) => this.desired.wantedBeside(id, isFrozen),
+      wantedByOthers: (id) => this.desired.claimsOfOthers(id, isFrozen),
     };
   }
 

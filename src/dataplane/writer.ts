@@ -39,7 +39,7 @@ export class Writer<O extends KernelObject, B> {
   /** What of the last batch that failed is in the kernel is not known. */
   #refused: ReadonlySet<string> = new Set();
   #drift: Drift = NO_DRIFT;
-  #isReadingBeside = false;
+  #isReadingUnlocked = false;
   /** Runs when everything before it has ended: one user of the state and of the kernel's writing end. */
   readonly exclusive = newLane();
   readonly #reading = newLane();
@@ -69,9 +69,9 @@ export class Writer<O extends KernelObject, B> {
    * the read began: also those of a write that was still under way when the read ended. Throws when another such read is
    * under way: two would answer the same question.
    */
-  async readBeside<T>(use: (found: ReadonlyMap<string, O>, touched: ReadonlySet<string>) => Promise<T>): Promise<T> {
-    if (this.#isReadingBeside) throw new Error('the kernel is being read already');
-    this.#isReadingBeside = true;
+  async readUnlocked<T>(use: (found: ReadonlyMap<string, O>, touched: ReadonlySet<string>) => Promise<T>): Promise<T> {
+    if (this.#isReadingUnlocked) throw new Error('the kernel is being read already');
+    this.#isReadingUnlocked = true;
     const touched = new Set<string>();
     try {
       await this.exclusive(async () => this.#watches.add(touched));
@@ -79,7 +79,7 @@ export class Writer<O extends KernelObject, B> {
       return await this.exclusive(() => use(found, touched));
     } finally {
       this.#watches.delete(touched);
-      this.#isReadingBeside = false;
+      this.#isReadingUnlocked = false;
     }
   }
 

@@ -184,9 +184,9 @@ describe('a read beside writes', () => {
       if (wait) await closed;
       return found;
     };
-    const slow = writer.readBeside(async (_, touched) => [...touched]);
+    const slow = writer.readUnlocked(async (_, touched) => [...touched]);
     await soon();
-    await expect(writer.readBeside(async () => undefined)).rejects.toThrow('being read already');
+    await expect(writer.readUnlocked(async () => undefined)).rejects.toThrow('being read already');
     want('a');
     await writer.exclusive(() => writer.write());
     open();
