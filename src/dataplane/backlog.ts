@@ -1,9 +1,9 @@
-/** What was handed over and is not staged yet, or not yet reported: a sync that fails before it gets there loses nothing. */
+/** Backlog: input that is not staged yet, or not yet reported. A sync that fails before it gets there loses nothing. */
 import type { NodeContext } from '../model/node.ts';
 import { ownerOf } from '../model/service.ts';
 import type { ServiceEndpoints } from '../model/topology.ts';
 
-/** What changed since the last sync; the node context in force. */
+/** Changes since the last sync, and the node context in force. */
 export interface SyncInput {
   readonly node: NodeContext;
   readonly nodeChanged: boolean;
@@ -20,10 +20,10 @@ export interface Backlog {
 
 export const newBacklog = (): Backlog => ({ services: new Map(), gone: new Set(), nodeChanged: false });
 
-/** Trigger times that are kept of an owner whose changes do not get into the kernel: the oldest tell most. */
+/** Trigger times kept of an owner whose changes do not get into the kernel: the oldest ones. */
 const MAX_TRIGGERS = 1_000;
 
-/** What came last counts; the times of what is overtaken are kept, as none of it is in the kernel yet. */
+/** The last input of an owner counts; trigger times of earlier ones are kept, as none of them is in the kernel yet. */
 export const remember = (backlog: Backlog, input: SyncInput): void => {
   for (const owner of input.gone) {
     backlog.gone.add(owner);
@@ -39,6 +39,6 @@ export const remember = (backlog: Backlog, input: SyncInput): void => {
   backlog.nodeChanged ||= input.nodeChanged;
 };
 
-/** Whether something is to be staged yet. */
+/** Whether input is left to stage. */
 export const isOutstanding = ({ services, gone, nodeChanged }: Backlog): boolean =>
   nodeChanged || services.size > 0 || gone.size > 0;

@@ -1,16 +1,16 @@
-/** Leaving: what is read back goes, all of it and nothing else but settings that stay. */
+/** Clean-up: removes all objects that are read back, but for settings that stay. */
 import { type Backend, KernelError, type KernelObject } from './contract.ts';
 import { Turn } from './turn.ts';
 
 export interface CleanupResult<O> {
   readonly removed: readonly O[];
-  /** What is still there afterwards and should not be. */
+  /** Objects that could not be removed. */
   readonly left: readonly O[];
-  /** What another proxy made, where that is to stay. */
+  /** Objects of another proxy, where these are to stay. */
   readonly kept: readonly O[];
 }
 
-/** Whose: ours alone, or also what another proxy made that uses the same names. */
+/** Objects to remove: ours alone, or also those of another proxy that uses the same names. */
 export type Whose = 'ours' | 'all';
 
 /** Throws KernelError when the kernel cannot be written, or refuses without saying what. */
@@ -30,7 +30,7 @@ export const removeAll = async <O extends KernelObject, B>(
     const going = await select(left, ({ id, stays }) => stays !== true && !inUse.has(id));
     const refused = await remove(backend, going, signal);
     left = await select((await backend.read(signal)).values(), isToGo);
-    // what somebody else's rules refer to cannot go, and must not keep the rest
+    // an object that others' rules refer to cannot be removed (EBUSY), and must not keep the rest
     for (const id of refused) inUse.add(id);
     isDone = refused.length === 0;
   }
@@ -44,7 +44,7 @@ export const removeAll = async <O extends KernelObject, B>(
 
 const idsOf = (objects: readonly KernelObject[]): ReadonlySet<string> => new Set(objects.map(({ id }) => id));
 
-/** With rests. */
+/** Objects to remove, with rests of the loop. */
 const select = async <T>(items: Iterable<T>, isWanted: (item: T) => boolean): Promise<readonly T[]> => {
   const turn = new Turn();
   const selected: T[] = [];
@@ -55,7 +55,7 @@ const select = async <T>(items: Iterable<T>, isWanted: (item: T) => boolean): Pr
   return selected;
 };
 
-/** Gives the ids that the kernel named when it refused; none when all is written. */
+/** Gives the ids that the kernel named in its refusal; none when all is written. */
 const remove = async <O extends KernelObject, B>(
   backend: Backend<O, B>,
   objects: readonly O[],

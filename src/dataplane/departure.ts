@@ -1,6 +1,6 @@
 /**
- * Leaving a mode through which connections still run: what nobody needs goes at once, the rest as they end. Whoever stops
- * in between loses nothing, as all of it is in the kernel.
+ * Leaving a mode through which connections still run: objects without connections are removed at once, the others as their
+ * connections end. The state is in the kernel alone, so a stop in between loses nothing.
  */
 import type { BaseLogger } from 'pino';
 import { removeAll } from './cleanup.ts';
@@ -9,14 +9,14 @@ import { type Departing, KernelError, type KernelObject } from './contract.ts';
 export interface DepartureOptions {
   readonly signal: AbortSignal;
   readonly log: Pick<BaseLogger, 'info' | 'warn'>;
-  /** Milliseconds between two looks; more where a look takes long. */
+  /** Milliseconds between two reads; more where a read takes long. */
   readonly looks?: { readonly firstMs: number; readonly laterMs: number };
 }
 
-/** Most of what is awaited at first is over within seconds. */
+/** Most connections that are awaited at first end within seconds. */
 const LOOKS = { firstMs: 1_000, laterMs: 5_000 } as const;
 const FIRST_LOOKS = 5;
-/** Looking takes no more than one part of the time in so many. */
+/** Reads take no more than one part of the time in so many. */
 const SHARE = 5;
 const SAY_MS = 60_000;
 
@@ -48,7 +48,7 @@ export const depart = async <F>(
   return removed;
 };
 
-/** Undefined for one that is to be tried again: a lock that others hold, a process that is told to stop. */
+/** Undefined for an error that a later try may not meet: a lock that others hold, a process that is told to stop. */
 const attempt = async (run: () => Promise<Pass>, teller: Teller, signal: AbortSignal): Promise<Pass | undefined> => {
   try {
     return await run();
@@ -60,7 +60,7 @@ const attempt = async (run: () => Promise<Pass>, teller: Teller, signal: AbortSi
   }
 };
 
-/** One family after the other: what they share goes with the last one. */
+/** One family after the other: objects that both share are removed with the last one. */
 const passOver = async <F>(
   backends: ReadonlyMap<F, AnyDeparting>,
   sums: Map<F, number>,
@@ -89,7 +89,7 @@ const pause = (ms: number, signal: AbortSignal): Promise<void> =>
     signal.addEventListener('abort', end);
   });
 
-/** What the log hears of it: the first wait and then one line a minute, each failure once, and the end. */
+/** Log lines: the first wait and then one a minute, each failure once, and the end. */
 class Teller {
   readonly #log: DepartureOptions['log'];
   readonly #mode: string | undefined;

@@ -1,7 +1,7 @@
-/** One user at a time: each run begins when the one before has ended, however it ended. */
+/** Mutex: each run begins when the one before has ended, however it ended. */
 export type Lane = <T>(run: () => Promise<T>) => Promise<T>;
 
-/** For what nobody else uses. */
+/** No mutex, for a resource with one user. */
 export const atOnce: Lane = (run) => run();
 
 export const newLane = (): Lane => {

@@ -1,5 +1,5 @@
 /**
- * When to run: at once when idle, together under load, again after a failure.
+ * Pacing of runs: at once when idle, together under load, again after a failure.
  *
  * After a run the next one waits `minIntervalMs`, and never less than a multiple of what the last run took, up to a
  * second: so a lone change goes to the kernel at once, and under a stream of changes each run takes all that came
@@ -8,7 +8,7 @@
 
 /** Milliseconds of rest for each millisecond of work while requests keep coming. */
 const REST_PER_WORK = 2;
-/** After a long run, such as a first sync, a change does not wait longer than this. */
+/** Longest wait of a change after a long run, such as a first sync. */
 const MAX_REST_MS = 1_000;
 
 export interface Clock {

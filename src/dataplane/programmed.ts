@@ -1,4 +1,4 @@
-/** What is programmed for an owner: its wishes, and what of them is in the kernel as far as the engine knows. For people who ask. */
+/** Programmed objects of an owner: its wishes, and which of them are in the kernel as far as the engine knows. For /rules. */
 import type { Fragment, KernelObject } from './contract.ts';
 import type { KernelState } from './state.ts';
 import type { OwnerStatus } from './status.ts';
@@ -6,11 +6,11 @@ import type { OwnerStatus } from './status.ts';
 export interface ProgrammedObject {
   readonly id: string;
   readonly kind: string;
-  /** In the tool's own language; undefined for what is there from before, and not wanted any more. */
+  /** In the tool's own language; undefined for an object of former wishes. */
   readonly wanted: string | undefined;
-  /** The kernel objects that are there for it; without a text where other owners have their part in one. */
+  /** Kernel objects that are there for it; without a text where one holds parts of other owners' wishes too. */
   readonly applied: readonly { readonly id: string; readonly text: string | undefined }[];
-  /** All of it is there, as it is wanted. */
+  /** All kernel objects are there as wanted. */
   readonly isApplied: boolean;
 }
 
@@ -21,7 +21,7 @@ export interface Programmed {
 
 interface Asked<O extends KernelObject> {
   readonly status: OwnerStatus;
-  /** What it would have, also where that was refused. */
+  /** Its wishes, also where the kernel refused them. */
   readonly wanted: Fragment<O> | undefined;
 }
 
@@ -29,7 +29,7 @@ interface Formatter<O> {
   format(object: O): string;
 }
 
-/** Costs what there are kernel objects. */
+/** Costs the number of kernel objects. */
 export const programmedOf = <O extends KernelObject>(
   state: KernelState<O>,
   backend: Formatter<O>,
@@ -41,7 +41,7 @@ export const programmedOf = <O extends KernelObject>(
     status,
     objects: own
       .map((wish) => objectOf(state, backend, wish, parts.get(wish.id)))
-      // a frontend may come down to nothing
+      // a frontend may need no kernel object
       .filter(({ isApplied, applied }) => applied.length > 0 || !isApplied),
   }));
 };
@@ -50,11 +50,11 @@ interface Wish<O> {
   readonly id: string;
   readonly kind: string;
   readonly wanted: O | undefined;
-  /** It was granted, and not put off. */
+  /** Granted, and not quarantined. */
   readonly isInForce: boolean;
 }
 
-/** Of one that is refused the last good objects stay: they are told too. */
+/** Last good objects of a quarantined owner stay in the kernel and are listed too. */
 const wishesOf = <O extends KernelObject>(
   { desired }: KernelState<O>,
   { status, wanted }: Asked<O>,

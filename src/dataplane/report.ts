@@ -1,4 +1,4 @@
-/** Desired state without a kernel: what a dump prints, by owner and in an order that depends on nothing but the objects. */
+/** Desired state without a kernel, for dumps: by owner, in an order that depends on nothing but the objects. */
 import { compareText } from '../model/endpoint.ts';
 import { ownerOf } from '../model/service.ts';
 import type { SyncInput } from './backlog.ts';
@@ -13,7 +13,7 @@ export interface Compiled<O extends KernelObject> {
 }
 
 const BASE = 'base';
-/** Where objects stand that many owners share a part in. */
+/** Heading of objects that hold parts of many owners' wishes. */
 const SHARED = 'dispatch';
 
 /** Compiles everything into a fresh state. */
@@ -32,7 +32,7 @@ export const compileAll = <O extends KernelObject, B>(backend: Backend<O, B>, in
   return { state, sections: sectionsOf(state), problems };
 };
 
-/** By owner: base first, owners by name, what many share a part in last. */
+/** Order of headings: base first, owners by name, shared objects last. */
 export const compareOwners = (a: string, b: string): number => compareText(order(a), order(b));
 
 const order = (owner: string): string => (owner === BASE ? '0' : owner === SHARED ? '2' : `1${owner}`);

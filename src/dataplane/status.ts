@@ -1,4 +1,4 @@
-/** What the engine says of each owner, and of its last syncs. Data only: servers, logs and metrics show it. */
+/** Statuses of owners, and reports of syncs. Data only: servers, logs and metrics show it. */
 
 import type { ServiceEndpoints } from '../model/topology.ts';
 
@@ -7,7 +7,7 @@ export type OwnerState =
   | 'Done'
   /** Wanted, not yet written. */
   | 'Pending'
-  /** Another owner has a better claim to one of its objects. */
+  /** An older owner has one of its objects. */
   | 'Shadowed'
   /** The kernel refuses it; its last good objects stay and it is tried again with its own back-off. */
   | 'Quarantined';
@@ -21,7 +21,7 @@ export interface OwnerStatus {
   readonly message: string | undefined;
 }
 
-/** How many objects a sync, audit or clean-up changed. */
+/** Numbers of objects that a sync, audit or clean-up changed. */
 export interface ChangeCounts {
   readonly added: number;
   readonly replaced: number;
@@ -34,17 +34,17 @@ export interface SyncReport {
   readonly changes: ChangeCounts;
   readonly batches: number;
   readonly durationMs: number;
-  /** What was compiled for this sync. */
+  /** Service ports compiled for this sync. */
   readonly services: readonly ServiceEndpoints[];
-  /** Owners that are no more. */
+  /** Owners that were deleted. */
   readonly gone: readonly string[];
   /** Trigger times of the endpoint changes that this sync brought into the kernel, milliseconds since 1970. */
   readonly triggeredAt: readonly number[];
-  /** What others had changed, and was found on the way. */
+  /** Drift that was found on the way. */
   readonly drift: Drift;
 }
 
-/** What was not as we had left it: found by an audit, or when a write failed for it. */
+/** Objects that others changed: found by an audit, or when a write failed for it. */
 export interface Drift {
   readonly missing: readonly string[];
   readonly changed: readonly string[];

@@ -1,4 +1,4 @@
-/** What metrics count of the objects in the kernel, kept up to date as they come and go: a change costs what it changes. */
+/** Counts of objects in the kernel for metrics, kept up to date as they come and go: a change costs what it changes. */
 import type { KernelObject, Measure } from './contract.ts';
 
 export type MeasureOf<O> = (object: O) => Measure | undefined;
@@ -11,19 +11,19 @@ export class Tally<O extends KernelObject> {
     this.#measure = measure;
   }
 
-  /** By what is counted. What there is none of any more is 0. */
+  /** By name of the count; 0 for one whose objects are all gone. */
   get counts(): ReadonlyMap<string, number> {
     return this.#counts;
   }
 
-  /** One is there instead of the other; undefined = none. */
+  /** An object takes the place of another one; undefined = none. */
   change(previous: O | undefined, next: O | undefined): void {
     if (this.#measure === undefined) return;
     this.#add(previous, -1);
     this.#add(next, 1);
   }
 
-  /** Nothing is there. */
+  /** The kernel holds none. */
   clear(): void {
     for (const of of this.#counts.keys()) this.#counts.set(of, 0);
   }

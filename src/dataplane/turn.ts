@@ -4,7 +4,7 @@
  * The clock is read once in so many steps, as reading it costs as much as a small step.
  */
 
-/** A turn ends after so many milliseconds; what the kernel or a library does at a stretch comes on top. */
+/** Length of a turn in milliseconds; a single call of the kernel or a library comes on top. */
 const TURN_MS = 5;
 const STEPS_PER_LOOK = 16;
 
@@ -18,12 +18,12 @@ export class Turn {
     return this.#steps % STEPS_PER_LOOK === 0 && this.isLong();
   }
 
-  /** The same for steps that take long themselves. */
+  /** The same for long steps: reads the clock each time. */
   isLong(): boolean {
     return performance.now() - this.#since > TURN_MS;
   }
 
-  /** Lets everything else that waits have its turn. */
+  /** Ends the turn of the event loop. */
   async rest(): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve));
     this.#since = performance.now();
@@ -43,7 +43,7 @@ export const withRests = async <T>(steps: Generator<unknown, T>): Promise<T> => 
   }
 };
 
-/** As many as are taken at a stretch. */
+/** Items in a part. */
 const PART = 500;
 
 /** Items part by part, with rests in between. */
@@ -55,7 +55,7 @@ export const inParts = async <T>(items: readonly T[], take: (part: readonly T[])
   }
 };
 
-/** By their ids, with rests: there may be hundreds of thousands. */
+/** Objects by id, with rests: there may be hundreds of thousands. */
 export const byId = async <O extends { readonly id: string }>(objects: Iterable<O>): Promise<Map<string, O>> => {
   const turn = new Turn();
   const found = new Map<string, O>();
@@ -66,15 +66,15 @@ export const byId = async <O extends { readonly id: string }>(objects: Iterable<
   return found;
 };
 
-/** A long computation in steps: after each one may rest. */
+/** A long computation in steps, with a possible rest after each. */
 export type Steps<T> = Generator<undefined, T>;
 
-/** The same at a stretch. */
+/** The same without rests. */
 export const atAStretch = <T>(steps: Generator<unknown, T>): T => {
   for (let next = steps.next(); ; next = steps.next()) if (next.done === true) return next.value;
 };
 
-/** As many as are sorted at a stretch. */
+/** Items that are sorted without a rest. */
 const RUN = 1_000;
 
 /** Sorts in steps: short runs, which are then merged pair by pair. Stable. */
