@@ -1,5 +1,5 @@
 /**
- * Events in, dirty service names out: what the cluster looks like now, and what changed since a family last looked.
+ * Tracker: the cluster's objects as they are now, and for each IP family the Services that changed since it took work last.
  *
  * Order of events does not matter: a slice may come before its Service. An object that cannot be read is left out,
  * counted and reported; what was known of it before stays. Knows neither backends nor where events come from.
@@ -8,6 +8,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { IP_FAMILIES, type IPFamily } from './address.ts';
 import { mergeSlices, readServiceOf, readSlice, type Slice } from './endpoint.ts';
 import { excerpt } from './excerpt.ts';
+import { FamilyWork, type TriggerTimes } from './family-work.ts';
 import { type HealthCheck, healthCheckOf } from './health-checks.ts';
 import { Malformed, OBJECT_KINDS, type ObjectKind, type ObjectSink, objectKey, readMeta } from './kubernetes.ts';
 import type { Missing } from './missing.ts';
@@ -20,19 +21,19 @@ import { readServiceCIDR } from './service-cidr.ts';
 import { Slices } from './slices.ts';
 import { resolve, type ServiceEndpoints } from './topology.ts';
 
-/** What one family has to compile again. */
+/** Service ports that one family has to compile again. */
 export interface Work {
   readonly node: NodeContext;
   /** The node itself changed, so `services` is all there are. */
   readonly nodeChanged: boolean;
   readonly services: readonly ServiceEndpoints[];
-  /** Owners that are no more. */
+  /** Owners that were deleted. */
   readonly gone: readonly string[];
 }
 
 export interface TrackerOptions {
   readonly node: NodeOptions;
-  /** Families that somebody takes work for; both unless said. */
+  /** Families in use; both by default. */
   readonly families?: readonly IPFamily[];
   /**
    * Addresses of the machine, asked for at each take: the same array as long as they are the same. Undefined where there is no
@@ -43,19 +44,8 @@ export interface TrackerOptions {
   readonly onProblem?: (problem: Problem) => void;
 }
 
-interface FamilyView {
-  /** Service to look at again → when the changes of its endpoints were triggered. */
-  dirty: Map<string, readonly number[]>;
-  /** Service → the owners that it had when last looked at. */
-  readonly owners: Map<string, readonly string[]>;
-  /** As it was last taken; undefined where it has to be taken again. */
-  node: NodeContext | undefined;
-}
-
-/** First in a first sync: everything else on a new node waits for the API server's address. */
-const API_SERVICE = 'default/kubernetes';
 const SAME_BUT_TRIGGER = { triggeredAt: undefined };
-/** The key of what has none. */
+/** Key of an object without a name. */
 const NAMELESS = 'without a name';
 
 export class Tracker implements ObjectSink {
@@ -72,24 +62,22 @@ export class Tracker implements ObjectSink {
     ServiceCIDR: new Seen(),
   };
   readonly #synced = new Set<ObjectKind>();
-  readonly #views: Readonly<Record<IPFamily, FamilyView>>;
-  #isPatient = true;
+  readonly #work: Readonly<Record<IPFamily, FamilyWork>> = { IPv4: new FamilyWork(), IPv6: new FamilyWork() };
+  #waitsForNode = true;
 
   constructor(options: TrackerOptions) {
     this.#options = options;
     this.#problems = new Problems(options.onProblem);
     this.#node = new NodeView(options.node, options.interfaceAddresses);
     this.#families = options.families ?? IP_FAMILIES;
-    const view = (): FamilyView => ({ dirty: new Map(), owners: new Map(), node: undefined });
-    this.#views = { IPv4: view(), IPv6: view() };
   }
 
-  /** Objects that cannot be read at the moment. */
+  /** Objects that are malformed as they are now. */
   get problems(): readonly Problem[] {
     return this.#problems.all;
   }
 
-  /** How often an object had to be skipped. */
+  /** Number of objects skipped since the start. */
   get skipped(): number {
     return this.#problems.skipped;
   }
@@ -98,20 +86,20 @@ export class Tracker implements ObjectSink {
     return this.#services.size;
   }
 
-  /** What is still awaited before rules may be made; undefined when nothing is. */
+  /** Lists and facts that are awaited before rules may be made; undefined when none is. */
   waitingFor(): string | undefined {
     const kinds = this.#kindsNeeded.filter((kind) => !this.#synced.has(kind));
     if (kinds.length > 0) return `the first list of ${kinds.join(', ')}`;
-    return this.#isPatient ? this.#node.awaited() : undefined;
+    return this.#waitsForNode ? this.#node.awaited() : undefined;
   }
 
-  /** From now on rules are made without what the Node object lacks. Lists are waited for all the same. */
+  /** Ends the wait for facts of the Node object. Lists are waited for all the same. */
   goOn(): void {
-    this.#isPatient = false;
+    this.#waitsForNode = false;
     this.#options.onChange?.();
   }
 
-  /** What rules are made without, though they would be better with it. Nothing before the Node was looked for. */
+  /** Facts that rules are made without; none before the first list of Nodes. */
   missing(): readonly Missing[] {
     return this.#synced.has('Node') ? this.#node.missing() : [];
   }
@@ -121,8 +109,8 @@ export class Tracker implements ObjectSink {
   }
 
   /**
-   * The same object by object, for those who rest in between. Nothing is removed, and the kind is not synced, before all are
-   * here. Work may be taken meanwhile, and other kinds may change: this one must not.
+   * Replaces object by object, for callers that rest in between. Nothing is removed, and the kind is not synced, before all
+   * are here. Work may be taken meanwhile, and other kinds may change: this one must not.
    */
   *replacing(kind: ObjectKind, objects: readonly unknown[]): Generator<void, void> {
     const seen = this.#seen[kind];
@@ -159,17 +147,16 @@ export class Tracker implements ObjectSink {
   }
 
   hasWork(family: IPFamily): boolean {
-    const view = this.#views[family];
-    return view.dirty.size > 0 || view.node === undefined;
+    return !this.#work[family].isEmpty;
   }
 
-  /** The node's addresses may have changed: looks again, and makes everything dirty if they did. */
+  /** Compares the node's context, and makes everything dirty if it changed. */
   refreshNode(): void {
     for (const family of this.#families) {
-      const view = this.#views[family];
-      if (view.node !== undefined && view.node !== this.#node.context(family)) view.node = undefined;
+      const work = this.#work[family];
+      if (work.node !== undefined && work.node !== this.#node.context(family)) work.node = undefined;
     }
-    if (this.#families.some((family) => this.#views[family].node === undefined)) this.#options.onChange?.();
+    if (this.#families.some((family) => this.#work[family].node === undefined)) this.#options.onChange?.();
   }
 
   /** Hands over what one family has to do, and forgets it. Call only when nothing is waited for. */
@@ -179,24 +166,21 @@ export class Tracker implements ObjectSink {
   }
 
   /**
-   * The same Service by Service, for those who rest in between: what changes meanwhile is seen as it is by then, or is
-   * work for the next time. What was not got to is work again.
+   * Takes work Service by Service, for callers that rest in between: a change meanwhile is seen, or is work for the next time.
+   * Services that were not reached are work again.
    */
   *taking(family: IPFamily): Generator<void, Work> {
-    const view = this.#views[family];
+    const work = this.#work[family];
     const node = this.#node.context(family);
-    const nodeChanged = node !== view.node;
-    view.node = node;
-    const left = this.#takeDirty(view, nodeChanged);
+    const nodeChanged = node !== work.node;
+    work.node = node;
+    const left = work.take(nodeChanged ? this.#services.keys() : undefined);
     const services: ServiceEndpoints[] = [];
     const gone: string[] = [];
     try {
       for (const [name, triggeredAt] of left) {
         const resolved = this.#resolve(name, node, triggeredAt);
-        const owners = new Set(resolved.map(({ port }) => ownerOf(port.name)));
-        gone.push(...(view.owners.get(name) ?? []).filter((owner) => !owners.has(owner)));
-        if (owners.size === 0) view.owners.delete(name);
-        else view.owners.set(name, [...owners]);
+        gone.push(...work.compiled(name, new Set(resolved.map(({ port }) => ownerOf(port.name)))));
         services.push(...resolved);
         left.delete(name);
         yield;
@@ -207,15 +191,7 @@ export class Tracker implements ObjectSink {
     return { node, nodeChanged, services, gone };
   }
 
-  #takeDirty(view: FamilyView, isAll: boolean): Map<string, readonly number[]> {
-    const { dirty } = view;
-    view.dirty = new Map();
-    const names = isAll ? [...this.#services.keys(), ...view.owners.keys(), ...dirty.keys()] : dirty.keys();
-    const ordered = view.owners.size === 0 ? [API_SERVICE, ...names] : names;
-    return new Map([...ordered].map((name) => [name, dirty.get(name) ?? []]));
-  }
-
-  /** What a load balancer may ask about one Service `ns/name`, as things stand; undefined when nothing. */
+  /** Health check of a Service `ns/name` as it is now; undefined for one without. */
   healthCheck(service: string, family: IPFamily): HealthCheck | undefined {
     const { nodeName } = this.#options.node;
     return healthCheckOf(this.#services.get(service), this.#slices.of(service), family, nodeName);
@@ -279,7 +255,7 @@ export class Tracker implements ObjectSink {
     }
   }
 
-  /** One that belongs to no Service is nobody's trouble, and is no more the Service's that it may have been of. */
+  /** A slice without a Service is no problem, and leaves the Service that it belonged to. */
   #putSliceOrNone(object: unknown): void {
     const slice = readSlice(object);
     if (slice !== undefined) this.#putSlice(slice);
@@ -296,18 +272,18 @@ export class Tracker implements ObjectSink {
     if (isDeepStrictEqual({ ...known, ...SAME_BUT_TRIGGER }, { ...slice, ...SAME_BUT_TRIGGER })) return;
     const isElsewhere = known?.service !== slice.service || known.family !== slice.family;
     if (known !== undefined && isElsewhere) this.#endpointsGone(known);
-    // what the first list brings was triggered before we were here
+    // slices of the first list were triggered before this process watched
     const isNews = slice.triggeredAt !== undefined && this.#synced.has('EndpointSlice');
     this.#endpointsChanged(slice, (times) => (isNews ? [...times, slice.triggeredAt] : times));
   }
 
-  /** Endpoints of a Service that is not known are looked at when it comes. */
-  #endpointsChanged({ service, family }: Slice, toTimes: (times: readonly number[]) => readonly number[]): void {
+  /** Endpoints of an unknown Service are resolved when it comes. */
+  #endpointsChanged({ service, family }: Slice, toTimes: (times: TriggerTimes) => TriggerTimes): void {
     if (family === undefined || (this.#services.get(service)?.ports[family].length ?? 0) === 0) return;
     this.#markDirty(service, family, toTimes);
   }
 
-  /** A removal carries no time, and the times so far may be those of what is removed. */
+  /** A removal carries no trigger time, and earlier times may be those of the removed slice. */
   #endpointsGone(slice: Slice): void {
     this.#endpointsChanged(slice, () => []);
   }
@@ -328,10 +304,8 @@ export class Tracker implements ObjectSink {
     }
   }
 
-  #markDirty(service: string, family: IPFamily, toTimes = (times: readonly number[]) => times): void {
-    if (!this.#families.includes(family)) return;
-    const { dirty } = this.#views[family];
-    dirty.set(service, toTimes(dirty.get(service) ?? []));
+  #markDirty(service: string, family: IPFamily, toTimes = (times: TriggerTimes) => times): void {
+    if (this.#families.includes(family)) this.#work[family].mark(service, toTimes);
   }
 }
 
