@@ -126,7 +126,7 @@ export const openBackends = async (mode: string, options: OpenOptions, signal: A
   return { backends: usable, unusable, description, close };
 };
 
-/** The last line of defence: what only looks never asks for this. */
+/** A backend that cannot write, as the last line of defence: a reader never calls apply. */
 const withoutWriting = (backend: AnyBackend): AnyBackend => ({
   ...backend,
   apply: async () => {

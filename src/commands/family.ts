@@ -1,40 +1,27 @@
-/** One IP family at work: its engine and loop, and what follows a sync: stale flows, answers to load balancers. */
+/** One IP family at work: its engine, its loop and its post-sync work, wired together. */
 import type { AnyBackend } from '../backends/index.ts';
-import { Janitor, openFlows } from '../conntrack/janitor.ts';
 import type { KernelObject } from '../dataplane/contract.ts';
 import { Loop } from '../dataplane/loop.ts';
 import { Reconciler } from '../dataplane/reconciler.ts';
-import type { SyncReport } from '../dataplane/status.ts';
-import { inParts, Turn, withRests } from '../dataplane/turn.ts';
+import { Turn, withRests } from '../dataplane/turn.ts';
 import type { IPFamily } from '../model/address.ts';
-import type { Place } from '../model/flows.ts';
-import { HealthCheckNews } from '../model/health-checks.ts';
-import type { Tracker, Work } from '../model/tracker.ts';
-import type { FamilyRecord } from '../observe/family-record.ts';
-import type { HealthState } from '../observe/health.ts';
-import { HealthCheckServers } from '../observe/health-checks.ts';
+import type { Tracker } from '../model/tracker.ts';
 import type { Progress } from '../observe/progress.ts';
-import { tellWrites } from '../observe/writes.ts';
-import type { NodeEvents } from './events.ts';
-import { tellFirstRead } from './first-read.ts';
+import { listenToWrites } from '../observe/writes.ts';
+import { listenToFirstRead } from './first-read.ts';
+import { openPostSync, type PostSyncParts } from './post-sync.ts';
 import type { Setup } from './setup.ts';
 
-export interface FamilyParts {
-  readonly family: IPFamily;
+export interface FamilyParts extends PostSyncParts {
   readonly backend: AnyBackend;
   readonly tracker: Tracker;
   readonly progress: Progress;
-  readonly record: FamilyRecord;
-  /** Of all families. */
-  readonly health: HealthState;
-  readonly interfaceAddresses: () => readonly string[];
-  readonly events: NodeEvents;
-  /** What was there at the start is in the kernel. */
+  /** All Services that were there at the start are in the kernel. */
   readonly onFirstSync: (family: IPFamily) => void;
 }
 
 export interface FamilyAtWork {
-  /** Something changed. */
+  /** A change waits in the tracker. */
   request(): void;
   /** Ends after the write under way; the kernel keeps what it has. */
   stop(): Promise<void>;
@@ -45,16 +32,16 @@ export const startFamily = (setup: Setup, parts: FamilyParts, signal: AbortSigna
   const { family, backend, tracker, progress, record, events, onFirstSync } = parts;
   const { syncPeriodMs, minSyncPeriodMs } = config[config.mode];
   const isServed = (owner: string): boolean => reconciler.status(owner).state !== 'Quarantined';
-  const aftermath = openAftermath(setup, parts, isServed);
-  const told = tellFirstRead(backend, (places) => aftermath.adopted(places));
-  const reconciler = openEngine(setup, { ...parts, backend: told }, signal, () => aftermath.repaired());
+  const postSync = openPostSync(setup, parts, isServed);
+  const reading = listenToFirstRead(backend, (places) => postSync.adopted(places));
+  const reconciler = openEngine(setup, { ...parts, backend: reading }, signal, () => postSync.repaired());
   const work = {
     waitingFor: () => tracker.waitingFor(),
     hasWork: () => tracker.hasWork(family),
     take: async () => {
       record.taken();
       const work = await withRests(tracker.taking(family));
-      await aftermath.note(work);
+      await postSync.note(work);
       return work;
     },
   };
@@ -66,21 +53,21 @@ export const startFamily = (setup: Setup, parts: FamilyParts, signal: AbortSigna
     onQueued: () => record.queued(),
     onDrift: (drift) => {
       record.drifted(drift);
-      aftermath.repaired();
+      postSync.repaired();
       events.drifted(family, drift);
     },
     onFailure: (_, failure) => {
-      progress.stop(); // after a failure the log says how things stand
+      progress.stop(); // after a failure the log shows the state
       record.failed(failure);
     },
     onRecovery: () => record.recovered(),
     onSync: async (report) => {
-      // each of these goes through all Services that the sync was about
+      // each of these walks all Services of the sync
       const turn = new Turn();
       await turn.rest();
       record.synced(report);
       await turn.rest();
-      await aftermath.synced(report);
+      await postSync.synced(report);
       onFirstSync(family);
     },
     watch: backend.watch?.bind(backend),
@@ -90,7 +77,7 @@ export const startFamily = (setup: Setup, parts: FamilyParts, signal: AbortSigna
     request: () => loop.request(),
     stop: async () => {
       await loop.stop();
-      await aftermath.stop();
+      await postSync.stop();
     },
   };
 };
@@ -101,7 +88,7 @@ const openEngine = (
   signal: AbortSignal,
   onServedAgain: () => void,
 ): Reconciler<KernelObject, unknown> =>
-  new Reconciler(tellWrites(backend, record), {
+  new Reconciler(listenToWrites(backend, record), {
     signal,
     lastRetryMs: config[config.mode].syncPeriodMs,
     onProgress: (part) => progress.update(family, part),
@@ -117,56 +104,3 @@ const openEngine = (
       onServedAgain();
     },
   });
-
-/** What follows once rules are in the kernel. */
-interface Aftermath {
-  /** Call with work as it is taken. */
-  note(work: Work): Promise<void>;
-  /** What the kernel held when this process came. */
-  adopted(places: Iterable<Place>): void;
-  synced(report: SyncReport): Promise<void>;
-  /** Something in the kernel was not as it had been left, and is again. */
-  repaired(): void;
-  stop(): Promise<void>;
-}
-
-const openAftermath = ({ log }: Setup, parts: FamilyParts, isServed: (owner: string) => boolean): Aftermath => {
-  const { family, tracker, record, health, interfaceAddresses, events } = parts;
-  const janitor = new Janitor({
-    family,
-    open: openFlows,
-    localAddresses: interfaceAddresses,
-    log,
-    onCleaned: (seconds, deleted) => record.flowsCleaned(seconds, deleted),
-  });
-  const news = new HealthCheckNews((service) => tracker.healthCheck(service, family));
-  const healthChecks = new HealthCheckServers(family, {
-    // who cannot write rules must not be sent traffic by them; as in kube-proxy that goes for all families together
-    isHealthy: () => health.isHealthy(),
-    isServed,
-    onProblem: (problem) => {
-      log.warn({ ipFamily: family, ...problem }, 'health check not served');
-      events.healthCheckUnserved(problem);
-    },
-  });
-  return {
-    note: async (work) => {
-      news.note(work);
-      janitor.note({ ...work, services: [] });
-      await inParts(work.services, (services) => janitor.note({ ...work, services, gone: [] }));
-    },
-    adopted: (places) => janitor.adopted(places),
-    synced: async ({ full, services, gone }) => {
-      janitor.synced([], gone);
-      await inParts(services, (part) => janitor.synced(part, []));
-      // at the start, and after a failure: for a while nobody knows how long the rules were not what they are now
-      if (full) janitor.repaired();
-      const { changes, addresses } = news.take();
-      healthChecks.update(changes, addresses);
-    },
-    repaired: () => janitor.repaired(),
-    stop: async () => {
-      await Promise.all([janitor.stop(), healthChecks.stop()]);
-    },
-  };
-};

@@ -1,9 +1,9 @@
-/** Listens in on the first thing that a backend reads: what the kernel held when this process came. */
+/** Listens to a backend's first read: the addresses and ports that the kernel served when this process started. */
 import type { Backend, KernelObject } from '../dataplane/contract.ts';
 import type { Place } from '../model/flows.ts';
 
-/** The same backend. Whatever else the contract has goes through as it is. */
-export const tellFirstRead = <O extends KernelObject, B>(
+/** The backend with a listener at its first read. */
+export const listenToFirstRead = <O extends KernelObject, B>(
   backend: Backend<O, B>,
   take: (places: Iterable<Place>) => void,
 ): Backend<O, B> => {
@@ -14,16 +14,10 @@ export const tellFirstRead = <O extends KernelObject, B>(
     isFirst = false;
     return found;
   };
-  return new Proxy(backend, {
-    get: (target, key) => {
-      if (key === 'read') return read;
-      const value: unknown = Reflect.get(target, key);
-      return typeof value === 'function' ? value.bind(target) : value;
-    },
-  });
+  return { ...backend, read };
 };
 
-/** One by one, as they are asked for: there may be very many. */
+/** A generator, as there may be very many. */
 function* placesIn<O extends KernelObject, B>(backend: Backend<O, B>, objects: readonly O[]): Generator<Place> {
   for (const object of objects) yield* backend.placesOf?.(object) ?? [];
 }

@@ -104,6 +104,7 @@ export interface Traffic {
   readonly isWhole: boolean;
 }
 
+/** A record of functions: a wrapper is the record with some of them replaced. */
 export interface Backend<O extends KernelObject, B> {
   readonly mode: string;
   /** About how many objects a first sync on an empty kernel puts into service at a time. */

@@ -1,4 +1,4 @@
-/** Listens in on a backend's writes, the engine's and the audits' alike. */
+/** Counts a backend's writes, the engine's and the audits' alike. */
 import type { Backend, Batch, Change, KernelObject, Measure } from '../dataplane/contract.ts';
 import { type ChangeCounts, NO_CHANGES } from '../dataplane/status.ts';
 
@@ -16,8 +16,8 @@ interface Written {
 
 const NOTHING: Written = { counts: NO_CHANGES, measured: [] };
 
-/** The same backend. Whatever else the contract has, now or later, goes through as it is. */
-export const tellWrites = <O extends KernelObject, B>(
+/** The backend with a listener at its writes. */
+export const listenToWrites = <O extends KernelObject, B>(
   backend: Backend<O, B>,
   listener: WriteListener,
 ): Backend<O, B> => {
@@ -58,12 +58,5 @@ export const tellWrites = <O extends KernelObject, B>(
     }
     listener.written(counts, measured);
   };
-  return new Proxy(backend, {
-    get: (target, key) => {
-      if (key === 'plan') return plan;
-      if (key === 'apply') return apply;
-      const value: unknown = Reflect.get(target, key);
-      return typeof value === 'function' ? value.bind(target) : value;
-    },
-  });
+  return { ...backend, plan, apply };
 };

@@ -41,6 +41,13 @@ export class FakeKernel implements Backend<FakeObject, readonly Change<FakeObjec
   /** What `apply` waits for. */
   gate: Promise<void> = Promise.resolve();
 
+  /** Functions of the contract are the object's own, as a backend is a record of functions. */
+  constructor() {
+    const { base, compile, plan, format, print, read, traffic, apply } = this;
+    for (const one of [base, compile, plan, format, print, read, traffic, apply])
+      Object.assign(this, { [one.name]: one.bind(this) });
+  }
+
   base(node: NodeContext): Fragment<FakeObject> {
     return { owner: 'base', since: 0, objects: [fake('base', node.zone)] };
   }

@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { KernelError, type Measure } from '../../src/dataplane/contract.ts';
 import { Reconciler } from '../../src/dataplane/reconciler.ts';
-import { tellWrites } from '../../src/observe/writes.ts';
+import { listenToWrites } from '../../src/observe/writes.ts';
 import { FakeKernel, input, service } from '../dataplane/fake-backend.ts';
 
 const bench = () => {
   const kernel = new FakeKernel();
   const told: string[] = [];
-  const backend = tellWrites(kernel, {
+  const backend = listenToWrites(kernel, {
     written: ({ added, replaced, removed }) => told.push(`+${added} ~${replaced} -${removed}`),
     refused: (onlyRemoves) => told.push(onlyRemoves ? 'refused a removal' : 'refused'),
   });
@@ -34,7 +34,7 @@ describe('listening in on writes', () => {
         id.startsWith('endpoint') ? { of: 'nat', count: Number(id.at(-1)) } : undefined,
     });
     const told: Measure[] = [];
-    const backend = tellWrites(kernel, {
+    const backend = listenToWrites(kernel, {
       written: (_, measured) => void told.push(...measured),
       refused: () => undefined,
     });
@@ -77,7 +77,7 @@ describe('listening in on writes', () => {
       { payload: [], ids: ['x', 'z'] },
     ];
     const told: number[] = [];
-    const backend = tellWrites(kernel, { written: ({ added }) => told.push(added), refused: () => undefined });
+    const backend = listenToWrites(kernel, { written: ({ added }) => told.push(added), refused: () => undefined });
     const signal = new AbortController().signal;
     const batches = [...backend.plan([{ op: 'add', object }])].filter((batch) => batch !== undefined);
     return Promise.all(batches.map((batch) => backend.apply(batch, signal))).then(() => expect(told).toEqual([1, 0]));
@@ -85,7 +85,7 @@ describe('listening in on writes', () => {
 
   it('leaves all else of the backend as it is', async () => {
     const { kernel } = bench();
-    const backend = tellWrites(kernel, { written: () => undefined, refused: () => undefined });
+    const backend = listenToWrites(kernel, { written: () => undefined, refused: () => undefined });
     expect(backend.mode).toBe('fake');
     expect(backend.watch).toBeUndefined();
     expect(backend.format({ kind: 'fake', id: 'a', content: 'b' })).toBe('a: b');

@@ -1,0 +1,76 @@
+/** After a sync: stale flows are deleted, and load balancers get their answers. */
+import { Janitor, openFlows } from '../conntrack/janitor.ts';
+import type { SyncReport } from '../dataplane/status.ts';
+import { inParts } from '../dataplane/turn.ts';
+import type { IPFamily } from '../model/address.ts';
+import type { Place } from '../model/flows.ts';
+import { HealthCheckNews } from '../model/health-checks.ts';
+import type { Tracker, Work } from '../model/tracker.ts';
+import type { FamilyRecord } from '../observe/family-record.ts';
+import type { HealthState } from '../observe/health.ts';
+import { HealthCheckServers } from '../observe/health-checks.ts';
+import type { NodeEvents } from './events.ts';
+import type { Setup } from './setup.ts';
+
+export interface PostSyncParts {
+  readonly family: IPFamily;
+  readonly tracker: Tracker;
+  readonly record: FamilyRecord;
+  /** Of all families. */
+  readonly health: HealthState;
+  readonly interfaceAddresses: () => readonly string[];
+  readonly events: NodeEvents;
+}
+
+/** Work that follows once rules are in the kernel. */
+export interface PostSync {
+  /** Call with work as it is taken. */
+  note(work: Work): Promise<void>;
+  /** Addresses and ports that the kernel served when this process started. */
+  adopted(places: Iterable<Place>): void;
+  synced(report: SyncReport): Promise<void>;
+  /** Drift was repaired. */
+  repaired(): void;
+  stop(): Promise<void>;
+}
+
+export const openPostSync = ({ log }: Setup, parts: PostSyncParts, isServed: (owner: string) => boolean): PostSync => {
+  const { family, tracker, record, health, interfaceAddresses, events } = parts;
+  const janitor = new Janitor({
+    family,
+    open: openFlows,
+    localAddresses: interfaceAddresses,
+    log,
+    onCleaned: (seconds, deleted) => record.flowsCleaned(seconds, deleted),
+  });
+  const news = new HealthCheckNews((service) => tracker.healthCheck(service, family));
+  const healthChecks = new HealthCheckServers(family, {
+    // a node that cannot write rules must get no traffic; as in kube-proxy one family's failure counts for all
+    isHealthy: () => health.isHealthy(),
+    isServed,
+    onProblem: (problem) => {
+      log.warn({ ipFamily: family, ...problem }, 'health check not served');
+      events.healthCheckUnserved(problem);
+    },
+  });
+  return {
+    note: async (work) => {
+      news.note(work);
+      janitor.note({ ...work, services: [] });
+      await inParts(work.services, (services) => janitor.note({ ...work, services, gone: [] }));
+    },
+    adopted: (places) => janitor.adopted(places),
+    synced: async ({ full, services, gone }) => {
+      janitor.synced([], gone);
+      await inParts(services, (part) => janitor.synced(part, []));
+      // a full sync comes at the start and after a failure: rules may have been otherwise for an unknown time
+      if (full) janitor.repaired();
+      const { changes, addresses } = news.take();
+      healthChecks.update(changes, addresses);
+    },
+    repaired: () => janitor.repaired(),
+    stop: async () => {
+      await Promise.all([janitor.stop(), healthChecks.stop()]);
+    },
+  };
+};
