@@ -1,4 +1,4 @@
-/** What others import: each export of the package is built, has its types, and works alone. */
+/** What others get: the READMEs, and the exports; each is built, has its types, and works alone, as its README uses it. */
 import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -24,7 +24,16 @@ const EXPORTS = Object.entries(exports).map(([name, { types, default: code }]) =
   source: types.replace('./dist/types/', 'src/').replace('.d.ts', '.ts'),
 }));
 
-/** What a reader of the README writes. */
+/** The libraries that have a README of their own, with an example of their use. */
+const LIBRARIES = ['ipvs-netlink', 'nftables-json'];
+
+/** The program in a library's README. */
+const exampleOf = (library: string): string => {
+  const [, example] = /^```ts\n([\s\S]*?)^```$/m.exec(read(`src/${library}/README.md`)) ?? [];
+  if (example === undefined) throw new Error(`the README of ${library} has no example`);
+  return example;
+};
+
 const CONSUMER = `
 import { Ipvs, PLAIN } from 'pointsman/ipvs-netlink';
 import { Nftables, TransactionError } from 'pointsman/nftables-json';
@@ -88,12 +97,34 @@ describe('the package', () => {
     expect(files).toEqual(EXPORTS.map(({ source }) => source));
   });
 
-  it('is imported by its names, with types and without the rest of the program', async () => {
+  const typeCheck = async (file: string): Promise<void> => {
     const options = ['--module', 'nodenext', '--target', 'es2022', '--strict', '--types', 'node', '--skipLibCheck'];
-    await run(join(root, 'node_modules/.bin/tsc'), ['--noEmit', ...options, 'consumer.ts'], { cwd: folder });
+    await run(join(root, 'node_modules/.bin/tsc'), ['--noEmit', ...options, file], { cwd: folder });
+  };
+
+  it('is imported by its names, with types and without the rest of the program', async () => {
+    await typeCheck('consumer.ts');
     const { code } = await transform(CONSUMER, { loader: 'ts' });
     writeFileSync(join(folder, 'consumer.mjs'), code);
     const { stdout } = await run(process.execPath, ['consumer.mjs'], { cwd: folder });
     expect(stdout).toBe('add rule ip t c ip daddr 10.0.0.1 goto x');
+  }, 60_000);
+
+  it.each(LIBRARIES)(
+    'is used as the README of %s says',
+    async (library) => {
+      writeFileSync(join(folder, `${library}.ts`), exampleOf(library));
+      await typeCheck(`${library}.ts`);
+    },
+    60_000,
+  );
+
+  it('brings every README', async () => {
+    const { stdout } = await run('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { cwd: root });
+    const [packed] = JSON.parse(stdout) as readonly { readonly files: readonly { readonly path: string }[] }[];
+    const readmes = packed?.files.map(({ path }) => path).filter((path) => path.endsWith('README.md')) ?? [];
+    expect(readmes).toEqual(expect.arrayContaining(['README.md', 'manifests/README.md', 'src/README.md']));
+    expect(readmes).toEqual(expect.arrayContaining(LIBRARIES.map((library) => `src/${library}/README.md`)));
+    expect(readmes.filter((path) => path.includes('node_modules'))).toEqual([]);
   }, 60_000);
 });

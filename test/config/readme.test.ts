@@ -1,11 +1,11 @@
-/** The table of flags and fields in the README: none is missing, and what it says of each is what the program does. */
+/** The table of flags and fields in src/config/README.md: none is missing, and what it says of each is what the program does. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { KNOWN_GATES, reasonFor } from '../../src/config/effects.ts';
 import { FILE_PATHS, type FieldPath } from '../../src/config/fields.ts';
 import { FLAGS, flagNamed, usualTargetOf } from '../../src/config/flag-table.ts';
 
-const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+const README = readFileSync(new URL('../../src/config/README.md', import.meta.url), 'utf8');
 const THEIRS = readFileSync(new URL('kube-proxy-flags.txt', import.meta.url), 'utf8')
   .trim()
   .split('\n');
@@ -27,7 +27,7 @@ const expand = (word: string): readonly FieldPath[] => {
 };
 
 const ROWS: readonly Row[] =
-  (README.split('\n### Flags and fields\n')[1] ?? '')
+  (README.split('\n## Flags and fields\n')[1] ?? '')
     .split('\n##')[0]
     ?.split('\n')
     .filter((line) => line.startsWith('| ') && !line.startsWith('| flag |'))

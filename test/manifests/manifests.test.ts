@@ -113,7 +113,7 @@ describe('rights', () => {
     const roles = build(`${root}/monitoring`).filter(({ kind }) => kind === 'ClusterRole');
     const rules = roles.flatMap((role) => (role as unknown as { readonly rules: readonly PageRule[] }).rules);
     expect(new Set(rules.flatMap(({ verbs }) => verbs))).toEqual(new Set(['get']));
-    const readme = readFileSync(`${root}/../README.md`, 'utf8');
+    const readme = readFileSync(`${root}/../src/observe/README.md`, 'utf8');
     for (const path of rules.flatMap(({ nonResourceURLs }) => nonResourceURLs)) expect(readme).toContain(`\`${path}`);
   });
 

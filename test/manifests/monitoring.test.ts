@@ -94,6 +94,28 @@ const [rules] = build(root).filter(({ kind }) => kind === 'PrometheusRule') as u
 }[];
 const alerts = rules?.spec.groups.flatMap((group) => group.rules) ?? [];
 
+describe("the README's", () => {
+  const readme = readFileSync(fileURLToPath(new URL('../../src/observe/README.md', import.meta.url)), 'utf8');
+  /** What the first column of a section's tables names. */
+  const namesUnder = (heading: string): readonly string[] =>
+    (readme.split(`\n## ${heading}\n`)[1] ?? '')
+      .split('\n## ')[0]
+      ?.split('\n')
+      .filter((line) => line.startsWith('| `'))
+      .flatMap((line) => [...(line.split(' | ')[0] ?? '').matchAll(/`(\w+)`/g)].map(([, name = '']) => name)) ?? [];
+
+  it('table of alerts has all of them', () => {
+    expect([...namesUnder('Alerts')].sort()).toEqual(alerts.map(({ alert }) => alert).sort());
+  });
+
+  it('table of metrics has all of our own', () => {
+    const parts = (name: string): boolean => /_(count|sum|bucket)$/.test(name);
+    const ours = [...EXPOSED.keys()].filter((name) => /^(pointsman|rest_client)_/.test(name) && !parts(name));
+    const named = namesUnder('Metrics').filter((name) => /^(pointsman|rest_client)_/.test(name));
+    expect([...named].sort()).toEqual(ours.sort());
+  });
+});
+
 describe('alerts', () => {
   it.each(alerts)('$alert', ({ expr, labels, annotations }) => {
     check(expr);
