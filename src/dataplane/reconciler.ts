@@ -87,6 +87,11 @@ export class Reconciler<O extends KernelObject, B> {
     return this.#quarantine.nextRetryMs();
   }
 
+  /** Milliseconds that the last read of the kernel took. */
+  get readMs(): number {
+    return this.#writer.readMs;
+  }
+
   /** What metrics count of what the kernel has, such as rules by table. */
   get counts(): ReadonlyMap<string, number> {
     return this.#state.counts;

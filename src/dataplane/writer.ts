@@ -40,6 +40,7 @@ export class Writer<O extends KernelObject, B> {
   #refused: ReadonlySet<string> = new Set();
   #drift: Drift = NO_DRIFT;
   #isReadingUnlocked = false;
+  #readMs = 0;
   /** Runs when everything before it has ended: one user of the state and of the kernel's writing end. */
   readonly exclusive = newLane();
   readonly #reading = newLane();
@@ -55,6 +56,11 @@ export class Writer<O extends KernelObject, B> {
     const drift = await this.#state.learn(await this.#read(), this.#refused);
     this.#refused = new Set();
     return drift;
+  }
+
+  /** Milliseconds that the last read took. */
+  get readMs(): number {
+    return this.#readMs;
   }
 
   /** What others had changed, as far as it was found after refusals since the last call. */
@@ -85,7 +91,14 @@ export class Writer<O extends KernelObject, B> {
 
   /** One at a time: a list is read over a handle that two readers would tear (EBUSY of a second dump on one socket). */
   #read(): Promise<ReadonlyMap<string, O>> {
-    return this.#reading(() => this.#backend.read(this.#signal));
+    return this.#reading(async () => {
+      const startedAt = performance.now();
+      try {
+        return await this.#backend.read(this.#signal);
+      } finally {
+        this.#readMs = performance.now() - startedAt;
+      }
+    });
   }
 
   /** Writes all that is outstanding. Throws KernelError, or gives the refusal if the kernel disliked what it was given. */

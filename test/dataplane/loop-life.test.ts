@@ -45,6 +45,21 @@ describe('an audit', () => {
     expect(log).toHaveLength(lines);
   });
 
+  it('takes no more than a tenth of the time, as a change may have to wait for its end', async () => {
+    const kernel = new FakeKernel();
+    const read = kernel.read.bind(kernel);
+    kernel.read = async () => {
+      await new Promise((resolve) => setTimeout(resolve, 20_000));
+      return read();
+    };
+    const { loop, pass, readAt } = loopBench(kernel);
+    loop.request();
+    await pass(PERIOD_MS + 9 * 20_000 + 20_000 - 1);
+    expect(readAt).toEqual([0, PERIOD_MS]);
+    await pass(1);
+    expect(readAt).toEqual([0, PERIOD_MS, PERIOD_MS + 20_000 + 9 * 20_000]);
+  });
+
   it('that fails says so, is made good by a sync, and does not end the audits', async () => {
     const { kernel, pass, log, readAt } = await synced();
     kernel.objects.delete('vip 10.0.0.1');
