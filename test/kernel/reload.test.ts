@@ -2,7 +2,7 @@
  * The configuration changes while the program runs, under load: in the same process, with no failed connection. What cannot be
  * used changes nothing.
  */
-import { readdirSync, readlinkSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { mkdir, rename, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
@@ -28,6 +28,18 @@ interface Choices {
 /** Whoever asks; otherwise what is not a pod's. */
 const MASQUERADED = /^-A KUBE-SVC-\S+ -d 10\.96\.1\.1\/32 .*-j KUBE-MARK-MASQ$/m;
 const PATIENCE = { timeout: 20_000, interval: 50 };
+
+/** Asleep, at work or gone, and what it sleeps in: a process that says nothing is otherwise a riddle. */
+const stateOf = ({ pid }: NodeProxy): string => {
+  const part = (name: string): string => {
+    try {
+      return readFileSync(`/proc/${pid}/${name}`, 'utf8').trim();
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code ?? '';
+    }
+  };
+  return [/^State:.*$/m.exec(part('status'))?.[0] ?? 'gone', part('wchan'), part('stat')].join(' | ');
+};
 
 describeWith([...LAB_NEEDS, program(TOOL)], 'a configuration that changes', () => {
   let bench: Bench;
@@ -65,7 +77,8 @@ ${choices.more ?? ''}
   /** Waits for a line that was not there before. */
   const saysNext = async (started: NodeProxy, after: number, pattern: RegExp): Promise<void> =>
     vi.waitFor(() => {
-      if (!pattern.test(started.log().slice(after))) throw new Error(`not said: ${pattern}\n${started.log()}`);
+      if (pattern.test(started.log().slice(after))) return;
+      throw new Error(`not said: ${pattern}; the process: ${stateOf(started)}\n${started.log()}`);
     }, PATIENCE);
 
   const synced = async (started: NodeProxy, after: number): Promise<void> => {
