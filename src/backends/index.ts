@@ -1,4 +1,4 @@
-/** Mode name to backend, loaded when it is asked for: the one table that a further backend adds a line to. */
+/** Modes by name, each loaded on demand: the one table that a further backend adds a line to. */
 import { readFile } from 'node:fs/promises';
 import type { Backend, Departing, KernelObject } from '../dataplane/contract.ts';
 import { findTools, type IptablesTools, type IptablesVariant } from '../kernel/iptables.ts';
@@ -10,21 +10,21 @@ export type AnyBackend = Backend<KernelObject, unknown>;
 export interface OpenOptions {
   readonly iptablesTool: 'auto' | IptablesVariant;
   readonly ipvs: IpvsSettings;
-  /** Only looks: nothing is written by opening, reading or checking, and `apply` throws. */
+  /** Reads only: opening, reading and checking write nothing, and `apply` throws. */
   readonly readOnly?: boolean;
-  /** Traffic of Services is counted, where that takes more than the kernel does anyway. */
+  /** Counts the traffic of Services in modes where the kernel does not count it anyway. */
   readonly countsTraffic: boolean;
-  /** Hears of what goes on without something that was asked for. */
+  /** Called with what is missing when a backend goes on without an optional part. */
   readonly warn?: (message: string) => void;
 }
 
 export interface Opened {
   readonly backends: ReadonlyMap<IPFamily, AnyBackend>;
-  /** Families that this host cannot do, and why. */
+  /** IP families that this host cannot serve, and why. */
   readonly unusable: ReadonlyMap<IPFamily, string>;
-  /** For the log: what writes the rules. */
+  /** What writes the rules, for the log. */
   readonly description: string;
-  /** Gives back what was opened. The kernel keeps what it has. */
+  /** Closes sockets and programs. Kernel objects stay. */
   close(): void;
 }
 
@@ -35,10 +35,10 @@ export interface Departure {
 }
 
 interface Mode {
-  /** Compiles and prints; has no kernel to read or write. */
+  /** Opens a backend that compiles and prints, without a kernel. */
   readonly offline: (family: IPFamily, options: OpenOptions) => Promise<AnyBackend>;
   readonly open: (options: OpenOptions) => Promise<Omit<Opened, 'unusable'>>;
-  /** Where connections run through the mode itself; the masquerade mark is that of the mode that serves now. */
+  /** Present in modes that established connections run through. `masqueradeMark` is that of the mode that serves now. */
   readonly leave?: (options: OpenOptions, masqueradeMark: number) => Promise<Departure | undefined>;
 }
 
@@ -82,7 +82,7 @@ const MODES: Readonly<Record<string, Mode>> = {
   },
 };
 
-/** Programs leave nothing open. */
+/** Tools are run and leave nothing open. */
 const nothing = (): void => undefined;
 
 const describeTools = ({ IPv4, variant }: IptablesTools): string => `${IPv4} (${variant ?? 'unknown variant'})`;
@@ -93,13 +93,13 @@ const modeOf = (name: string): Mode => {
   throw new Error(`mode ${name} is not in this version of pointsman; there is: ${Object.keys(MODES).join(', ')}`);
 };
 
-/** A backend that needs neither root nor kernel. Throws when this version has no such mode. */
+/** Opens a backend that needs neither root nor kernel. Throws when this version has no such mode. */
 export const offlineBackend = (mode: string, family: IPFamily, options: OpenOptions): Promise<AnyBackend> =>
   modeOf(mode).offline(family, options);
 
 /**
- * A mode through which connections may still run, as one leaves it; undefined where there is nothing of it. Throws, saying
- * what is missing, where this cannot be looked for.
+ * Opens a mode that is left while connections may still run through it. Undefined: the kernel has nothing of the mode.
+ * Throws, naming what is missing, when the kernel cannot be read.
  */
 export const openDeparture = async (
   mode: string,
@@ -107,9 +107,7 @@ export const openDeparture = async (
   masqueradeMark: number,
 ): Promise<Departure | undefined> => modeOf(mode).leave?.(options, masqueradeMark);
 
-/**
- * The backends of the families that this host can do. Throws, with what the tools said, when it can do none.
- */
+/** Opens the backends of the IP families that this host can serve. Throws, with the tools' messages, when it can serve none. */
 export const openBackends = async (mode: string, options: OpenOptions, signal: AbortSignal): Promise<Opened> => {
   const { backends, description, close } = await modeOf(mode).open(options);
   const usable = new Map<IPFamily, AnyBackend>();
@@ -126,7 +124,7 @@ export const openBackends = async (mode: string, options: OpenOptions, signal: A
   return { backends: usable, unusable, description, close };
 };
 
-/** A backend that cannot write, as the last line of defence: a reader never calls apply. */
+/** Throws on `apply`, as a last safeguard: callers that only read do not apply. */
 const withoutWriting = (backend: AnyBackend): AnyBackend => ({
   ...backend,
   apply: async () => {

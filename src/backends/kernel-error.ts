@@ -1,22 +1,22 @@
-/** What kernel and tools refused, in the engine's terms: the one place where their errors become a KernelError. */
+/** Errors of kernel and tools become a KernelError here only. */
 import { KernelError } from '../dataplane/contract.ts';
 import { type Scope, scopeOf } from '../netlink/errno-scope.ts';
 import { NetlinkError } from '../netlink/error.ts';
 
-/** One refusal: by errno, or as a tool's end was understood. */
+/** One refusal: the kernel's errno, or the scope that a tool's exit was classified as. */
 export interface Refusal {
   readonly cause: { readonly errno: number } | { readonly scope: Scope };
   readonly message: string;
-  /** Ids of the objects that it is about, where the kernel named them. */
+  /** Ids of the refused objects, where the kernel named them. */
   readonly suspects: readonly string[];
 }
 
-/** In a message so many refusals are shown and the rest counted. */
+/** Refusals that a message quotes. The others are counted. */
 const SHOWN = 3;
 
 /**
- * Content where any of the refusals is: the objects of those are suspects, and what was refused for other reasons is tried
- * again with the rest. There is at least one.
+ * The scope is content if that of any refusal is: objects of those refusals are the suspects, and objects refused for other
+ * reasons are tried again. `refusals` holds at least one.
  */
 export const refused = (refusals: readonly Refusal[]): KernelError => {
   const ofContent = refusals.filter(({ cause }) => scopeBy(cause) === 'content');
@@ -31,8 +31,8 @@ export const refused = (refusals: readonly Refusal[]): KernelError => {
 const scopeBy = (cause: Refusal['cause']): Scope => ('scope' in cause ? cause.scope : scopeOf(cause.errno));
 
 /**
- * An error that says nothing of single objects: of a read, or of a write whose answers were lost, so that nothing is known.
- * What is no error of the kernel's stays as it is.
+ * Converts a netlink error that names no object: of a read, or of a write whose answers were lost. Other errors are
+ * returned unchanged.
  */
 export const asKernelError = (error: unknown): unknown =>
   error instanceof NetlinkError ? new KernelError('environment', `netlink: ${error.message}`) : error;

@@ -1,4 +1,4 @@
-/** Reading and writing rules with the iptables tools, in the contract's words. */
+/** Reads and writes rules with iptables-save and iptables-restore, as kernel objects of the contract. */
 import type { KernelError } from '../../dataplane/contract.ts';
 import { newLane } from '../../dataplane/lane.ts';
 import { type IptablesTools, restore, save, saveCounters } from '../../kernel/iptables.ts';
@@ -10,13 +10,16 @@ import type { Chain, Jump } from './objects.ts';
 import { SaveParser } from './parse.ts';
 import type { RestoreInput } from './restore.ts';
 
-/** The rules of one family, read and written by whoever does that. Both throw KernelError. */
+/** Access to the rules of one IP family. Both functions throw KernelError. */
 export interface Rules {
   read(): Promise<ReadonlyMap<string, Chain | Jump>>;
   write(input: RestoreInput): Promise<void>;
 }
 
-/** Both families' tools take turns: a read beside a stream of writes begins anew for ever (nf_tables), or waits for the lock. */
+/**
+ * The tools of both families run one at a time. Beside a stream of writes the nf_tables tool restarts its listing for ever,
+ * and the legacy tool waits for the xtables lock.
+ */
 export const rulesBy = ({ IPv4, IPv6 }: IptablesTools): Readonly<Record<IPFamily, Rules>> => {
   const inTurn = newLane();
   const rules = (tool: string): Rules => ({
@@ -26,39 +29,39 @@ export const rulesBy = ({ IPv4, IPv6 }: IptablesTools): Readonly<Record<IPFamily
   return { IPv4: rules(IPv4), IPv6: rules(IPv6) };
 };
 
-/** Our chains and jumps, by id. Throws KernelError. */
+/** Chains and jumps of ours, by id. Throws KernelError. */
 const readRules = async (tool: string): Promise<ReadonlyMap<string, Chain | Jump>> => {
   const parser = new SaveParser();
   await listRules(tool, (line) => parser.push(line));
   return parser.objects;
 };
 
-/** Every line that the tool lists. Throws KernelError. */
+/** Passes on every line that the tool lists. Throws KernelError. */
 export const listRules = async (tool: string, onLine: (line: string) => void): Promise<void> => {
   const failed = await save(tool, onLine);
   if (failed !== undefined) throw unread(failed);
 };
 
-/** Every line of a table, rules with their counters. Throws KernelError. */
+/** Passes on every line of a table, rules with their counters. Throws KernelError. */
 export const listCounters = async (tool: string, table: Table, onLine: (line: string) => void): Promise<void> => {
   const failed = await saveCounters(tool, table, onLine);
   if (failed !== undefined) throw unread(failed);
 };
 
-/** Throws KernelError. */
+/** Runs one restore. Throws KernelError. */
 export const writeRules = async (tool: string, input: RestoreInput): Promise<void> => {
   const failed = await restore(tool, input.text);
   if (failed !== undefined) throw unwritten(failed, input);
 };
 
-/** A list holds nothing of ours that could be to blame. */
+/** Failed reads have no suspects: no object of ours can be the cause. */
 const unread = ({ message }: IptablesFailure): KernelError =>
   refused([{ cause: { scope: 'environment' }, message, suspects: [] }]);
 
 const unwritten = (failure: IptablesFailure, { text }: RestoreInput): KernelError =>
   refused([{ cause: failure, message: failure.message, suspects: suspects(text, failure.line) }]);
 
-/** The chain that the refused line of input is about. The line may be a COMMIT: then nobody is named. */
+/** The id of the chain that the refused line of input names. A refused COMMIT names none. */
 const suspects = (text: string, line: number | undefined): readonly string[] => {
   if (line === undefined) return [];
   const before = text.split('\n').slice(0, line);

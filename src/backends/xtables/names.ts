@@ -1,4 +1,4 @@
-/** Tables, the chains that modes have in common, and which chains are ours at all. */
+/** Names of tables and of the chains that several modes share, and which chains are ours. */
 
 export type Table = 'nat' | 'filter' | 'mangle';
 
@@ -9,16 +9,19 @@ export const POSTROUTING = 'KUBE-POSTROUTING';
 export const MARK_MASQ = 'KUBE-MARK-MASQ';
 export const FORWARD = 'KUBE-FORWARD';
 export const PROXY_FIREWALL = 'KUBE-PROXY-FIREWALL';
-/** Mode ipvs: no port of the host's is reached at the addresses of Services. */
+/** Filter of mode ipvs: refuses the host's own ports at the addresses of Services. */
 export const IPVS_FILTER = 'KUBE-IPVS-FILTER';
-/** In table mangle, ours alone: what is marked, and what of the node's own traffic is dropped, before IPVS sees it. */
+/** Chain of ours in table mangle (kube-proxy has none): marks packets from pods before IPVS sees them. */
 export const IPVS_MARK = 'KUBE-IPVS-MARK';
-/** The same; in table nat what the node's own calls need, from the first address of a Service on it to the last. */
+/**
+ * Chain of ours for the node's own packets. In table mangle it marks or drops them before IPVS sees them. In table nat it
+ * marks them for masquerade, for as long as the node has an address of a Service.
+ */
 export const IPVS_OUT = 'KUBE-IPVS-OUT';
-/** The kubelet's as much as ours: see SharedChain. */
+/** Chain that the kubelet makes too: see SharedChain. */
 export const FIREWALL = 'KUBE-FIREWALL';
 
-/** Of both modes that write such rules, kube-proxy's too: what another mode left is found and removed. */
+/** Chains of modes iptables and ipvs, and of kube-proxy: one mode finds and removes what another left. */
 const FIXED: Readonly<Record<Table, ReadonlySet<string>>> = {
   nat: new Set([
     SERVICES,
@@ -45,19 +48,19 @@ const FIXED: Readonly<Record<Table, ReadonlySet<string>>> = {
   mangle: new Set([IPVS_MARK, IPVS_OUT, 'KUBE-PROXY-CANARY']),
 };
 
-/** What is needed as long as addresses of Services are the node's own: for mode ipvs to take away when these are gone. */
+/** Chains needed while addresses of Services are on the node. Mode ipvs removes them after the last address. */
 const WITH_ADDRESSES: ReadonlySet<string> = new Set([`filter ${IPVS_FILTER}`, `nat ${IPVS_OUT}`]);
 
 export const goesWithAddresses = (table: Table, chain: string): boolean => WITH_ADDRESSES.has(`${table} ${chain}`);
 
 const PER_SERVICE = /^KUBE-(?:SVC|SVL|FW|EXT|SEP)-/;
 
-/** Chains of one Service. */
+/** Names of chains of one Service, which end in a hash. */
 export const OF_A_SERVICE = /^KUBE-(?:SVC|SVL|FW|EXT|SEP)-[A-Z2-7]{16}$/;
 
-/** Chains of our dispatch tree, that has a prefix or `by-` in its names where those of a Service have their hash. */
+/** Tells chains of the dispatch tree from those of a Service: they have a network or `by-` in place of the bare hash. */
 export const isOfTree = (chain: string): boolean => PER_SERVICE.test(chain) && !OF_A_SERVICE.test(chain);
 
-/** Chains that are ours to change and to remove. KUBE-KUBELET-* are the kubelet's, and KUBE-FIREWALL is not ours alone. */
+/** Chains of ours may be changed and removed. KUBE-KUBELET-* are the kubelet's, and KUBE-FIREWALL is shared with it. */
 export const isOurs = (table: Table, chain: string): boolean =>
   FIXED[table].has(chain) || (table !== 'mangle' && PER_SERVICE.test(chain));

@@ -1,8 +1,8 @@
-/** What the kernel holds of iptables rules that are ours: chains, and jumps from built-in chains. Data only. */
+/** Kernel objects made of iptables rules: chains of ours, and jumps to them from built-in chains. Data only. */
 import type { KernelObject } from '../../dataplane/contract.ts';
 import { isOurs, type Table } from './names.ts';
 
-/** A chain of ours with its whole list of rules. */
+/** A chain of ours with all its rules. */
 export interface Chain extends KernelObject {
   readonly kind: 'chain';
   readonly table: Table;
@@ -10,20 +10,20 @@ export interface Chain extends KernelObject {
   readonly rules: readonly string[];
 }
 
-/** A chain that others use as we do: made where it is missing, and then neither emptied nor removed. */
+/** A chain that the kubelet uses too: made where it is missing, never emptied or removed. */
 export interface SharedChain extends KernelObject {
   readonly kind: 'shared-chain';
   readonly table: Table;
   readonly name: string;
 }
 
-/** A rule of ours in a chain that is not: in a built-in one, or in a shared one. */
+/** A rule of ours in a built-in or shared chain. */
 export interface Jump extends KernelObject {
   readonly kind: 'jump';
   readonly table: Table;
   readonly chain: string;
   readonly rule: string;
-  /** The rule as it was read, comment and all: what a deletion has to name. */
+  /** The rule as listed, with its comment: a deletion has to repeat it. */
   readonly listed: string;
 }
 
@@ -39,7 +39,7 @@ export const chain = (table: Table, name: string, rules: readonly string[]): Cha
 });
 
 const COMMENT = /-m comment --comment (?:"(?:[^"\\]|\\.)*"|\S+) /;
-/** Free text, of others too: nothing in it is an option. */
+/** Quoted text is free text (comments, also of other programs) and is not searched for options. */
 const QUOTED = /"(?:[^"\\]|\\.)*"/g;
 const TARGET = / -[jg] (\S+)/;
 
@@ -56,10 +56,10 @@ export const sharedChain = (table: Table, name: string): SharedChain => ({
   name,
 });
 
-/** Comments are free text, and differ between proxies. */
+/** Comments are left out of comparisons: they differ between proxies. */
 export const withoutComment = (rule: string): string => rule.replace(COMMENT, '');
 
-/** A rule that others want as we do: it may be theirs, so it stays. */
+/** A rule that the kubelet wants too. It is never removed, since it may be the kubelet's. */
 export const sharedRule = (table: Table, from: string, rule: string): Jump => ({
   kind: 'jump',
   id: `${table} ${from} -> ${targetOf(rule)}`,
@@ -71,24 +71,24 @@ export const sharedRule = (table: Table, from: string, rule: string): Jump => ({
   listed: rule,
 });
 
-/** A jump is recognised by where it leads and what it matches. */
+/** The id of a jump is its target. Its content is the rule without the comment. */
 export const jump = (table: Table, from: string, listed: string, copy = 0): Jump => {
   const rule = withoutComment(listed);
   const id = `${table} ${from} -> ${targetOf(rule)}${copy === 0 ? '' : ` (copy ${copy})`}`;
   return { kind: 'jump', id, content: rule, table, chain: from, rule, listed };
 };
 
-/** Whether a rule of a built-in chain is ours: it leads to one of our chains. */
+/** A rule of a built-in chain is ours if it leads to a chain of ours. */
 export const isOurJump = (table: Table, rule: string): boolean => {
   const target = targetOf(rule);
   return target !== undefined && isOurs(table, target);
 };
 
-/** The chain that an object is, or leads to: both come and go together. */
+/** The name of the chain that an object is or leads to: a chain and the jumps to it come and go together. */
 export const chainOf = (object: Chain | Jump | SharedChain): string =>
   object.kind === 'jump' ? (targetOf(object.rule) ?? '') : object.name;
 
-/** As `iptables-restore` input, without the table around it. */
+/** Formats an object as `iptables-restore` input, without the lines of its table. */
 export const formatRule = (object: Chain | Jump | SharedChain): string => {
   if (object.kind === 'jump') return `-A ${object.chain} ${object.rule}`;
   const rules = object.kind === 'chain' ? object.rules : [];

@@ -1,25 +1,25 @@
 /**
- * Whose chains these are: kube-proxy's have the same names as ours, and each of the two makes some that the other does not.
- * What the other has found there of those it removes, so who wrote last is seen.
+ * Chains of kube-proxy have the names of ours. Each proxy also makes chains that the other does not make and removes, so
+ * the ones that are there tell which of the two wrote last.
  */
 import { IPVS_MARK, IPVS_OUT, isOfTree } from './names.ts';
 import { type Chain, chainId, chainOf, type Jump, type SharedChain } from './objects.ts';
 
 type Rule = Chain | Jump | SharedChain;
 
-/** kube-proxy watches over the tables by them, in mode iptables; in mode ipvs it has source ranges there. */
+/** Chains that only kube-proxy makes: its canaries in mode iptables, its source ranges in mode ipvs. */
 const OF_KUBE_PROXY = [
   ...(['mangle', 'filter', 'nat'] as const).map((table) => chainId(table, 'KUBE-PROXY-CANARY')),
   chainId('filter', 'KUBE-IPVS-OUT-FILTER'),
 ];
-/** Of mode ipvs, whoever made it. */
+/** Chain of mode ipvs, made by both proxies. */
 const OF_IPVS = chainId('nat', 'KUBE-LOAD-BALANCER');
 const OURS = new Set([chainId('mangle', IPVS_MARK), chainId('mangle', IPVS_OUT), chainId('nat', IPVS_OUT)]);
 
 const isOursAlone = (object: Rule): boolean =>
   OURS.has(chainId(object.table, chainOf(object))) || isOfTree(chainOf(object));
 
-/** Those that kube-proxy made. */
+/** Filters the objects that kube-proxy made. */
 export const rulesOfKubeProxy = <R extends Rule>(found: readonly R[]): readonly R[] => {
   const ids = new Set(found.map(({ id }) => id));
   const isIpvs = ids.has(OF_IPVS) && !ids.has(chainId('mangle', IPVS_MARK));

@@ -1,22 +1,22 @@
-/** What iptables-save prints to objects: our chains, and the jumps that lead to them. Pure, fed line by line. */
+/** Parses iptables-save output, line by line, to objects: chains of ours and the jumps to them. Pure. */
 import { isOurs, TABLES, type Table } from './names.ts';
 import { type Chain, chain, chainId, isOurJump, type Jump, jump } from './objects.ts';
 
 const RULE = /^-A (\S+)(?: (.*))?$/;
-/** Only a built-in chain has a policy. */
+/** Policies are listed of built-in chains only. */
 const CHAIN = /^:(\S+) (\S+)/;
 const NO_POLICY = '-';
 const COUNTERS = /^\[\d+:\d+\] /;
-/** Space doubled by the nfacct match of iptables 1.8.9, and whatever other versions do alike. */
+/** Spaces are folded: the nfacct match of iptables 1.8.9 doubles them. */
 const SPACES = / {2,}/g;
 
 const isTable = (name: string): name is Table => TABLES.some((table) => table === name);
 
 export class SaveParser {
   readonly #objects = new Map<string, Chain | Jump>();
-  /** Rules of chains that were declared, and may have more. */
+  /** Rules of declared chains, of which more may follow. */
   #chains = new Map<string, string[]>();
-  /** The chain of the rules that come just now: a table lists them chain by chain. */
+  /** Chain of the last rule: a table lists its rules chain by chain. */
   #current = '';
   #builtIn = new Set<string>();
   #table: Table | undefined;
@@ -64,7 +64,7 @@ export class SaveParser {
     }
   }
 
-  /** A chain as soon as all of it is here: all of a table's at its end would be too much at a stretch. */
+  /** Builds a chain when its last rule has been read: building all at the end of a table would block the event loop. */
   #finish(table: Table, name: string): void {
     const rules = this.#chains.get(name);
     if (rules === undefined) return;

@@ -1,4 +1,4 @@
-/** Where rules lead packets elsewhere, from the rules as they are listed. */
+/** Destinations (address and port) whose packets listed rules redirect. */
 import { parseIP } from '../../model/address.ts';
 import type { Place } from '../../model/flows.ts';
 import { type Chain, withoutComment } from './objects.ts';
@@ -6,7 +6,10 @@ import { type Chain, withoutComment } from './objects.ts';
 const PORT = / --dport (\d+)(?= |$)/;
 const ADDRESS = /(?:^| )-d ([^/\s]+)(?:\/(?:32|128))?(?= )/;
 
-/** Of UDP alone: of other protocols nobody asks. Rules that are about networks or all ports but one lead nowhere by themselves. */
+/**
+ * Destinations of UDP rules: stale flows of other protocols are not cleaned. Rules for networks, or for all ports but one,
+ * are no destination of a Service.
+ */
 export const placesOfRules = ({ table, rules }: Chain): readonly Place[] => {
   if (table !== 'nat') return [];
   return rules.flatMap((listed) => {

@@ -1,10 +1,10 @@
-/** All rules as one input for iptables-restore, section by section. Pure. */
+/** Prints all rules as one iptables-restore input, section by section. Pure. */
 import type { KernelObject, Section } from '../../dataplane/contract.ts';
 import { TABLES, type Table } from './names.ts';
 import type { Chain, Jump, SharedChain } from './objects.ts';
 import type { JumpRank } from './restore.ts';
 
-/** A rule may only name chains that stand above it: jumps come last, and a section declares its chains before its rules. */
+/** Chains are declared before rules that name them: a section declares its chains first, and jumps come last. */
 export const printRules = (sections: readonly Section<KernelObject>[], rank: JumpRank): string =>
   TABLES.map((table) => printTable(table, sections, rank)).join('');
 
@@ -17,7 +17,7 @@ const printTable = (table: Table, sections: readonly Section<KernelObject>[], ra
   const jumps = inOthers.filter(({ chain }) => !names.has(chain));
   const filled = bodies.filter(({ chains }) => chains.length > 0);
   if (filled.length === 0 && jumps.length === 0) return '';
-  // as they stand in the kernel: the last one put on top is first
+  // the kernel's order: the jump inserted last stands first
   const topToBottom = [...jumps].sort((a, b) => rank(b) - rank(a));
   const lines = [
     `*${table}`,

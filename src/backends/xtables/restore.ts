@@ -1,4 +1,4 @@
-/** Changes to one iptables-restore input. Pure. */
+/** Formats changes as one iptables-restore input. Pure. */
 import type { Change } from '../../dataplane/contract.ts';
 import { atAStretch, type Steps, sorting } from '../../dataplane/turn.ts';
 import { compareText } from '../../model/endpoint.ts';
@@ -7,24 +7,24 @@ import type { Chain, Jump, SharedChain } from './objects.ts';
 
 export type RuleChange = Change<Chain | Jump | SharedChain>;
 
-/** Input for one iptables-restore --noflush. */
+/** Input of one iptables-restore --noflush. */
 export interface RestoreInput {
   readonly text: string;
-  /** How many rules it writes; chains without rules count as none. */
+  /** Number of rules in it. A chain without rules counts as none. */
   readonly rules: number;
 }
 
-/** Jumps with a higher rank are put on top later. */
+/** Rank of a jump: the higher one is inserted later, on top. */
 export type JumpRank = (jump: Jump) => number;
 
 /**
- * Within a table: chains are declared (made or emptied), filled, jumped to; then what goes is removed. A shared chain is
- * made and not declared: if others made it in the meantime that is refused, where a declaration would empty it.
+ * Within a table chains are declared (made or emptied), then filled, then jumped to, and removals come last. A shared chain
+ * is made with -N and not declared: if the kubelet has made it meanwhile, -N is refused, where a declaration would empty it.
  */
 export const restoreInput = (changes: readonly RuleChange[], rank: JumpRank): RestoreInput =>
   atAStretch(restoring(changes, rank));
 
-/** The same in steps. */
+/** Steps of `restoreInput`, between which the event loop can run. */
 export function* restoring(changes: readonly RuleChange[], rank: JumpRank): Steps<RestoreInput> {
   const byTable: Record<Table, RuleChange[]> = { mangle: [], filter: [], nat: [] };
   let rules = 0;
@@ -39,7 +39,7 @@ export function* restoring(changes: readonly RuleChange[], rank: JumpRank): Step
   return { text: text.join(''), rules };
 }
 
-/** So many lines are put together at a stretch. */
+/** Lines joined in one step. */
 const PIECE = 1_000;
 
 function* textInPieces(lines: Iterable<string | undefined>, text: string[]): Steps<void> {
@@ -54,7 +54,7 @@ function* textInPieces(lines: Iterable<string | undefined>, text: string[]): Ste
   text.push(piece.join(''));
 }
 
-/** Undefined is a step on the way to the next. */
+/** Yields lines, and undefined at the end of a step without one. */
 function* tableLines(
   table: Table,
   changes: readonly RuleChange[],
@@ -83,7 +83,7 @@ function* tableLines(
   yield 'COMMIT';
 }
 
-/** New jumps go on top, in the order of their rank, before old ones are taken away: no packet ever finds none. */
+/** Insertions, in the order of their rank, come before deletions: no packet ever finds the jump missing. */
 const jumpLines = (changes: readonly RuleChange[], rank: JumpRank): readonly string[] => {
   const jumps = changes.flatMap((change) => {
     if (change.object.kind !== 'jump') return [];

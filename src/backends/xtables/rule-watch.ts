@@ -1,6 +1,7 @@
 /**
- * Who else writes to our chains, where the iptables tools are those of nf_tables: there the kernel tells. What the tools do
- * for us is not heard, nor what others do in that moment: that is found by the look at the end of the sync period.
+ * Reports writes of other programs to our chains, where the iptables tools are those of nf_tables: the kernel notifies of
+ * them. While our own tool writes nothing is listened to. What others write in that time is found by the audit at the end
+ * of the sync period.
  */
 import type { IPFamily } from '../../model/address.ts';
 import { Reopening } from '../../netlink/reopening.ts';
@@ -10,26 +11,29 @@ import { FIREWALL, isOurs, TABLES, type Table } from './names.ts';
 export type Ear = Pick<ChainWatch, 'changes' | 'close'>;
 
 const POLL_MS = 100;
-/** A look lists all rules. */
+/** Least time between two audits after changes to chains of ours: an audit lists all rules. */
 const OWN_CHAIN_MS = 1_000;
-/** Others take rules out of built-in chains all day; where the kernel does not say whether one of ours is among them. */
+/**
+ * Least time between two audits after removals from built-in chains, where the kernel does not say whether a rule of ours
+ * is among them: CNIs remove rules there all the time.
+ */
 const BUILT_IN_MS = 10_000;
 const BUILT_IN: ReadonlySet<string> = new Set(['PREROUTING', 'INPUT', 'FORWARD', 'OUTPUT', 'POSTROUTING']);
 
-/** How long since the last look a change is worth the next one, in milliseconds; undefined: it is none of our business. */
+/** Least time in milliseconds from the last audit to the one that a change calls for. Undefined: the change is not ours. */
 export const patienceFor = ({ table, chain, isRemoval, leadsTo }: ChainChange): number | undefined => {
   if (!TABLES.includes(table as Table)) return undefined;
   if (chain === undefined || isOurs(table as Table, chain)) return OWN_CHAIN_MS;
   if (!isRemoval || !BUILT_IN.has(chain)) return undefined;
   if (leadsTo === undefined) return BUILT_IN_MS;
-  // all that we have in there are jumps
+  // rules of ours in built-in chains are all jumps
   return leadsTo.some((target) => target === FIREWALL || isOurs(table as Table, target)) ? OWN_CHAIN_MS : undefined;
 };
 
 interface Listener {
   readonly onChange: () => void;
   lastAt: number;
-  /** When what was heard is worth a look; undefined: nothing was. */
+  /** Time of the next report. Undefined: no change was heard. */
   dueAt: number | undefined;
 }
 
@@ -46,12 +50,12 @@ export class RuleWatch {
     warn: (message: string) => void = () => undefined,
   ) {
     this.#now = now;
-    // until it is open again there is the look at the end of each sync period
+    // while it is closed the audit at the end of each sync period finds changes
     const said = 'what others write to our rules is not heard just now, and found at the end of the sync period';
     this.#ear = new Reopening({ open, now, warn: (reason) => warn(`${said}: ${reason}`) });
   }
 
-  /** Runs a write of our own, of which nothing is to be heard. */
+  /** Runs a write of our own, whose notifications are not listened to. */
   async whileDeaf<T>(write: () => Promise<T>): Promise<T> {
     if (this.#deaf === 0) this.look();
     this.#deaf += 1;
@@ -71,7 +75,7 @@ export class RuleWatch {
     return { stop: () => this.#stop(family) };
   }
 
-  /** Takes what was told so far, and tells whom it concerns. */
+  /** Reads the notifications so far, and calls the listeners whose report is due. */
   look(): void {
     this.#listen();
     const now = this.#now();
@@ -96,7 +100,7 @@ export class RuleWatch {
   #listen(): void {
     if (this.#deaf > 0 || this.#listeners.size === 0) return;
     const changes = this.#ear.ask((ear) => [...ear.changes()]) ?? [];
-    // what was written while it was broken was told to nobody
+    // notifications were lost while the socket was broken: any chain may have changed
     for (const change of this.#ear.takeMissed() ? [undefined] : changes) this.#note(change);
   }
 

@@ -1,15 +1,15 @@
 /**
- * Rule text in the form in which iptables-save lists it, so that what we want and what we read compare as text.
+ * Rule text as iptables-save lists it, so that desired and listed rules compare as text.
  *
- * The order of the basic matches is fixed (source, destination, interface, protocol); extensions follow as given. Both
- * tools, legacy and nf_tables, list alike (compared for 1.8.9).
+ * The order of the basic matches is fixed (source, destination, interface, protocol). Extensions follow as given. The
+ * legacy and the nf_tables tool list alike (compared for 1.8.9).
  */
 import type { IPFamily } from '../../model/address.ts';
 import type { Protocol } from '../../model/kubernetes.ts';
 import type { LocalDetector } from '../../model/node.ts';
 
 export interface Match {
-  /** With prefix length; a leading `! ` negates. */
+  /** CIDR with prefix length. A leading `! ` negates it. */
   readonly source?: string;
   readonly destination?: string;
   readonly inInterface?: string;
@@ -26,7 +26,7 @@ const option = (name: string, value: string | undefined): string => {
   return value.startsWith('! ') ? `! ${name} ${value.slice(2)} ` : `${name} ${value} `;
 };
 
-/** What goes after `-A CHAIN `. `target` is empty for a rule that only says something. */
+/** Text behind `-A CHAIN `. `target` is empty for a rule that is only a comment. */
 export const rule = (match: Match, target: string): string => {
   const protocol = match.protocol?.toLowerCase();
   const text =
@@ -40,13 +40,16 @@ export const rule = (match: Match, target: string): string => {
   return target === '' ? text.trimEnd() : `${text}-j ${target}`;
 };
 
-/** Comments hold 255 bytes (xt_comment); the tools cut a longer one without a word, and it would be listed otherwise than written. */
+/** Comments hold 255 bytes (xt_comment). The tools cut a longer one silently, and list it otherwise than written. */
 const MAX_COMMENT = 255;
 const BARE = /^[-_0-9A-Za-z]+$/;
 
-/** As iptables-save quotes. Names come from objects that no API server may have checked: nothing of them may end the quote. */
+/**
+ * Quotes as iptables-save does. Names come from objects that no API server may have checked: no character of them may end
+ * the quote.
+ */
 export const quote = (comment: string): string => {
-  // spaces are folded as they are where rules are read back
+  // spaces are folded as in parse.ts
   const safe = comment
     .replace(/[^ -~]|["'\\]/g, '?')
     .replace(/ {2,}/g, ' ')
@@ -65,11 +68,11 @@ export const rejectTarget = (family: IPFamily): string =>
 
 const KERNEL_ONE = 2 ** 31;
 
-/** The match that is true once in `n`. The kernel keeps probabilities as 31-bit fractions and lists them with 11 digits. */
+/** Matches one packet in `n`. The kernel keeps probabilities as 31-bit fractions and lists them with 11 digits. */
 export const oneIn = (n: number): string =>
   `-m statistic --mode random --probability ${(Math.round(KERNEL_ONE / n) / KERNEL_ONE).toFixed(11)}`;
 
-/** The match for packets that come (or, negated, do not come) from a pod. */
+/** Matches packets that come (or, negated, do not come) from a pod. */
 export const fromPod = (detector: LocalDetector, negated: boolean): Match => {
   const not = negated ? '! ' : '';
   switch (detector.by) {

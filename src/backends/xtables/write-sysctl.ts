@@ -1,9 +1,9 @@
-/** Writing kernel settings: apart from what they are, which pure files know. */
+/** Writes kernel settings. Apart from sysctl.ts, which pure files import. */
 import type { Sysctls } from '../../kernel/sysctl.ts';
 import { refused } from '../kernel-error.ts';
 import { formatSysctl, type Sysctl } from './sysctl.ts';
 
-/** Throws KernelError. */
+/** Writes one setting. Throws KernelError. */
 export const writeSysctl = async (files: Sysctls, object: Sysctl): Promise<void> => {
   try {
     await files.write(object.path, object.content);
