@@ -1,4 +1,4 @@
-/** What the node needs whatever its Services: jumps from the built-in chains, masquerading, forwarding. Pure. */
+/** Rules that every node has, whatever its Services: jumps from the built-in chains, masquerading, forwarding. Pure. */
 import type { Fragment } from '../../dataplane/contract.ts';
 import { LOOPBACK, type NodeContext } from '../../model/node.ts';
 import { forwardMarked, markMasquerade, masquerade } from '../xtables/masquerade.ts';
@@ -10,7 +10,7 @@ import { localhostObjects } from './localhost.ts';
 import { EXTERNAL_SERVICES, NODEPORTS } from './names.ts';
 import { trunk, type Wish } from './objects.ts';
 
-/** [table, built-in chain, rule] in the order in which they are put on top, which is kube-proxy's. */
+/** Jumps as [table, built-in chain, rule], in the order in which they are inserted on top, which is kube-proxy's. */
 const JUMPS: readonly (readonly [Table, string, string])[] = [
   ['filter', 'INPUT', `${NEW} -j ${EXTERNAL_SERVICES}`],
   ['filter', 'FORWARD', `${NEW} -j ${EXTERNAL_SERVICES}`],
@@ -26,7 +26,7 @@ const JUMPS: readonly (readonly [Table, string, string])[] = [
   ['nat', 'POSTROUTING', `-j ${POSTROUTING}`],
 ];
 
-/** Shared with the kubelet, and only where they are wanted: on top of all others. */
+/** Jumps shared with the kubelet, inserted on top of all others where NodePorts answer on loopback. */
 const SHARED_JUMPS: typeof JUMPS = [
   ['filter', 'INPUT', `-j ${FIREWALL}`],
   ['filter', 'OUTPUT', `-j ${FIREWALL}`],
@@ -34,7 +34,7 @@ const SHARED_JUMPS: typeof JUMPS = [
 
 const RANKED = [...JUMPS, ...SHARED_JUMPS];
 
-/** Jumps with a higher rank are put on top later. */
+/** Rank of a jump: the higher one is inserted later, on top. */
 export const jumpRank: JumpRank = ({ table, chain: from, rule: text }) =>
   RANKED.findIndex(([t, c, r]) => t === table && c === from && r.endsWith(`-j ${targetOf(text)}`));
 
@@ -57,15 +57,18 @@ export const base = (node: NodeContext): Fragment<Wish> => ({
 });
 
 /**
- * A packet that conntrack calls INVALID is not translated back: it would reach the client with the pod's address, and
- * the client's RST would kill the connection (k/k#74839).
+ * Rules of KUBE-FORWARD. INVALID packets are dropped: conntrack does not translate them back, so they would reach the
+ * client with the pod's address, and the client's RST would end the connection (k/k#74839).
  */
 const forward = (node: NodeContext): readonly string[] => [
   ...(node.dropInvalid ? [rule({ matches: ['-m conntrack --ctstate INVALID'] }, 'DROP')] : []),
   ...forwardMarked(node),
 ];
 
-/** Without localhost.ts loopback is left out: a packet that goes there cannot leave the node with that source. */
+/**
+ * Rules that lead to KUBE-NODEPORTS. Loopback is left out unless localhost.ts enables it: a packet to loopback cannot leave
+ * the node with its loopback source.
+ */
 const toNodePorts = ({ family, nodePortAddresses, nodePortsOnLoopback }: NodeContext): readonly string[] => {
   const comment = 'kubernetes: node ports';
   if (nodePortAddresses === 'all') {

@@ -1,8 +1,8 @@
 /**
- * One service port to its chains and dispatch lines, as kube-proxy shapes them. Pure.
+ * Compiles one service port to its chains and dispatch lines, in kube-proxy's layout. Pure.
  *
- * KUBE-SVC balances over the cluster's endpoints, KUBE-SVL over the local ones, KUBE-EXT is where external traffic comes
- * in, KUBE-FW stands before it where source ranges apply, KUBE-SEP leads to one endpoint.
+ * KUBE-SVC balances over the cluster's endpoints, KUBE-SVL over the local ones. KUBE-EXT receives external traffic, and
+ * KUBE-FW stands before it where source ranges apply. KUBE-SEP translates to one endpoint.
  */
 import type { Fragment } from '../../dataplane/contract.ts';
 import { joinHostPort } from '../../model/address.ts';
@@ -30,7 +30,7 @@ export const compile = (service: ServiceEndpoints, node: NodeContext): Fragment<
 const chains = (service: ServiceEndpoints, node: NodeContext, fronts: readonly Frontend[]): readonly Chain[] => {
   const { port, cluster, local, reachable } = service;
   const names = serviceChains(port.name);
-  // external frontends differ in their source ranges alone
+  // external frontends of one service port differ in their source ranges alone
   const [internal, external] = fronts;
   const guarded = fronts.find(isRestricted);
   const isReachedOutside = external !== undefined && isServed(external.inside);
@@ -77,12 +77,12 @@ const externalRules = (port: ServicePort, external: Frontend, node: NodeContext)
     rules.push(rule({ comment: `route LOCAL traffic for ${name} external`, matches: [FROM_LOCAL] }, svc));
   }
   if (isServed(external.outside)) rules.push(rule({}, external.policy === 'Local' ? svl : svc));
-  // where the address is the node's own, its port may be another Service's NodePort: this one drops, and does not pass it on
+  // ACCEPT ends the nat table: on an address of the node this port may be another Service's NodePort, which must not match
   else rules.push(rule({ comment: `${name} has no local endpoints` }, 'ACCEPT'));
   return rules;
 };
 
-/** A packet that no rule takes returns with its address unchanged and is dropped in the filter table. */
+/** Rules of KUBE-FW. A packet that none of them matches is not translated, and the filter table drops it. */
 const firewallRules = ({ name }: ServicePort, { ranges, own }: Sources): readonly string[] => {
   const { ext } = serviceChains(name);
   const comment = `${formatServicePortName(name)} loadbalancer IP`;
@@ -114,7 +114,7 @@ const recent = (port: ServicePort, list: string): string => {
   return `--name ${list} --mask ${mask} --rsource`;
 };
 
-/** A pod that reaches itself through the Service must see another source than itself: hairpin. */
+/** Rules of KUBE-SEP. Hairpin: a pod that reaches itself through the Service is masqueraded, or it would answer itself. */
 const endpointRules = (port: ServicePort, endpoint: Endpoint): Chain => {
   const sep = endpointChain(port.name, endpoint.ip, endpoint.port);
   const { protocol } = port.name;

@@ -1,9 +1,9 @@
 /**
- * Connections of Services, by what the kernel counts anyway. Pure, fed line by line.
+ * Connections of Services, from the rule counters that the kernel keeps anyway. Pure, fed line by line.
  *
- * Table nat sees the first packet of each connection, and whichever way one took (KUBE-EXT, KUBE-SVC or KUBE-SVL, by chance
- * or by affinity), it is translated by one rule: that of its endpoint, in a chain that belongs to one service port. These
- * chains are written when an endpoint comes and not again, so no other change makes them count anew.
+ * Table nat sees the first packet of each connection. Through whichever chain it came (KUBE-EXT, KUBE-SVC or KUBE-SVL, by
+ * chance or by affinity), one DNAT rule matches it: that of its endpoint, in a chain of one service port. Such a chain is
+ * written when its endpoint is added and not again, so no other change resets its counters.
  */
 import type { Counts } from '../../dataplane/contract.ts';
 import { chainId, targetOf } from '../xtables/objects.ts';
@@ -13,7 +13,7 @@ const COUNTED = /^\[(\d+):\d+\] -A (KUBE-SEP-\S+) (.*)$/;
 export class ConnectionCounts {
   readonly #counts = new Map<string, Counts>();
 
-  /** By chain. */
+  /** Counts by chain id. */
   get counts(): ReadonlyMap<string, Counts> {
     return this.#counts;
   }

@@ -1,9 +1,9 @@
 /**
- * Dispatch chains as trees: which chain each line goes into, so that a packet passes tens of rules, not thousands.
+ * Dispatch chains as trees of small chains, so that a packet passes tens of rules, not thousands.
  *
  * Keys are the destination in quaternary digits: address, protocol, port. Up to 50 lines a dispatch chain is flat, as
- * kube-proxy's; beyond that it branches by destination prefix. Chains of the tree are named KUBE-SVC-10.96.0.0/14 and
- * the like: the prefix makes kube-proxy remove them as its own when it takes the node back.
+ * kube-proxy's. With more lines it branches by destination prefix. Chains of the tree are named KUBE-SVC-10.96.0.0/14 and
+ * the like: kube-proxy takes the prefix for its own and removes them when it takes the node back.
  *
  * With 10,000 Services a packet passes at most four rules on each of about six levels and eight in the last chain.
  */
@@ -22,10 +22,10 @@ const LEAF_LINES = 8;
 const BITS_PER_DIGIT = 2;
 const PORT_DIGITS = 16 / BITS_PER_DIGIT;
 const PROTOCOLS: readonly Protocol[] = ['TCP', 'UDP', 'SCTP'];
-/** What fits behind a prefix of nine characters: xtables chain names hold 28. */
+/** Characters behind a prefix of nine: xtables chain names hold 28. */
 const MAX_LABEL = 19;
 
-/** Prefix of the names of a tree's chains, by dispatch chain; within a table no two may clash. */
+/** Prefix of the names of a tree's chains, by dispatch chain. Unique within a table. */
 const TREE_PREFIX: Readonly<Record<Table, Readonly<Record<string, string>>>> = {
   nat: { [SERVICES]: 'KUBE-SVC-', [NODEPORTS]: 'KUBE-EXT-' },
   filter: {
@@ -43,13 +43,13 @@ interface Entry {
   readonly source: string;
 }
 
-/** Lines that name an address, and lines that name only a port, of one dispatch chain. */
+/** The tree of one dispatch chain: lines for an address and port, and lines for a port on any address of the node. */
 interface Tree {
   readonly table: Table;
   readonly chain: string;
   readonly byAddress: Trie<Entry>;
   readonly byPort: Trie<Entry>;
-  /** Rules of the two first pages, and of the trunk: together they are the dispatch chain itself. */
+  /** Rules of the two first pages. With those of the trunk they are the dispatch chain itself. */
   addressRules: readonly string[];
   portRules: readonly string[];
   trunk: Trunk | undefined;
@@ -57,7 +57,7 @@ interface Tree {
 
 const digits = (value: number, count: number): string => value.toString(4).padStart(count, '0');
 
-/** The key of a destination: 4 digits a byte of address, one for the protocol, eight for the port. */
+/** Key of a destination: four digits a byte of address, one for the protocol, eight for the port. */
 export const keyOf = ({ ip, protocol, port }: Destination): string => {
   const address =
     ip === undefined
@@ -70,18 +70,18 @@ export const keyOf = ({ ip, protocol, port }: Destination): string => {
 
 const linesOf = (wish: Wish | undefined): readonly Line[] => (wish?.kind === 'frontend' ? wish.lines : []);
 
-/** A tree holds one line for each destination. */
+/** Key of a line's place: a tree holds one line for each destination. */
 const placeOf = ({ table, chain: name, to }: Line): string => `${table} ${name} ${keyOf(to)}`;
 
 interface Prefix {
-  /** With length, if any of the address is fixed. */
+  /** CIDR, if a digit of the address is fixed. */
   readonly destination: string | undefined;
   readonly protocol: Protocol | undefined;
-  /** `low:high`, if any of the port is fixed. */
+  /** `low:high`, if a digit of the port is fixed. */
   readonly ports: string | undefined;
 }
 
-/** What all keys with this label have in common. */
+/** Prefix that all keys with this label share. */
 const prefixOf = (label: string, addressDigits: number): Prefix => {
   const address = label.slice(0, addressDigits);
   const protocol = PROTOCOLS[Number(label.charAt(addressDigits) || Number.NaN)];
@@ -110,7 +110,7 @@ const nameOf = (tree: Tree, label: string, addressDigits: number): string => {
   const text = [destination, protocol?.toLowerCase(), ports?.replace(':', '-')].filter((part) => part !== undefined);
   const readable = text.join('.');
   const prefix = TREE_PREFIX[tree.table][tree.chain] ?? 'KUBE-SVC-';
-  // the plan must tell a tree's chain from a Service's, whose name ends in a bare hash
+  // `by-` tells a tree's chain from a Service's, whose name ends in a bare hash: plan.ts orders them differently
   return prefix + (readable.length <= MAX_LABEL ? readable : `by-${hash16(readable)}`);
 };
 
@@ -118,7 +118,7 @@ export class Dispatch implements Arranger<Wish> {
   readonly mixes = true;
   readonly #trees = new Map<string, Tree>();
   readonly #addressDigits: number;
-  /** Chain id → where its lines are. */
+  /** Pages of a chain, by chain id. */
   readonly #pages = new Map<string, readonly { readonly trie: Trie<Entry>; readonly label: string }[]>();
 
   constructor(addressBits: 32 | 128) {
@@ -213,11 +213,11 @@ export class Dispatch implements Arranger<Wish> {
     const rules = [...tree.addressRules, ...tree.portRules, ...(tree.trunk?.rules ?? [])];
     const itself = chain(tree.table, tree.chain, rules);
     const isGone = tree.trunk === undefined && rules.length === 0;
-    // "add" also stands for a change of content: the engine compares with what is there
+    // `add` also stands for a change of content: the engine compares with the kernel's
     return [...changes, { op: isGone ? 'remove' : 'add', object: itself }];
   }
 
-  /** Adds the changes of a trie's chains to `changes`; gives the rules of its first page if that changed. */
+  /** Adds the changes of a trie's chains to `changes`. Returns the rules of its first page if that page changed. */
   #flushTrie(
     tree: Tree,
     trie: Trie<Entry>,

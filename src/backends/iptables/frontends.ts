@@ -1,8 +1,8 @@
 /**
- * The addresses and ports of one service port, and what happens to a packet that goes there. Pure.
+ * Dispatch lines of the frontends of one service port. Pure.
  *
- * In the nat table a line leads to the Service's chains; where there is nobody to lead to, a line in the filter table
- * refuses (no endpoint at all) or drops (none that the traffic policy admits).
+ * A line in the nat table leads to the Service's chains. A frontend without endpoints has a line in the filter table
+ * instead, which refuses (no endpoint at all) or drops (none that the traffic policy admits).
  */
 import {
   type Choice,
@@ -25,14 +25,14 @@ export const dispatched = (service: ServiceEndpoints, fronts: readonly ModelFron
   ...(service.port.healthCheckNodePort === 0 ? [] : [healthCheck(service.port)]),
 ];
 
-/** Source ranges count where a call would be served; else the filter table refuses or drops it anyway. */
+/** Source ranges need rules where there is an endpoint. Without one the filter table refuses or drops any call. */
 export const isRestricted = ({ sources, inside }: ModelFrontend): boolean => sources !== undefined && isServed(inside);
 
 type To = Destination & { readonly comment: string };
 
 const line = (table: Table, chain: string, { ip, protocol, port, comment }: To, target: string): Line => {
   const where = ip === undefined ? {} : { destination: hostCidr(ip) };
-  // without an address a filter line must not refuse what merely passes through to that port elsewhere
+  // filter lines without an address match local destinations only: a packet forwarded to that port elsewhere must pass
   const local = ip === undefined && chain === EXTERNAL_SERVICES ? { matches: [TO_LOCAL] } : {};
   return {
     table,
@@ -50,7 +50,7 @@ const VERDICTS = {
   drop: { comment: 'has no local endpoints', target: () => 'DROP' },
 } as const;
 
-/** A line of the filter table for callers that find no endpoint. */
+/** Filter line that refuses or drops calls where there is no endpoint. */
 const noEndpoints = (
   { name, family }: ServicePort,
   chain: string,
@@ -100,7 +100,7 @@ const external = (port: ServicePort, front: ModelFrontend): Frontend => {
   ]);
 };
 
-/** The load balancer's health check must reach the node even where a firewall guards it. All ports of a Service share it. */
+/** Health-check ports are accepted even where a host firewall closes the node. All ports of a Service share one. */
 const healthCheck = ({ name, healthCheckNodePort: port }: ServicePort): Frontend => {
   const comment = `${name.namespace}/${name.name} health check node port`;
   const to = { ip: undefined, protocol: 'TCP' as const, port };

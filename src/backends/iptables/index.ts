@@ -1,9 +1,9 @@
 /**
  * The iptables backend: the engine's contract over iptables-save and iptables-restore.
  *
- * Kernel objects are our chains (each with its whole list of rules), the jumps in built-in chains, and for NodePorts on
- * loopback a guard that we share with the kubelet and a kernel setting. What Services want are chains and frontends; the
- * dispatch tree turns frontends into chains.
+ * Kernel objects are our chains (each with all its rules), the jumps in built-in chains, and for NodePorts on loopback a
+ * guard that the kubelet shares and a kernel setting. Services compile to chains and frontends. The dispatch tree lays
+ * frontends out as chains.
  */
 import type { Backend, Measure, Section } from '../../dataplane/contract.ts';
 import { atOnce, type Lane, newLane } from '../../dataplane/lane.ts';
@@ -28,34 +28,34 @@ import type { Held, Wish } from './objects.ts';
 import { type Payload, plan } from './plan.ts';
 import { Settings } from './settings.ts';
 
-/** The nf_tables tool is quadratic in the size of one restore; the legacy tool copies the whole table for each. */
+/** Rules of one restore. The nf_tables tool is quadratic in their number. The legacy tool copies the whole table each time. */
 const MAX_RULES = { nft: 4_000, legacy: 60_000 } as const;
 /**
- * A change of dispatch makes the nf_tables kernel check all chains that packets can reach (60 ms at 5,000 Services): so it
- * comes once in several pieces.
+ * Objects of one group. A change of dispatch makes nf_tables validate all chains that packets can reach (60 ms at 5,000
+ * Services), so dispatch is written once for a large group.
  */
 const GROUP_SIZE = { nft: 6_000, legacy: 20_000 } as const;
 
 export interface IptablesOptions {
   readonly family: IPFamily;
-  /** Undefined where nothing is ever read or written (a dump). */
+  /** Undefined for a dump, which reads and writes nothing. */
   readonly tools?: IptablesTools;
-  /** Undefined where no kernel setting is ever read or written. */
+  /** Undefined where no kernel setting is read or written. */
   readonly sysctls?: Sysctls;
-  /** Hears of what is done without. */
+  /** Called with what is missing when the backend goes on without an optional part. */
   readonly warn?: (message: string) => void;
-  /** When the tools run. */
+  /** Lane that the tools run in. */
   readonly inTurn?: Lane;
-  /** Hears of what others write, where the kernel tells. */
+  /** Notifications of other programs' writes, where the kernel sends them. */
   readonly ruleWatch?: RuleWatch;
-  /** Hears of every restore, for counting. */
+  /** Called with every restore, for counting. */
   readonly onRestore?: (input: RestoreInput) => void;
 }
 
 /**
- * The backends of both families. The nf_tables tool begins its listing anew whenever it finds another generation of the
- * ruleset, which all families share: under a stream of writes a look at the kernel would take a whole core and never end
- * (iptables 1.8.9). So there the tools run one at a time.
+ * Backends of both families. With the nf_tables tools one runs at a time: a listing restarts whenever the generation of the
+ * ruleset changes, which all families share, so that under a stream of writes a read would take a whole core and never end
+ * (iptables 1.8.9).
  */
 export const iptablesBackends = (
   tools: IptablesTools,
@@ -80,7 +80,7 @@ export const iptablesBackend = ({
 }: IptablesOptions): Backend<Wish, Payload> => {
   const tool = tools?.[family] ?? 'iptables';
   const variant = tools?.variant ?? 'nft';
-  // IPv6 wants none
+  // route_localnet is a setting of IPv4
   const settings = sysctls === undefined || family === 'IPv6' ? undefined : new Settings(sysctls, warn);
   return {
     mode: 'iptables',
@@ -116,7 +116,7 @@ export const iptablesBackend = ({
   };
 };
 
-/** kube-proxy counts rules, jumps among them. */
+/** Counts rules as kube-proxy's metric does, jumps included. */
 const measure = (object: Wish): Measure | undefined => {
   if (object.kind === 'chain') return { of: object.table, count: object.rules.length };
   return object.kind === 'jump' ? { of: object.table, count: 1 } : undefined;
@@ -125,7 +125,7 @@ const measure = (object: Wish): Measure | undefined => {
 const isRule = (object: Wish): object is Chain | Jump | SharedChain =>
   object.kind === 'chain' || object.kind === 'jump' || object.kind === 'shared-chain';
 
-/** The tool has no word for them. */
+/** Kernel settings are printed as comments: iptables-restore has no syntax for them. */
 const printSettings = (sections: readonly Section<Wish>[]): string =>
   sections
     .flatMap(({ objects }) => objects)

@@ -1,24 +1,24 @@
-/** What iptables-save prints to this mode's objects: our chains and jumps, and of what we share the parts that are there. */
+/** Parses iptables-save output to the objects of this mode: chains and jumps of ours, and the shared ones that are there. */
 import type { IPFamily } from '../../model/address.ts';
 import { FIREWALL, goesWithAddresses } from '../xtables/names.ts';
 import { type Chain, chainOf, type Jump, type SharedChain, withoutComment } from '../xtables/objects.ts';
 import { SaveParser } from '../xtables/parse.ts';
 import { GUARDS } from './localhost.ts';
 
-/** The line of a listing by which a shared object is known; a rule's comment is free text. */
+/** Listed line of a shared object, without the comment of a rule. */
 const lineOf = (object: SharedChain | Jump): string =>
   object.kind === 'shared-chain' ? `:${object.name} -` : `-A ${object.chain} ${object.content}`;
 
 const SHARED: ReadonlyMap<string, SharedChain | Jump> = new Map(
   GUARDS.map((object) => [`${object.table} ${lineOf(object)}`, object]),
 );
-/** Of a chain's line, and of a rule's where they were asked for. */
+/** Counters of a chain's line, and of a rule's line in a listing with counters. */
 const COUNTERS = / ?\[\d+:\d+\] ?/;
 
 export class Listing {
   readonly #ours = new SaveParser();
   readonly #shared = new Map<string, SharedChain | Jump>();
-  /** IPv6 has no NodePorts on loopback: what the kubelet has there is none of our business. */
+  /** False for IPv6, which has no NodePorts on loopback: the kubelet's chain is not shared there. */
   readonly #looksForShared: boolean;
   #table = '';
 

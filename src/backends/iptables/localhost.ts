@@ -1,11 +1,12 @@
 /**
- * NodePorts on 127.0.0.1 (IPv4): what they take besides rules of dispatch. Pure.
+ * NodePorts on 127.0.0.1 (IPv4): the kernel setting and the guard that they need besides dispatch. Pure.
  *
- * A packet that the node sends to 127.0.0.1 can leave it towards a pod only if the kernel routes loopback addresses
- * (route_localnet). With that on, neighbours on the node's network reach 127.0.0.1 too, and whatever listens there for the
- * node alone (CVE-2020-8558): hence the guard, which is in force before the setting is written and stays as that does. The
- * kubelet makes the same guard, so it is written word for word as the kubelet looks for it, and chain, rule and jumps are
- * as much the kubelet's as ours: what is missing of them is put in, and nothing there is ever changed or removed.
+ * A packet that the node sends to 127.0.0.1 can leave towards a pod only if the kernel routes loopback addresses
+ * (route_localnet). With this setting neighbours on the node's network reach services that listen on 127.0.0.1 for the node
+ * alone (CVE-2020-8558). The guard drops their packets: it is written before the setting, and stays as long.
+ *
+ * The kubelet makes the same guard, and looks for it word for word. So chain, rule and jumps are shared with the kubelet:
+ * missing ones are added, and none is ever changed or removed.
  */
 import type { NodeContext } from '../../model/node.ts';
 import { FIREWALL } from '../xtables/names.ts';
@@ -17,7 +18,7 @@ export const ROUTE_LOCALNET = 'net/ipv4/conf/all/route_localnet';
 
 const NETWORK = loopback('IPv4');
 
-/** Answers come from loopback too, and what was sent to a NodePort is known to be translated. */
+/** Guard rule. Replies and packets that DNAT sent to a NodePort's endpoint pass. */
 const GUARD = rule(
   {
     source: `! ${NETWORK}`,
@@ -28,7 +29,7 @@ const GUARD = rule(
   'DROP',
 );
 
-/** The guard: a chain, its rule, and the jumps that lead there. */
+/** Objects of the guard: a chain, its rule, and the jumps to it. */
 export const GUARDS: readonly (SharedChain | Jump)[] = [
   sharedChain('filter', FIREWALL),
   sharedRule('filter', FIREWALL, GUARD),

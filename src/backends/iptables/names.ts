@@ -1,6 +1,6 @@
 /**
- * Chain names, exactly as kube-proxy makes them: dashboards, CNIs and people know them, and either proxy can take a node
- * over from the other in place.
+ * Chain names, exactly kube-proxy's: dashboards, CNIs and people know them, and either proxy can take a node over from the
+ * other in place.
  */
 import { createHash } from 'node:crypto';
 import { joinHostPort } from '../../model/address.ts';
@@ -12,7 +12,7 @@ export const NODEPORTS = 'KUBE-NODEPORTS';
 const BASE32 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
 const NAME_CHARS = 16;
 
-/** The first 16 characters of the RFC 4648 base32 text of SHA-256: 80 bits. */
+/** Hash of 80 bits: the first 16 characters of the RFC 4648 base32 text of SHA-256. */
 export const hash16 = (text: string): string => {
   const digest = createHash('sha256').update(text).digest();
   let name = '';
@@ -27,7 +27,7 @@ export const hash16 = (text: string): string => {
 const hashed = (name: ServicePortName, endpoint = ''): string =>
   hash16(`${formatServicePortName(name)}${name.protocol.toLowerCase()}${endpoint}`);
 
-/** The chains of one service port. */
+/** Names of the chains of one service port. */
 export const serviceChains = (
   name: ServicePortName,
 ): { readonly svc: string; readonly svl: string; readonly ext: string; readonly fw: string } => {

@@ -1,18 +1,18 @@
-/** The objects of this backend: what owners want, and what the kernel holds. Data and constructors only. */
+/** Objects of this backend, desired and installed. Data and constructors only. */
 import type { KernelObject } from '../../dataplane/contract.ts';
 import type { Protocol } from '../../model/kubernetes.ts';
 import type { Table } from '../xtables/names.ts';
 import { type Chain, chainId, type Jump, type SharedChain } from '../xtables/objects.ts';
 import type { Sysctl } from '../xtables/sysctl.ts';
 
-/** Where a packet must be going for a line to count: an address and port, or a port on any address of the node. */
+/** Destination that a line matches: an address and port, or a port on any address of the node. */
 export interface Destination {
   readonly ip: string | undefined;
   readonly protocol: Protocol;
   readonly port: number;
 }
 
-/** One rule in a dispatch chain, found by its destination. */
+/** A rule in a dispatch chain, found by its destination. */
 export interface Line {
   readonly table: Table;
   readonly chain: string;
@@ -20,13 +20,13 @@ export interface Line {
   readonly rule: string;
 }
 
-/** One address and port of a service port, with all rules that are about it: what two Services can both want. */
+/** A frontend (address and port) with all its lines: the unit that is granted to one of several Services. */
 export interface Frontend extends KernelObject {
   readonly kind: 'frontend';
   readonly lines: readonly Line[];
 }
 
-/** A dispatch chain, and the rules at its end that packets reach which no line took. */
+/** A dispatch chain, with the rules at its end for packets that no line matched. */
 export interface Trunk extends KernelObject {
   readonly kind: 'trunk';
   readonly table: Table;
@@ -34,10 +34,10 @@ export interface Trunk extends KernelObject {
   readonly rules: readonly string[];
 }
 
-/** What the kernel holds. */
+/** Objects as installed in the kernel. */
 export type Held = Chain | Jump | SharedChain | Sysctl;
 
-/** What owners want; frontends and trunks become chains. */
+/** Objects as owners want them. The dispatch tree turns frontends and dispatch chains into chains. */
 export type Wish = Held | Frontend | Trunk;
 
 export const frontend = (id: string, lines: readonly Line[]): Frontend => ({

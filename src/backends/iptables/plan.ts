@@ -1,10 +1,10 @@
 /**
- * Changes to iptables-restore input: order and bounds. Pure.
+ * Plans changes as bounded iptables-restore inputs, in order. Pure.
  *
- * Within one restore everything of a table is one transaction: first all `:CHAIN` lines (they create or empty), then the
- * rules, then `-X`. The nf_tables tool searches its list of chains for each line it reads, so one huge restore is
- * quadratic (20 s for 5,000 Services × 5 endpoints, 87 % of it string comparison): pieces of some thousand rules, each
- * with chains sorted and with the chains that its rules lead to, take 1.5 s in all (iptables 1.8.9).
+ * Within one restore a table is one transaction: first all `:CHAIN` lines (they create or empty), then the rules, then
+ * `-X`. The nf_tables tool searches its list of chains for each line it reads, so one huge restore is quadratic (20 s for
+ * 5,000 Services × 5 endpoints, 87 % of it string comparison). Pieces of some thousand rules, each with sorted chains and
+ * with the chains that its rules lead to, take 1.5 s in all (iptables 1.8.9).
  */
 import type { Batch, Change } from '../../dataplane/contract.ts';
 import type { Steps } from '../../dataplane/turn.ts';
@@ -15,13 +15,13 @@ import type { Sysctl } from '../xtables/sysctl.ts';
 import { jumpRank } from './base.ts';
 import type { Wish } from './objects.ts';
 
-/** Input of the tool, or kernel settings to be written. */
+/** Input of one restore, or kernel settings to write. */
 export type Payload = RestoreInput | { readonly settings: readonly Sysctl[] };
 
-/** Undefined is a step on the way. */
+/** Yields batches, and undefined at the end of a step without one. */
 type Planning<B> = Generator<Batch<B> | undefined, void>;
 
-/** Settings come last: what guards against them is among the rules. They are never taken back. */
+/** Settings come last: the guard against them is among the rules. Settings are never reset. */
 export function* plan(changes: readonly Change<Wish>[], maxRules: number): Planning<Payload> {
   const settings: Sysctl[] = [];
   const rules: RuleChange[] = [];
@@ -34,18 +34,19 @@ export function* plan(changes: readonly Change<Wish>[], maxRules: number): Plann
   if (settings.length > 0) yield { payload: { settings }, ids: settings.map(({ id }) => id) };
 }
 
-/** By now frontends and trunks have become chains. */
+/** Frontends and dispatch chains do not occur here: the dispatch tree has turned them into chains. */
 const isOfRules = (change: Change<Wish>): change is RuleChange => {
   const { kind } = change.object;
   return kind === 'chain' || kind === 'jump' || kind === 'shared-chain';
 };
 
-/** A chain of mode ipvs, ours and kube-proxy's. */
+/** Chain of mode ipvs, made by both proxies. */
 const OF_IPVS = chainId('nat', 'KUBE-LOAD-BALANCER');
 
 /**
- * What mode ipvs left serves until new connections are translated: so that comes first, and only then what goes around it
- * in other tables. Tables are written one after the other, and a connection may come in between.
+ * On leaving mode ipvs the nat table is written first, other tables and removals after it: the rules of mode ipvs serve
+ * until nat translates new connections. A restore commits its tables one after the other, so a connection may come in
+ * between.
  */
 export function* planRules(changes: readonly RuleChange[], maxRules: number): Planning<RestoreInput> {
   const isTakenFromIpvs = changes.some(({ op, object }) => op === 'remove' && object.id === OF_IPVS);
@@ -70,7 +71,7 @@ function* planPieces(changes: readonly RuleChange[], maxRules: number): Planning
   }
   if (total <= maxRules) return yield* batches([changes]);
   yield* batches(pieces(groupsByReference(ofServices), maxRules));
-  // a predecessor's tree may lead from one of these to another: they change together
+  // a former layout of the tree may lead from one of these chains to another: they change in one restore
   yield* batches([others]);
   yield* batches(pieces(groupsOfRemoval(removed), maxRules));
 }
@@ -78,14 +79,14 @@ function* planPieces(changes: readonly RuleChange[], maxRules: number): Planning
 const weight = ({ op, object }: RuleChange): number =>
   op === 'remove' || object.kind !== 'chain' ? 1 : 1 + object.rules.length;
 
-/** Chains of Services, and the one that all of these lead to: dispatch chains and jumps refer to them, never they to those. */
+/** Chains of Services, and KUBE-MARK-MASQ that they lead to. None of them refers to a dispatch chain or jump. */
 const isBelowDispatch = ({ object }: RuleChange): boolean =>
   object.kind === 'chain' && (OF_A_SERVICE.test(object.name) || object.name === MARK_MASQ);
 
-/** Groups, or undefined for a step on the way to the next. */
+/** Yields groups, and undefined at the end of a step without one. */
 type Groups = Iterable<readonly RuleChange[] | undefined>;
 
-/** Puts chains that refer to each other into one group: a restore that declares a rule's target need not look it up. */
+/** Groups chains that refer to each other: in a restore that declares a rule's target the tool need not look it up. */
 function* groupsByReference(changes: readonly RuleChange[]): Groups {
   const byId = new Map<string, RuleChange>();
   for (const change of changes) {
@@ -105,7 +106,7 @@ function* groupsByReference(changes: readonly RuleChange[]): Groups {
   }
 }
 
-/** Highest first, each rank in the order given. */
+/** Sorts by rank, the first of RANKS first, and keeps the order within a rank. */
 function* byRank(changes: readonly RuleChange[]): Steps<readonly RuleChange[]> {
   const ranks: RuleChange[][] = RANKS.map(() => []);
   for (const change of changes) {
@@ -120,7 +121,7 @@ const references = ({ object }: RuleChange): readonly string[] =>
     ? object.rules.flatMap((text) => targetOf(text) ?? []).map((t) => chainId(object.table, t))
     : [];
 
-/** A rank's chains refer to those of later ones. */
+/** Name prefixes by rank: chains refer to chains of later ranks only. */
 const RANKS = ['KUBE-FW-', 'KUBE-EXT', 'KUBE-SVL', 'KUBE-SVC', 'KUBE-SEP', MARK_MASQ] as const;
 
 const rank = ({ object }: RuleChange): (typeof RANKS)[number] =>
@@ -137,7 +138,7 @@ function* groupsOfRemoval(changes: readonly RuleChange[]): Groups {
   for (const change of yield* byRank(ofServices)) yield [change];
 }
 
-/** Groups put together as far as the tool can take them. */
+/** Joins groups to pieces of at most `maxRules` rules. */
 function* pieces(groups: Groups, maxRules: number): Groups {
   let piece: RuleChange[] = [];
   let room = maxRules;
@@ -156,7 +157,7 @@ function* pieces(groups: Groups, maxRules: number): Groups {
   yield piece;
 }
 
-/** One restore each. */
+/** Makes one restore of each piece. */
 function* batches(parts: Groups): Planning<RestoreInput> {
   for (const changes of parts) {
     yield;

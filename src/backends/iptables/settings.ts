@@ -1,8 +1,8 @@
 /**
- * Kernel settings of this mode, read and written by their files.
+ * Kernel settings of this mode, read and written through /proc/sys.
  *
- * One that is refused (/proc/sys is read-only in many a container) is told once and then left: without it NodePorts do not
- * answer on 127.0.0.1, and that must not keep the node from everything else.
+ * A refused write (/proc/sys is read-only in many containers) is logged once and not repeated: without the setting NodePorts
+ * do not answer on 127.0.0.1, and everything else works.
  */
 import type { Sysctls } from '../../kernel/sysctl.ts';
 import { readSysctls, type Sysctl, sysctl } from '../xtables/sysctl.ts';
@@ -21,7 +21,7 @@ export class Settings {
     this.#warn = warn;
   }
 
-  /** Those that are on, and those that were given up. Off is how a kernel comes: that is nothing to speak of. */
+  /** Reads settings that are on. Refused ones are listed as written, so that they are not drift. Off is the kernel's default. */
   async read(): Promise<readonly Sysctl[]> {
     const found = await readSysctls(this.#files, PATHS);
     return found.flatMap(({ id, path, content }) => this.#refused.get(id) ?? (content === '1' ? sysctl(path, 1) : []));

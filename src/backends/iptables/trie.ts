@@ -1,33 +1,34 @@
 /**
- * A path-compressed trie over keys of equal length, laid out as small lists ("pages"): the shape of a dispatch chain.
+ * Path-compressed trie over keys of equal length, laid out as small lists ("pages"): the layout of a dispatch chain. Knows
+ * nothing of rules.
  *
- * A page holds either entries or references to pages further down. The first page holds up to `rootCapacity` entries
- * before it splits, any other up to `capacity`; a page that has split holds one item for each of the (at most four)
- * digits in which its entries differ first. So the layout is a function of the set of entries, whatever the order in
- * which they came, and one entry more changes one page, rarely two or three. Knows nothing of rules.
+ * A page holds either entries or references to pages below. The first page splits beyond `rootCapacity` entries, any other
+ * beyond `capacity`. A split page holds one item for each of the (at most four) digits in which its entries differ first.
+ * The layout depends on the set of entries alone, not on their order of insertion. A new entry changes one page, rarely two
+ * or three.
  */
 
 export type Page<T> =
   | { readonly label: string; readonly entries: readonly T[] }
   | { readonly label: string; readonly items: readonly PageItem<T>[] };
 
-/** An entry that stands alone under its digit, or the label of the page where several are. */
+/** An entry that is alone under its digit, or the label of the page that holds several. */
 export type PageItem<T> = { readonly entry: T } | { readonly page: string };
 
 interface Node<T> {
-  /** The digits that all keys below share; the whole key of a leaf. */
+  /** Digits that all keys below share. The whole key for a leaf. */
   prefix: string;
   count: number;
   entry: T | undefined;
   readonly children: Map<string, Node<T>>;
-  /** Label of the page that begins here, if one does. */
+  /** Label of the page that begins at this node, if any. */
   label: string | undefined;
   dirty: boolean;
 }
 
 export interface TrieChanges<T> {
   readonly written: readonly Page<T>[];
-  /** Labels of pages that are no more. */
+  /** Labels of removed pages. */
   readonly dropped: readonly string[];
 }
 
@@ -38,7 +39,7 @@ export class Trie<T> {
   readonly #rootCapacity: number;
   readonly #labels = new Map<string, Node<T>>();
   #root: Node<T> | undefined;
-  /** Labels that may be no more when the pages are next laid out. */
+  /** Labels that the next layout may remove. */
   #stale = new Set<string>();
   #changed = false;
 
@@ -51,7 +52,7 @@ export class Trie<T> {
     return this.#root?.count ?? 0;
   }
 
-  /** Puts an entry under a key, in place of the one that was there. */
+  /** Sets the entry of a key, replacing a former one. */
   set(key: string, entry: T): void {
     this.#changed = true;
     if (this.#root === undefined) this.#root = leaf(key, entry);
@@ -63,7 +64,7 @@ export class Trie<T> {
     if (this.#root !== undefined) this.#root = this.#remove(this.#root, key);
   }
 
-  /** Lays out what changed since the last call. The first page's label is the empty text; it is always there. */
+  /** Lays out pages that changed since the last call. The first page always exists, and its label is empty. */
   flush(): TrieChanges<T> {
     if (!this.#changed) return { written: [], dropped: [] };
     const written: Page<T>[] = [];
@@ -78,7 +79,7 @@ export class Trie<T> {
     return { written, dropped };
   }
 
-  /** The entries that stand in a page themselves. */
+  /** Entries in the page itself, without those of pages below. */
   entriesOf(label: string): readonly T[] {
     const node = label === ROOT ? this.#root : this.#labels.get(label);
     if (node === undefined) return [];
@@ -117,7 +118,7 @@ export class Trie<T> {
     else node.children.set(digit, left);
     const [only, second] = node.children.values();
     if (only !== undefined && second === undefined) {
-      this.#touch(only); // it takes this node's place, and so another label
+      this.#touch(only); // the child takes this node's place, and with it another label
       return only;
     }
     node.count = countOf(node);
@@ -194,7 +195,7 @@ function* entriesBelow<T>(node: Node<T>): Generator<T> {
   for (const [, child] of [...node.children].sort(([a], [b]) => (a < b ? -1 : 1))) yield* entriesBelow(child);
 }
 
-/** Pages below one that holds entries itself are no more. */
+/** Removes the pages below a page that holds its entries itself. */
 const dropLabels = <T>(node: Node<T>, stale: Set<string>): void => {
   if (node.label !== undefined) stale.add(node.label);
   node.label = undefined;
