@@ -1,11 +1,12 @@
 /**
- * Frontends to the objects that they are made of. A frontend is granted as a whole, and of two at one place one alone is
- * there (an address goes before a NodePort, if anybody serves there), so no two ever want one object.
+ * Takes frontends apart into their objects. A frontend is granted as a whole. Of two frontends at one address and port one
+ * is installed: the one of an address goes before that of a NodePort, unless it has no endpoint. So no two frontends ever
+ * want the same object.
  */
 import type { Arranger, Change, Standing } from '../../dataplane/contract.ts';
 import { type Frontend, frontend, type Wish } from './objects.ts';
 
-/** Those that are granted at one address and port. */
+/** Frontends granted at one address and port: of the address itself, and of a NodePort. */
 interface Place {
   readonly first: Frontend | undefined;
   readonly second: Frontend | undefined;
@@ -20,13 +21,13 @@ const holderOf = ({ first, second }: Place): Frontend | undefined =>
 
 export class Frontends implements Arranger<Wish> {
   readonly mixes = false;
-  /** Object → the frontend that it is part of. */
+  /** Id of the frontend by object id. */
   readonly #frontendOf = new Map<string, string>();
   readonly #places = new Map<string, Place>();
 
   arrange(changes: readonly Change<Wish>[]): readonly Change<Wish>[] {
     const spans = this.#ofHolders(spansOf(changes));
-    // what one frontend gives up another may take over: what is wanted comes last, and counts
+    // another frontend may take over an object that one gives up: additions come last and win
     const gone = spans.flatMap(({ before, after }) => this.#takeApart(before, after));
     const come = spans.flatMap(({ after }) => this.#putTogether(after));
     return [...gone, ...come];
@@ -37,7 +38,7 @@ export class Frontends implements Arranger<Wish> {
     return frontend === undefined ? [] : [frontend];
   }
 
-  /** Of frontends the changes of those that have their place; all else as it is. */
+  /** Changes of the installed frontend at each address and port. Other objects pass unchanged. */
   #ofHolders(spans: readonly Span[]): readonly Span[] {
     const holders = new Map<string, Frontend | undefined>();
     const others: Span[] = [];
@@ -112,7 +113,7 @@ interface Span {
   readonly after: Wish | undefined;
 }
 
-/** One wish may change several times, as when a younger Service is seen before the older one: the ends alone count. */
+/** Merges several changes of one object, as when a younger Service is seen before an older one, to the net change. */
 const spansOf = (changes: readonly Change<Wish>[]): readonly Span[] => {
   const spans = new Map<string, Span>();
   for (const change of changes) {

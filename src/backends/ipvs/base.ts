@@ -1,4 +1,4 @@
-/** What the node needs whatever its Services: link, sets, a constant number of rules, kernel settings. Pure. */
+/** Objects that every node has, whatever its Services: link, sets, a constant number of rules, kernel settings. Pure. */
 import type { Fragment } from '../../dataplane/contract.ts';
 import type { NodeContext } from '../../model/node.ts';
 import { forwardMarked, markMasquerade, masquerade } from '../xtables/masquerade.ts';
@@ -20,7 +20,7 @@ import { LOAD_BALANCER, NODE_PORT, SET_NAMES, type SetName, SOURCE_RANGES, setDe
 import { device, ipSet, ipvsTimeouts, type Wish } from './objects.ts';
 import type { IpvsSettings } from './settings.ts';
 
-/** In the order in which they are put on top. */
+/** Jumps in the order in which they are inserted on top. */
 const JUMPS: readonly Jump[] = [
   jump('mangle', 'PREROUTING', `-j ${IPVS_MARK}`),
   jump('mangle', 'OUTPUT', `-j ${IPVS_OUT}`),
@@ -35,7 +35,7 @@ const JUMPS: readonly Jump[] = [
   jump('filter', 'INPUT', `-j ${IPVS_FILTER}`),
 ];
 
-/** Higher ranks are put on top later. */
+/** Rank of a jump: the higher one is inserted later, on top. */
 export const jumpRank: JumpRank = ({ id }) => JUMPS.findIndex((known) => known.id === id);
 
 export const base = (node: NodeContext, settings: IpvsSettings): Fragment<Wish> => ({
@@ -50,7 +50,10 @@ export const base = (node: NodeContext, settings: IpvsSettings): Fragment<Wish> 
   ],
 });
 
-/** kube-proxy's. IPVS tells conntrack what it does, forgets connections to what is gone, and so on (ipvs-sysctl.rst). */
+/**
+ * Kernel settings, as kube-proxy sets them: IPVS keeps conntrack entries, and expires connections to removed real servers
+ * (ipvs-sysctl.rst).
+ */
 export const kernelSettings = ({ strictARP, timeouts, ignoresReuse }: IpvsSettings): readonly Wish[] => [
   sysctl('net/ipv4/vs/conntrack', 1),
   ...(ignoresReuse ? [sysctl('net/ipv4/vs/conn_reuse_mode', 0)] : []),
@@ -89,7 +92,7 @@ const chains = (node: NodeContext): readonly Chain[] => [
   chain('filter', IPVS_FILTER, guard(node)),
 ];
 
-/** Policy Local keeps the client's address, except for the node's own packets: their answers have to find back. */
+/** Matches packets from elsewhere. Under policy Local only the node's own packets are masqueraded, to get their replies. */
 const NOT_FROM_LOCAL = FROM_LOCAL.replace('--src', '! --src');
 
 const inSet = ({ family }: NodeContext, name: SetName, flags: string, negated = ''): string =>
@@ -98,13 +101,13 @@ const inSet = ({ family }: NodeContext, name: SetName, flags: string, negated = 
 const setMark = ({ family }: NodeContext): string =>
   `SET --map-set ${setName('EXTERNAL-POLICY-MARK', family)} dst,dst --map-mark`;
 
-/** Under external policy Local pods reach the cluster's endpoints: the mark leads to another virtual server. */
+/** Rules that mark packets from pods: under external policy Local the mark selects the virtual server of all endpoints. */
 const markForPods = (node: NodeContext): readonly string[] =>
   node.localDetector === undefined ? [] : [rule(fromPod(node.localDetector, false), setMark(node))];
 
 /**
- * The node's own packets: IPVS gets them before table filter does, so what must not pass is dropped here. Its source is
- * often the VIP itself.
+ * Rules for the node's own packets. IPVS takes them before table filter, so drops and source ranges apply here. Their
+ * source is often the VIP itself.
  */
 const markForNode = (node: NodeContext): readonly string[] => [
   rule({ matches: [inSet(node, 'DROP-INTERNAL', 'dst,dst')] }, 'DROP'),
@@ -123,8 +126,8 @@ const markForNode = (node: NodeContext): readonly string[] => [
 ];
 
 /**
- * The node's own packet to an address on the device has that address as its source, and would leave with it. In a chain of
- * its own that refers to no other, as that goes for any mode while there are such addresses: before they come and until they go.
+ * Rule that masquerades the node's own packets to an address on the device: they have that address as source, and would
+ * leave with it. The chain refers to no other chain, because any mode needs it while the node has such addresses.
  */
 const fromAddresses = (node: MarkingNode): readonly string[] => {
   const bit = mark(node.masqueradeMark);
@@ -134,7 +137,7 @@ const fromAddresses = (node: MarkingNode): readonly string[] => {
 
 type MarkingNode = Pick<NodeContext, 'family' | 'masqueradeMark'>;
 
-/** What masquerades such packets, and nothing else. */
+/** Chain and jump that masquerade the node's own packets to addresses on the device, and nothing else. */
 export const ownCalls = (node: MarkingNode): readonly (Chain | Jump)[] => [
   chain('nat', IPVS_OUT, fromAddresses(node)),
   jump('nat', 'OUTPUT', `-j ${IPVS_OUT}`),
@@ -151,7 +154,7 @@ const services = (node: NodeContext): readonly string[] => {
     rule({ matches: [inSet(node, 'LOAD-BALANCER', 'dst,dst')] }, LOAD_BALANCER),
     masqueraded('EXTERNAL-IP'),
     rule({ matches: [inSet(node, 'EXTERNAL-IP-LOCAL', 'dst,dst'), FROM_LOCAL] }, MARK_MASQ),
-    // no later rule, such as a host port's, is to take these away from IPVS
+    // ACCEPT ends the nat table: a later rule, such as a host port's, must not translate packets to Services
     ...(['CLUSTER-IP', 'LOAD-BALANCER', 'EXTERNAL-IP', 'EXTERNAL-IP-LOCAL'] as const).map((name) =>
       rule({ matches: [inSet(node, name, 'dst,dst')] }, 'ACCEPT'),
     ),
@@ -171,7 +174,7 @@ const nodePorts = (node: NodeContext): readonly string[] =>
     rule({ protocol, matches: [inSet(node, all, flags)] }, MARK_MASQ),
   ]);
 
-/** Whatever of the host listens on all addresses must not be reached by those of Services (k/k#72236). */
+/** Rules that refuse the host's own listeners on all addresses at the addresses of Services (k/k#72236). */
 const guard = (node: NodeContext): readonly string[] => {
   const outside = node.localDetector === undefined ? {} : fromPod(node.localDetector, true);
   return [
@@ -180,7 +183,7 @@ const guard = (node: NodeContext): readonly string[] => {
     ...(['LOAD-BALANCER', 'CLUSTER-IP', 'EXTERNAL-IP', 'EXTERNAL-IP-LOCAL'] as const).map((name) =>
       rule({ matches: [inSet(node, name, 'dst,dst')] }, 'RETURN'),
     ),
-    // a balancer may ask for a Service's health at its own address
+    // load balancers may check a Service's health at the Service's own address
     rule({ matches: [inSet(node, 'HEALTH-CHECK-NODE-PORT', 'dst')] }, 'RETURN'),
     rule({ matches: [NEW, inSet(node, 'IPVS-IPS', 'dst')] }, rejectTarget(node.family)),
   ];

@@ -1,9 +1,9 @@
 /**
- * One service port to virtual servers, their real servers, addresses and set entries. Pure.
+ * Compiles one service port to virtual servers, their real servers, addresses and set entries. Pure.
  *
- * Each address and port is a frontend of its own, so that of two Services that claim it one gets all of it. Under external
- * policy Local a frontend serves this node's endpoints, and a second virtual server, found by a packet mark, serves
- * the cluster's endpoints to pods and to the node itself: as in mode iptables, and with rules that do not grow.
+ * Each address and port is a frontend of its own, granted to one of several Services as a whole. Under external policy
+ * Local a frontend serves this node's endpoints. A second virtual server, selected by a packet mark, serves the cluster's
+ * endpoints to pods and to the node itself, as in mode iptables. The number of rules does not grow with Services.
  */
 import type { Fragment } from '../../dataplane/contract.ts';
 import type { DestinationSettings, ServiceKey, ServiceSettings } from '../../ipvs-netlink/types.ts';
@@ -32,7 +32,7 @@ import { type IpvsSettings, schedulerNotes, schedulerOf } from './settings.ts';
 
 const MASQUERADE: DestinationSettings = { forwarding: 'masquerade', weight: 1, upperThreshold: 0, lowerThreshold: 0 };
 
-/** What the functions below pass on. */
+/** Input that the functions below pass on. */
 interface Subject {
   readonly service: ServiceEndpoints;
   readonly node: NodeContext;
@@ -76,14 +76,14 @@ const serviceSettings = (port: ServicePort, settings: IpvsSettings): ServiceSett
     persistenceSeconds: port.affinitySeconds,
     isOnePacket: false,
     hasFallback: false,
-    // as kube-proxy has it: clients behind one address spread
+    // mh hashes the port too, as in kube-proxy: clients behind one address are spread
     hashesPort: scheduler === 'mh',
   };
 };
 
 const protocolOf = (port: ServicePort): SetProtocol => port.name.protocol.toLowerCase() as SetProtocol;
 
-/** The address on the device, unless the node has it anyway: binding it twice would cut the node off (k/k#75290). */
+/** Binds the address to the device, unless the node has it anyway: binding it twice cuts the node off (k/k#75290). */
 const bound = (ip: string, { family, localAddresses }: NodeContext): readonly Wish[] =>
   localAddresses.has(ip) ? [] : [address(ip), entry(setDefinition('IPVS-IPS', family), { address: ip })];
 
@@ -141,8 +141,9 @@ const sourceEntries = (subject: Subject, ip: string, { ranges, own }: Sources): 
 ];
 
 /**
- * Two virtual servers of the cluster's endpoints, for all ways in: packets of the node itself carry the masquerade mark
- * besides. The entries of the ways in carry the pods' mark; the chain for the node's own packets adds the other bit.
+ * Two virtual servers of the cluster's endpoints, selected by packet mark, for all external frontends. One is for pods. The
+ * other is for the node itself, whose packets also carry the masquerade bit. Entries of EXTERNAL-POLICY-MARK carry the
+ * pods' mark, and KUBE-IPVS-OUT sets the masquerade bit.
  */
 const wayAround = (subject: Subject): Frontend => {
   const { port, cluster } = subject.service;
@@ -159,8 +160,9 @@ const wayAround = (subject: Subject): Frontend => {
 };
 
 /**
- * A persistent virtual server that is found by a mark leaves the port as it is (ip_vs_sched_persist: it stands for many
- * ports), so a client would be sent to the NodePort's number at the endpoint. Hashing its address holds it in one place too.
+ * Replaces persistence by scheduler mh. A persistent virtual server of a mark keeps the destination port
+ * (ip_vs_sched_persist: a mark stands for many ports), so a packet would go to the NodePort's number at the endpoint.
+ * Hashing the client's address keeps a client at one endpoint too.
  */
 const withoutPersistence = (settings: ServiceSettings): ServiceSettings =>
   settings.persistenceSeconds === 0
@@ -174,7 +176,7 @@ const markEntry = ({ service: { port } }: Subject, ip: string, number: number): 
     markName(port),
   );
 
-/** Nothing on a node without an address for NodePorts: the sets of ports would speak of all that it has. */
+/** Compiles to nothing on a node without an address for NodePorts: the sets of ports would match all its addresses. */
 const nodePort = (subject: Subject, front: ModelFrontend): readonly Frontend[] => {
   const ips = nodeIPs(subject.node);
   if (ips.length === 0) return [];
@@ -203,7 +205,7 @@ const bitmap = ({
   return [frontend(`node-port ${protocol.toLowerCase()} ${number}`, [...entries(`NODE-PORT-${protocol}`), ...local])];
 };
 
-/** SCTP has no set of ports. */
+/** Entries of address and port for SCTP, which has no bitmap set of ports. */
 const hashEntries = (subject: Subject, ip: string): readonly Entry[] => {
   const { nodePort: port, externalPolicyLocal } = subject.service.port;
   return [
@@ -212,11 +214,11 @@ const hashEntries = (subject: Subject, ip: string): readonly Entry[] => {
   ];
 };
 
-/** The load balancer's health check must reach the node. All ports of a Service share it. */
+/** Health-check ports are accepted in table filter. All ports of a Service share one. */
 const healthCheck = ({ healthCheckNodePort, family }: ServicePort): Entry =>
   entry(setDefinition('HEALTH-CHECK-NODE-PORT', family), { port: healthCheckNodePort });
 
-/** A pod that reaches itself must see another source than itself. */
+/** Hairpin entries: a pod that reaches itself is masqueraded, or it would answer itself. */
 const loopBack = ({ port, reachable }: ServiceEndpoints, { family }: NodeContext): readonly Entry[] =>
   reachable
     .filter(({ isLocal }) => isLocal)

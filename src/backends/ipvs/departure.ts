@@ -1,4 +1,4 @@
-/** Opens what leaving mode ipvs takes, where there is something to leave. */
+/** Opens what leaving mode ipvs needs, where the kernel has something of it. */
 import { existsSync } from 'node:fs';
 import type { IptablesTools } from '../../kernel/iptables.ts';
 import { ipvsConnections } from '../../kernel/ipvs-connections.ts';
@@ -13,10 +13,10 @@ import { type FlowTable, Leaving } from './leaving.ts';
 import { DEVICE } from './names.ts';
 import type { IpvsSettings } from './settings.ts';
 
-/** There while the kernel has IPVS. */
+/** File that exists while the module ip_vs is loaded. */
 const IPVS_IS_LOADED = '/proc/net/ip_vs';
 
-/** Whether this mode can have left anything. Loads no module. Throws NetlinkError. */
+/** Whether the kernel may have objects of this mode. Loads no module. Throws NetlinkError. */
 export const isThere = (): boolean => {
   if (existsSync(IPVS_IS_LOADED)) return true;
   const links = new Connection(openSocket(PROTOCOL.ROUTE));
@@ -46,7 +46,7 @@ export interface OpenLeaving {
   close(): void;
 }
 
-/** Throws, naming what is missing, when the kernel cannot be asked. */
+/** Opens the departing mode of both families. Throws, naming what is missing, when the kernel cannot be read. */
 export const openLeaving = async (
   tools: IptablesTools,
   settings: IpvsSettings,

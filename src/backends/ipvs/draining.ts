@@ -1,8 +1,8 @@
 /**
- * Graceful termination. A real server that is no longer wanted gets weight 0: it keeps its connections and gets no new
- * one, and is deleted when they have ended, or when nothing has been heard of them for as long as IPVS remembers a silent
- * connection. Weight 0 in the kernel is the only record, so a proxy that restarts goes on where the former one was, and an
- * endpoint that comes back has its weight again with one message (k/k#92019, k/k#108319).
+ * Graceful termination. A real server that is no longer wanted gets weight 0: it keeps its connections and gets no new one.
+ * It is deleted when its connections have ended, or have sent no packet for IPVS's TCP time-out. Weight 0 in the kernel is
+ * the only record: a restarted proxy goes on draining, and an endpoint that returns gets its weight back by one message
+ * (k/k#92019, k/k#108319).
  */
 import { deleteDestination, type Ipvs, setDestination } from '../../ipvs-netlink/ipvs.ts';
 import type { Destination, ServiceKey } from '../../ipvs-netlink/types.ts';
@@ -12,17 +12,17 @@ import { type RealServer, realServer, serviceFlag } from './objects.ts';
 
 interface Sighting {
   readonly packets: bigint;
-  /** Milliseconds of a clock that nobody sets, when that count was new. */
+  /** Time when this count was new, in milliseconds of a monotonic clock. */
   readonly at: number;
 }
 
-/** A real server that the kernel did not let go. */
+/** A real server whose weight change or deletion the kernel refused. */
 export interface Undrained {
   readonly object: RealServer;
   readonly error: NetlinkError;
 }
 
-/** Only what is not there is as good as gone: who may not be changed gets new connections still. */
+/** False for failures that say that the real server is gone. After any other failure it may still get new connections. */
 const isThere = ({ error }: Failure): boolean => error.errno !== ERRNO.ENOENT && error.errno !== ERRNO.ESRCH;
 
 export class Draining {
@@ -35,9 +35,7 @@ export class Draining {
     this.#now = now;
   }
 
-  /**
-   * True for a real server that is to be left alone for now: it has no weight, and connections that still speak.
-   */
+  /** True for a real server that drains: its weight is 0, and its connections still send packets. */
   holds(service: ServiceKey, destination: Destination): boolean {
     const { id } = realServer(service, destination.key, destination.settings);
     const isIdle = destination.activeConnections + destination.inactiveConnections === 0;
@@ -56,8 +54,8 @@ export class Draining {
   }
 
   /**
-   * What becomes of a real server at a look at the kernel: whether it counts as there. One that was seen on its way out and
-   * is done is deleted here, quietly: it is no drift.
+   * Whether a read counts a real server as installed. A server that was seen draining and has drained is deleted here, so
+   * that the audit does not report it as drift.
    */
   counts(service: ServiceKey, destination: Destination): boolean {
     const isKnown = this.#sightings.has(realServer(service, destination.key, destination.settings).id);
@@ -66,20 +64,20 @@ export class Draining {
     return this.#ipvs.execute([deleteDestination(service, destination.key)]).some(isThere);
   }
 
-  /** These are all that are on their way out: of others, gone with their virtual servers, nothing is to be remembered. */
+  /** Keeps the records of these real servers, which are all that drain. Others were deleted with their virtual servers. */
   remember(leaving: ReadonlySet<string>): void {
     for (const id of this.#sightings.keys()) if (!leaving.has(id)) this.#sightings.delete(id);
   }
 
   /**
-   * Takes real servers out of service; those without connections are deleted at once. Gives those that the kernel refused to
-   * change or delete; what is missing is fine.
+   * Drains real servers, and deletes those without connections at once. Returns those that the kernel refused to change or
+   * delete. Missing ones are no failure.
    */
   drain(servers: readonly RealServer[]): readonly Undrained[] {
     if (servers.length === 0) return [];
-    // whoever had a weight until now has not been silent
+    // records of servers that had a weight until now are stale: their connections were in use
     for (const { id, settings } of servers) if (settings.weight > 0) this.#sightings.delete(id);
-    // first no new connections, then a count: nothing can come in between
+    // weight 0 comes first, the count of connections after it: no connection can begin in between
     const weights = this.#ipvs.execute(
       servers.map(({ service, key, settings }) => setDestination(service, key, { ...settings, weight: 0 })),
     );

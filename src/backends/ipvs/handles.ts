@@ -1,4 +1,4 @@
-/** The kernel's ends that this mode talks to: IPVS, sets, links. Both IP families share them. */
+/** Netlink sockets of this mode: IPVS, ipset, rtnetlink. Both IP families share them. */
 import { Ipvs } from '../../ipvs-netlink/ipvs.ts';
 import { loadModule } from '../../kernel/modules.ts';
 import { PROC_SYS, type Sysctls } from '../../kernel/sysctl.ts';
@@ -10,12 +10,12 @@ import { getLink, readAddresses } from '../../netlink/route.ts';
 import { openSocket, PROTOCOL } from '../../netlink/socket.ts';
 import { DEVICE } from './names.ts';
 
-/** The ends themselves. */
+/** Sockets as opened. */
 export interface Ends {
   readonly ipvs: Ipvs;
   readonly sets: Connection;
   readonly links: Connection;
-  /** Ends that nobody else reads by: reading a long list takes one for itself. */
+  /** Opens a socket for one reader: a long list occupies its socket. */
   readonly open: {
     readonly ipvs: () => Ipvs;
     readonly sets: () => Connection;
@@ -25,14 +25,14 @@ export interface Ends {
 }
 
 export interface Handles extends Ends {
-  /** The newest revision of a set's type that the kernel has. */
+  /** Newest revision of a set's type in the kernel. */
   revisionOf(set: SetDefinition): number;
   close(): void;
 }
 
 const MODULE = 'ip_vs';
 
-/** Throws, naming what is missing, when the kernel cannot do IPVS or sets. */
+/** Opens the sockets. Throws, naming what is missing, when the kernel has no IPVS or no ipset. */
 export const openHandles = async (readOnly: boolean): Promise<Handles> => {
   const ipvs = await openIpvs(readOnly);
   const open = {
@@ -58,7 +58,7 @@ export const handlesOver = (ends: Ends): Handles => {
   return { ...ends, revisionOf, close };
 };
 
-/** Opens an end, and closes it when it has been used. */
+/** Opens a socket for one use, and closes it. */
 export const using = async <E extends { close(): void }, T>(open: () => E, use: (end: E) => Promise<T>): Promise<T> => {
   const end = open();
   try {
@@ -68,7 +68,7 @@ export const using = async <E extends { close(): void }, T>(open: () => E, use: 
   }
 };
 
-/** Whether our link has addresses of a family, whoever gave them. Throws NetlinkError. */
+/** Whether our link has addresses of a family, also added by others. Throws NetlinkError. */
 export const hasAddresses = async ({ links, open }: Ends, family: IPFamily): Promise<boolean> => {
   const index = getLink(links, DEVICE)?.index;
   const addresses = index === undefined ? [] : await using(open.links, (end) => readAddresses(end, family));

@@ -1,6 +1,6 @@
 /**
- * Which virtual servers have connections that still run, and what these need besides: their address on the link, and the
- * entries by which a later look knows whose they are.
+ * Virtual servers with established connections, and the objects that these connections need besides: the address on the
+ * link, and the set entries by which a later read recognises them as ours.
  */
 import type { Destination, ServiceKey } from '../../ipvs-netlink/types.ts';
 import type { IpvsConnection } from '../../kernel/ipvs-connections.ts';
@@ -9,7 +9,7 @@ import { isMarkKey } from './marks.ts';
 import { type Entry, type Held, isRecord, serviceFlag } from './objects.ts';
 import { marksOf } from './read.ts';
 
-/** Where clients connect to: `TCP 10.96.0.1 443`. */
+/** Protocol, address and port that clients connect to: `TCP 10.96.0.1 443`. */
 export type Front = string;
 
 const frontOf = (protocol: string, address: string, port: number): Front =>
@@ -17,7 +17,7 @@ const frontOf = (protocol: string, address: string, port: number): Front =>
 
 const isOfUdp = (front: Front): boolean => front.startsWith('UDP ');
 
-/** Of a virtual server behind a mark: the entries that lead to it. */
+/** Frontends of a virtual server. Those of one selected by a mark are the entries with that mark. */
 export type FrontsOf = (key: ServiceKey) => readonly Front[];
 
 export const frontsIn = (objects: readonly Held[]): FrontsOf => {
@@ -39,10 +39,10 @@ export const frontsIn = (objects: readonly Held[]): FrontsOf => {
       : [frontOf(key.protocol, key.address, key.port)];
 };
 
-/** UDP knows no end of a connection: nothing is awaited there. */
+/** Whether all frontends are UDP, whose flows have no end to wait for. */
 export const isUdp = (fronts: readonly Front[]): boolean => fronts.length > 0 && fronts.every(isOfUdp);
 
-/** Takes real servers as they are read; gives the virtual servers that have connections, or had some lately. */
+/** Collects the virtual servers whose real servers have connections, or ones that IPVS has not yet expired. */
 export class BusyServers {
   readonly #busy = new Map<string, ServiceKey>();
 
@@ -57,22 +57,23 @@ export class BusyServers {
 
 const TIME_WAIT_S = 120;
 const SYN_SENT_S = 120;
-/** So long after both ends have said goodbye the last of their words may still be under way. */
+/** Seconds in TIME_WAIT after which the last packets of a closed connection have arrived. */
 const REST_S = 2;
 /**
- * A server does not begin: in this state is what was over, and whose port the client uses again, for a connection that is
- * led past IPVS. With what is deleted here its flow would be forgotten, so it may speak out.
+ * Seconds in SYN_SENT after which a connection is over. This state is a server's packet without a client's: the connection
+ * had ended, and the client reuses its port for one that bypasses IPVS. Deleting objects here also deletes the new one's
+ * flow, so it gets this time to finish.
  */
 const SPEAKS_OUT_S = 10;
 
-/** IPVS remembers a connection for some time after its end. */
+/** Whether a connection has ended: IPVS lists it for some time after its end. */
 export const isOver = ({ state, expires }: IpvsConnection): boolean =>
   state === 'CLOSE' ||
   state === 'CLOSED' ||
   (state === 'TIME_WAIT' && expires <= TIME_WAIT_S - REST_S) ||
   (state === 'SYN_SENT' && expires <= SYN_SENT_S - SPEAKS_OUT_S);
 
-/** Fronts with connections that are not over → how many. */
+/** Counts established connections by frontend. */
 export const countLive = async (connections: AsyncIterable<IpvsConnection>): Promise<ReadonlyMap<Front, number>> => {
   const live = new Map<Front, number>();
   for await (const connection of connections) {
@@ -84,16 +85,16 @@ export const countLive = async (connections: AsyncIterable<IpvsConnection>): Pro
   return live;
 };
 
-/** What is in use, of one family. */
+/** Objects in use, of one IP family. */
 export interface InUse {
   readonly connections: number;
-  /** Whether somebody's connection runs through what this is, or is told by it. */
+  /** Whether an established connection runs through the object, or is recognised by it. */
   needs(object: Held): boolean;
 }
 
 /**
- * Only connections to an address and port of the virtual server count. A packet of the node's own that is translated
- * already and still has a mark of this mode is taken by IPVS once more, for one that has no end there: nobody needs that.
+ * Counts connections to an address and port of a virtual server only. IPVS also lists a connection for a packet of the node
+ * that is translated already and still carries a mark of this mode: no client needs it.
  */
 export const findInUse = async (
   busy: readonly ServiceKey[],

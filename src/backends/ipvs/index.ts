@@ -2,7 +2,7 @@
  * The ipvs backend: the engine's contract over IPVS, ipset and rtnetlink, and a constant number of iptables rules.
  *
  * Kernel objects are virtual servers, real servers, addresses on the dummy link, sets and their entries, the chains that
- * look into the sets, and a few kernel settings. What Services want are frontends, which are taken apart into those.
+ * match the sets, and a few kernel settings. Services compile to frontends, which arrange.ts takes apart into these.
  */
 import type { Backend } from '../../dataplane/contract.ts';
 import { byId } from '../../dataplane/turn.ts';
@@ -28,26 +28,26 @@ import { readTraffic } from './read-traffic.ts';
 import { type IpvsSettings, SCHEDULERS } from './settings.ts';
 import { writeNumbered } from './write.ts';
 
-/** Enough for a few hundred Services: each group is one turn of the process. */
+/** Objects of a few hundred Services: the event loop runs between two groups. */
 const GROUP_SIZE = 4_000;
 
 export interface IpvsKernel {
   readonly handles: Handles;
   readonly rules: Readonly<Record<IPFamily, Rules>>;
-  /** Milliseconds of a clock that nobody sets. */
+  /** Milliseconds of a monotonic clock. */
   readonly now?: () => number;
-  /** A look deletes nothing, not even what is done draining. */
+  /** Reads delete nothing, not even real servers that have drained. */
   readonly readOnly?: boolean | undefined;
 }
 
 export interface IpvsOptions {
   readonly family: IPFamily;
   readonly settings: IpvsSettings;
-  /** Undefined where nothing is ever read or written (a dump). */
+  /** Undefined for a dump, which reads and writes nothing. */
   readonly kernel?: IpvsKernel;
 }
 
-/** Throws, naming what is missing, when this kernel cannot do IPVS. To look only, no module is loaded. */
+/** Opens the kernel. Throws, naming what is missing, when it has no IPVS. With `readOnly` no module is loaded. */
 export const openKernel = async (
   tools: IptablesTools,
   { scheduler }: IpvsSettings,
@@ -77,7 +77,7 @@ export const ipvsBackend = ({ family, settings, kernel }: IpvsOptions): Backend<
       if (kernel === undefined || draining === undefined) throw offline();
       try {
         const rules = await kernel.rules[family].read();
-        // who only looks deletes nobody
+        // reads of a read-only backend do not delete drained real servers
         const seen = kernel.readOnly === true ? undefined : draining;
         const held = await readHeld(kernel.handles, seen, family, settings, sysctls, marks);
         const found = await byId<Held>(held);
@@ -108,7 +108,7 @@ export const ipvsBackend = ({ family, settings, kernel }: IpvsOptions): Backend<
   };
 };
 
-/** This mode as one leaves it; undefined where there is nothing of it. Throws, naming what is missing. */
+/** Opens this mode to leave it. Undefined: the kernel has nothing of it. Throws, naming what is missing. */
 export const departure = async (
   tools: () => Promise<IptablesTools>,
   settings: IpvsSettings,

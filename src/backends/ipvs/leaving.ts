@@ -1,13 +1,14 @@
 /**
- * Mode ipvs as one leaves it, for another mode that serves by now.
+ * Mode ipvs while it is left for another mode, which serves by now.
  *
- * New connections are led elsewhere before they reach IPVS: what is left are those that were there before. They go on for
- * as long as the virtual server and its real server stay, and the address on the link. So a read shows what may go, and
- * leaves out what somebody's connection needs; real servers lose their weight with the first write, whatever else stays.
- * All of that is in the kernel: who goes on after a restart finds it as it was.
+ * New connections are translated before they reach IPVS. Established ones go on as long as the virtual server, its real
+ * server and the address on the link stay. So a read lists what may be removed, and leaves out what an established
+ * connection needs. Real servers get weight 0 with the first write. All state is in the kernel, so a restarted proxy goes
+ * on where the former one was.
  *
- * Chains are the other mode's by now. Two go with the addresses: the one that guards the host's own ports, and one for the
- * node's own calls, which have the Service's address as their source while it is the node's own. kube-proxy has it not.
+ * Chains belong to the other mode by now. Two are removed with the addresses: the filter of the host's own ports, and the
+ * chain for the node's own packets, whose source is the Service's address while the node has that address (kube-proxy has
+ * no such chain).
  */
 import type { Batch, Departing, Part, Section } from '../../dataplane/contract.ts';
 import { byId, Turn } from '../../dataplane/turn.ts';
@@ -31,18 +32,18 @@ import { readHeld } from './read.ts';
 import type { IpvsSettings } from './settings.ts';
 import { writeNumbered } from './write.ts';
 
-/** Tracked UDP flows. */
+/** UDP flows of conntrack. */
 export interface FlowTable {
-  /** Those that came to one of these: `10.96.0.10 53`. */
+  /** Flows to one of these destinations, such as `10.96.0.10 53`. */
   to(places: ReadonlySet<string>, family: IPFamily): Promise<readonly Flow[]>;
-  /** Unless they have been replaced meanwhile. */
+  /** Deletes flows, unless the kernel has replaced them meanwhile. */
   delete(flows: readonly Flow[]): void;
 }
 
 export interface LeavingKernel {
   readonly handles: Handles;
   readonly rules: Readonly<Record<IPFamily, Rules>>;
-  /** Milliseconds of a clock that nobody sets. */
+  /** Milliseconds of a monotonic clock. */
   readonly now?: () => number;
   readonly connections: () => AsyncIterable<IpvsConnection>;
   readonly flows: FlowTable;
@@ -52,7 +53,7 @@ export interface LeavingOptions {
   readonly family: IPFamily;
   readonly settings: IpvsSettings;
   readonly kernel: LeavingKernel;
-  /** Of the mode that serves now. */
+  /** Masquerade mark of the mode that serves now. */
   readonly masqueradeMark: number;
 }
 
@@ -75,12 +76,12 @@ export class Leaving implements Departing<Wish, Payload> {
     this.#marks = new Marks(options.settings.marks);
   }
 
-  /** Connections for which the last read left something out. */
+  /** Established connections for which the last read left objects out. */
   get awaited(): number {
     return this.#awaited;
   }
 
-  /** Nothing is wanted any more. */
+  /** Throws: nothing is desired of a mode that is left. */
   base(): never {
     throw new Error('a mode that is left serves nobody');
   }
@@ -95,7 +96,7 @@ export class Leaving implements Departing<Wish, Payload> {
       : formatObject(object);
   }
 
-  /** What may go by now. Throws KernelError. */
+  /** Reads the objects that may be removed. Throws KernelError. */
   async read(): Promise<ReadonlyMap<string, Held>> {
     const { family, settings, kernel } = this.#options;
     try {
@@ -112,10 +113,10 @@ export class Leaving implements Departing<Wish, Payload> {
       this.#frontsOf = frontsIn(held);
       const inUse = await findInUse(busy.all, this.#frontsOf, kernel.connections);
       this.#awaited = inUse.connections;
-      // chains look into sets: without any there is none, and nobody needs the tool
+      // chains match sets: without sets there are no chains, and the iptables tool is not run
       const needsRules = inUse.connections === 0 && held.some(({ kind }) => kind === 'set');
       const free = await byId<Held>(needsRules ? await this.#rules() : []);
-      // both families use the link
+      // the link goes when neither family has an address on it
       const goes = inUse.connections === 0 && !(await this.#hasOthersAddresses());
       const turn = new Turn();
       for (const object of held) {
@@ -128,7 +129,7 @@ export class Leaving implements Departing<Wish, Payload> {
     }
   }
 
-  /** UDP flows go with their virtual server, so that each client's next packet is led to where it is served now. */
+  /** Deletes UDP flows with their virtual server, so that a client's next packet is translated by the mode that serves now. */
   async apply({ payload }: Batch<Payload>): Promise<void> {
     const { family, kernel } = this.#options;
     if (payload.by === 'iptables') return kernel.rules[family].write(payload.input);
@@ -143,7 +144,7 @@ export class Leaving implements Departing<Wish, Payload> {
     kernel.flows.delete(flows);
   }
 
-  /** Once, while something is awaited: the node's own calls leave with an address of the node. Throws KernelError. */
+  /** Adds the masquerade of the node's own packets, once, while connections are awaited. Throws KernelError. */
   shield(): Promise<void> {
     return inItsTerms(() => this.#shield());
   }
@@ -164,7 +165,7 @@ export class Leaving implements Departing<Wish, Payload> {
     return [...rules.values()].filter((object) => goesWithAddresses(object.table, chainOf(object)));
   }
 
-  /** Sets stay until the last connection has ended: chains look into them. */
+  /** Whether an object may be removed. Sets stay until the last connection has ended: chains match them. */
   #mayGo(object: Held, inUse: InUse): boolean {
     switch (object.kind) {
       case 'timeouts':
@@ -177,7 +178,7 @@ export class Leaving implements Departing<Wish, Payload> {
     }
   }
 
-  /** What is known of a mark's protocol is known here only. */
+  /** Real servers of UDP do not drain. The protocol behind a mark is known from the entries of the last read only. */
   #leaving(object: Held): Held {
     if (object.kind !== 'real-server' || !isUdp(this.#frontsOf(object.service))) return object;
     return realServer(object.service, object.key, object.settings, false);
@@ -200,7 +201,7 @@ export class Leaving implements Departing<Wish, Payload> {
   }
 }
 
-/** What netlink throws becomes the contract's: else it would end who waits, where it is to be tried again. */
+/** Converts netlink errors to KernelError, which the caller retries: any other error would end the departure. */
 const inItsTerms = async <T>(run: () => Promise<T>): Promise<T> => {
   try {
     return await run();

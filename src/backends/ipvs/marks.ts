@@ -1,29 +1,29 @@
 /**
- * Packet marks by which virtual servers are found, one a service port.
+ * Packet marks that select virtual servers, one a service port.
  *
- * A mark is wanted by name. Which number inside the mask a name has is known to the driver alone and kept in the kernel, in a
- * set of its own, so that desired state depends on no history and no number ever changes while it is in use. IPVS compares
- * all 32 bits, so each number has the mask's highest bit: a low one that others set by themselves leads nowhere.
+ * Desired objects name a mark. The driver alone knows which number inside the mask a name has, and records it in a set in
+ * the kernel: desired state depends on no history, and no number changes while it is in use. IPVS compares all 32 bits of a
+ * mark. Each number has the mask's highest bit, so a mark of others with lower bits only selects no virtual server.
  */
 import type { ServiceKey } from '../../ipvs-netlink/types.ts';
 import type { ServicePort } from '../../model/service.ts';
 
 export interface MarkSettings {
-  /** The only bits of a packet mark that are set and compared. Without the masquerade bit. */
+  /** Bits of a packet mark that are set and compared, without the masquerade bit. */
   readonly mask: number;
   readonly masqueradeMark: number;
 }
 
-/** A mark that is not a number yet. `isOwn`: as packets of the node itself carry it, with the masquerade bit besides. */
+/** Key of a virtual server by the name of its mark. `isOwn`: with the masquerade bit, as the node's own packets carry it. */
 export interface MarkKey {
   readonly mark: string;
   readonly isOwn: boolean;
   readonly family: 'IPv4' | 'IPv6';
-  /** 0 until it is known. */
+  /** 0 until numbered. */
   readonly fwmark: number;
 }
 
-/** `10.96.0.1 tcp 80`: the API server gives each ClusterIP to one Service. */
+/** Name of a service port's mark, `10.96.0.1 tcp 80`: the API server gives each ClusterIP to one Service. */
 export const markName = ({ clusterIP, name, port }: ServicePort): string =>
   `${clusterIP} ${name.protocol.toLowerCase()} ${port}`;
 
@@ -36,15 +36,15 @@ export const markKey = (mark: string, family: MarkKey['family'], isOwn: boolean)
 
 export const isMarkKey = (key: ServiceKey | MarkKey): key is MarkKey => 'mark' in key;
 
-/** The bits of a mask, lowest first, as numbers. */
+/** Bits of a mask, lowest first, as numbers. */
 const bitsOf = (mask: number): readonly number[] =>
   Array.from({ length: 32 }, (_, i) => 2 ** i).filter((bit) => (mask & bit) !== 0);
 
-/** What a read has seen. */
+/** Marks that a read has seen. */
 export interface MarksFound {
-  /** Number → name. */
+  /** Names by number. */
   readonly recorded: ReadonlyMap<number, string>;
-  /** Marks of any virtual server or entry, also of others. */
+  /** Numbers of any virtual server or entry, also of others. */
   readonly seen: Iterable<number>;
 }
 
@@ -53,11 +53,11 @@ export class Marks {
   readonly #bits: readonly number[];
   readonly #numbers = new Map<string, number>();
   readonly #names = new Map<number, string>();
-  /** In the kernel under no name of ours. */
+  /** Numbers in the kernel that have no name of ours. */
   #foreign = new Set<number>();
-  /** No smaller index is free. */
+  /** Index below which none is free. */
   #lowest = 0;
-  /** Name → turn in which it was written last. */
+  /** Turn of the last write, by name. */
   readonly #written = new Map<string, number>();
   #turn = 0;
 
@@ -66,12 +66,12 @@ export class Marks {
     this.#bits = bitsOf(settings.mask);
   }
 
-  /** How many names there may be at a time. */
+  /** Numbers that the mask has room for. */
   get size(): number {
     return this.#bits.length === 0 ? 0 : 2 ** (this.#bits.length - 1);
   }
 
-  /** The number of a name, a free one if it has none yet; undefined when none is free. */
+  /** Number of a name, allocated if it has none yet. Undefined: none is free. */
   numberOf(name: string): number | undefined {
     this.#written.set(name, this.#turn);
     const known = this.#numbers.get(name);
@@ -85,7 +85,7 @@ export class Marks {
     return undefined;
   }
 
-  /** The number that a name has; undefined if it has none. */
+  /** Number of a name. Undefined: it has none. */
   known(name: string): number | undefined {
     return this.#numbers.get(name);
   }
@@ -94,7 +94,7 @@ export class Marks {
     return this.#names.get(number);
   }
 
-  /** The same virtual server by its name, if its mark has one. */
+  /** Key of a virtual server with the name of its mark, if it has one. */
   named(key: ServiceKey): ServiceKey | MarkKey {
     if (!('fwmark' in key)) return key;
     const { masqueradeMark } = this.settings;
@@ -103,21 +103,21 @@ export class Marks {
     return mark === undefined ? key : { ...key, mark, isOwn };
   }
 
-  /** Its number is free again: nothing of it is in the kernel. */
+  /** Frees the number of a name, of which nothing is in the kernel any more. */
   release(name: string): void {
     this.#written.set(name, this.#turn);
     this.#remove(name);
   }
 
-  /** Before a read begins; what it returns goes with what the read has found. */
+  /** Called before a read. The returned turn is passed to the next method with what the read has found. */
   begin(): number {
     this.#turn += 1;
     return this.#turn;
   }
 
   /**
-   * What was written since the read began is known better than by it. A number whose record somebody has deleted stays its
-   * name's as long as anything else has it, so that connections stay too.
+   * Takes over the records that a read has found. Names written since the read began keep their number. A number whose
+   * record others deleted stays with its name as long as any object uses it, so that its connections stay.
    */
   learn({ recorded, seen }: MarksFound, begun: number): void {
     const isNewer = (name: string): boolean => (this.#written.get(name) ?? 0) >= begun;
@@ -151,7 +151,7 @@ export class Marks {
     this.#lowest = 0;
   }
 
-  /** The n-th number: n in the lower bits of the mask, and its highest. */
+  /** The n-th number: n in the lower bits of the mask, and the highest bit set. */
   #number(n: number): number {
     const bits = this.#bits.slice(0, -1).filter((_, i) => Math.floor(n / 2 ** i) % 2 === 1);
     return [...bits, this.#bits.at(-1) ?? 0].reduce((sum, bit) => sum + bit, 0);

@@ -1,11 +1,11 @@
 /**
- * Names of link, sets and chains, as kube-proxy's mode ipvs has them: people, dashboards and CNIs know them, and a node
- * can be taken over in place.
+ * Names of link, sets and chains, exactly those of kube-proxy's mode ipvs: people, dashboards and CNIs know them, and a
+ * node can be taken over in place.
  */
 import type { IPFamily } from '../../model/address.ts';
 import type { SetDefinition, SetType } from '../../netlink/ipset.ts';
 
-/** The dummy link that holds the addresses of Services, so that packets to them are taken for local ones. */
+/** Dummy link that holds the addresses of Services, so that packets to them are delivered locally. */
 export const DEVICE = 'kube-ipvs0';
 
 export const NODE_PORT = 'KUBE-NODE-PORT';
@@ -36,7 +36,7 @@ export type SetName =
   | 'DROP-INTERNAL';
 
 const TYPES: Readonly<Record<SetName, SetType>> = {
-  /** Local endpoints: who reaches himself is masqueraded. */
+  /** Local endpoints: a packet of a pod to itself is masqueraded (hairpin). */
   'LOOP-BACK': 'hash:ip,port,ip',
   'CLUSTER-IP': 'hash:ip,port',
   'EXTERNAL-IP': 'hash:ip,port',
@@ -53,20 +53,20 @@ const TYPES: Readonly<Record<SetName, SetType>> = {
   'NODE-PORT-SCTP-HASH': 'hash:ip,port',
   'NODE-PORT-LOCAL-SCTP-HASH': 'hash:ip,port',
   'HEALTH-CHECK-NODE-PORT': 'bitmap:port',
-  /** Addresses on the device: what is in no other set is refused there, lest the host's own ports be reached by it. */
+  /** Addresses on the device: ports of them that are in no other set are refused, so that they do not reach the host's own. */
   'IPVS-IPS': 'hash:ip',
-  /** Ours: external policy Local; entry → mark of the virtual server that pods and the node use instead. */
+  /** Set of ours for external policy Local: address and port → mark of the virtual server for pods and the node. */
   'EXTERNAL-POLICY-MARK': 'hash:ip,port',
-  /** Ours: ClusterIP and port → the mark that is this service port's. No rule looks into it. */
+  /** Set of ours that records marks: ClusterIP and port → mark of the service port. No rule uses it. */
   'EXTERNAL-POLICY-OWNER': 'hash:ip,port',
-  /** Ours: there are endpoints, but none that the traffic policy admits. */
+  /** Sets of ours: addresses and ports whose endpoints the traffic policy excludes. */
   'DROP-EXTERNAL': 'hash:ip,port',
   'DROP-INTERNAL': 'hash:ip,port',
 };
 
 export const SET_NAMES = Object.keys(TYPES) as readonly SetName[];
 
-/** Of these kube-proxy knows nothing. */
+/** Sets that kube-proxy does not make. */
 export const OWN_SETS: readonly SetName[] = [
   'EXTERNAL-POLICY-MARK',
   'EXTERNAL-POLICY-OWNER',
@@ -75,10 +75,10 @@ export const OWN_SETS: readonly SetName[] = [
 ];
 
 const MAX_NAME = 31;
-/** kube-proxy's: with another one its own `ipset create -exist` would fail when it takes the node back. */
+/** maxelem of kube-proxy's sets: with another one its `ipset create -exist` fails when it takes the node back. */
 const MAX_ENTRIES = 65_536;
 
-/** The name in the kernel. Two of the IPv6 names are cut, as kube-proxy cuts them. */
+/** Name of a set in the kernel. Two of the IPv6 names are cut, as kube-proxy cuts them. */
 export const setName = (name: SetName, family: IPFamily): string =>
   `${family === 'IPv6' ? 'KUBE-6-' : 'KUBE-'}${name}`.slice(0, MAX_NAME);
 

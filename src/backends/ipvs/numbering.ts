@@ -1,11 +1,11 @@
-/** Names of marks to numbers, in objects on their way to the kernel or to print. */
+/** Replaces names of marks by numbers in objects that are written to the kernel or printed. */
 import { KernelError } from '../../dataplane/contract.ts';
 import type { ServiceKey } from '../../ipvs-netlink/types.ts';
 import { isMarkKey, type Marks } from './marks.ts';
 import { type IpvsObject, isRecord } from './objects.ts';
 import type { MessageChange } from './plan.ts';
 
-/** The mark that an object is found by or carries. */
+/** Name of the mark that a server is selected by or an entry carries. */
 const markOf = (object: IpvsObject): string | undefined => {
   switch (object.kind) {
     case 'entry':
@@ -34,7 +34,7 @@ const withNumber = (object: IpvsObject, number: number, { mask, masqueradeMark }
   }
 };
 
-/** The object as the kernel takes it; undefined when there is no number left for its mark. */
+/** Returns the object with its mark's number. Undefined: no number is left. */
 export const numbered = (object: IpvsObject, marks: Marks): IpvsObject | undefined => {
   const mark = markOf(object);
   if (mark === undefined) return object;
@@ -44,11 +44,11 @@ export const numbered = (object: IpvsObject, marks: Marks): IpvsObject | undefin
 
 export interface Numbered {
   readonly changes: readonly MessageChange[];
-  /** Ids of objects that have no number. */
+  /** Ids of objects without a number. */
   readonly without: readonly string[];
 }
 
-/** What has no number is not in the kernel, so nothing is to be removed of it. */
+/** Numbers the objects of changes. Removals of objects without a number are left out: they are not in the kernel. */
 export const numberChanges = (changes: readonly MessageChange[], marks: Marks): Numbered => {
   const ready: MessageChange[] = [];
   const without: string[] = [];
@@ -62,7 +62,7 @@ export const numberChanges = (changes: readonly MessageChange[], marks: Marks): 
   return { changes: ready, without };
 };
 
-/** Numbers of what these changes have taken out of the kernel are free again: the entry that records one goes last. */
+/** Frees the numbers whose records these changes removed. The record of a number is removed after everything that uses it. */
 export const releaseRemoved = (changes: readonly MessageChange[], marks: Marks): void => {
   for (const { op, object } of changes) {
     if (op === 'remove' && object.kind === 'entry' && object.mark !== undefined && isRecord(object)) {

@@ -1,4 +1,4 @@
-/** The objects of this backend: what owners want, and what the kernel holds. Data, constructors and their listing form. */
+/** Objects of this backend, desired and installed. Data, constructors and their listing form. */
 import type { KernelObject } from '../../dataplane/contract.ts';
 import type { DestinationKey, DestinationSettings, ServiceKey, ServiceSettings } from '../../ipvs-netlink/types.ts';
 import type { SetDefinition, SetEntry } from '../../netlink/ipset.ts';
@@ -18,11 +18,11 @@ export interface RealServer extends KernelObject {
   readonly service: ServiceKey;
   readonly key: DestinationKey;
   readonly settings: DestinationSettings;
-  /** Whether it keeps its connections when it leaves. UDP knows no end of one, so its flows go elsewhere at once. */
+  /** Removal keeps connections until they end. False for UDP, whose flows have no end and move to other servers at once. */
   readonly drains: boolean;
 }
 
-/** The dummy link. */
+/** The dummy link, kube-ipvs0. */
 export interface Device extends KernelObject {
   readonly kind: 'device';
 }
@@ -42,11 +42,11 @@ export interface Entry extends KernelObject {
   readonly kind: 'entry';
   readonly set: SetDefinition;
   readonly entry: SetEntry;
-  /** Of a mark that the entry carries. */
+  /** Name of the mark that the entry carries. */
   readonly mark?: string;
 }
 
-/** IPVS's own time-outs, in seconds; 0 = as it is. */
+/** Time-outs of IPVS, in seconds. 0: unchanged. */
 export interface IpvsTimeouts extends KernelObject {
   readonly kind: 'timeouts';
   readonly seconds: { readonly tcp: number; readonly tcpFin: number; readonly udp: number };
@@ -55,13 +55,13 @@ export interface IpvsTimeouts extends KernelObject {
 export type IpvsObject = VirtualServer | RealServer | Device | Address | IpSet | Entry | Sysctl | IpvsTimeouts;
 export type Held = IpvsObject | Chain | Jump;
 
-/** All that belongs to one way to a service port: of two Services that want the same, one gets the whole of it. */
+/** A frontend with all its objects: the unit that is granted to one of several Services. */
 export interface Frontend extends KernelObject {
   readonly kind: 'frontend';
   readonly objects: readonly (VirtualServer | RealServer | Entry)[];
-  /** Id of the frontend that has the place as long as it is there, whosever it is. */
+  /** Id of the frontend of any Service that goes before this one at the same address and port. */
   readonly yieldsTo?: string;
-  /** Without any endpoint it lets the one that yields have the place. */
+  /** True for a frontend without any endpoint, which the yielding one replaces. */
   readonly isVacant?: boolean;
 }
 
@@ -72,7 +72,7 @@ const PROTOCOL_FLAG = { TCP: '-t', UDP: '-u', SCTP: '--sctp-service' } as const;
 const hostPort = ({ address, port }: DestinationKey): string =>
   address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 
-/** As ipvsadm names it: `-t 10.96.0.1:443`, `-f 16385 -6`; a mark that has a name by that: `-f (10.96.0.1 tcp 80)`. */
+/** Names a virtual server as ipvsadm does: `-t 10.96.0.1:443`, `-f 16385 -6`. A named mark: `-f (10.96.0.1 tcp 80)`. */
 export const serviceFlag = (key: ServiceKey | MarkKey): string => {
   if (!('fwmark' in key)) return `${PROTOCOL_FLAG[key.protocol]} ${hostPort(key)}`;
   const mark = 'mark' in key ? `(${key.mark}${key.isOwn ? ', own' : ''})` : key.fwmark;
@@ -87,7 +87,7 @@ const schedulerFlags = (settings: ServiceSettings): string => {
   return flags.length === 0 ? '' : ` -b ${flags.join(',')}`;
 };
 
-/** The id of a virtual server. */
+/** Id of a virtual server. */
 export const serverId = (key: ServiceKey | MarkKey): string => `service ${serviceFlag(key)}`;
 
 export const virtualServer = (key: ServiceKey, settings: ServiceSettings): VirtualServer => {
@@ -104,7 +104,7 @@ export const virtualServer = (key: ServiceKey, settings: ServiceSettings): Virtu
 
 const FORWARDING_FLAG = { masquerade: '-m', local: '-m', tunnel: '-i', route: '-g', bypass: '-g' } as const;
 
-/** The protocol behind a mark is not the kernel's to tell: there `drains` is said by who wants the server. */
+/** The kernel lists no protocol for a virtual server of a mark: there the caller gives `drains`. */
 export const realServer = (
   service: ServiceKey,
   key: DestinationKey,
@@ -128,7 +128,7 @@ export const device: Device = { kind: 'device', id: `link ${DEVICE}`, content: '
 
 export const address = (ip: string): Address => ({ kind: 'address', id: `address ${ip}`, content: '', address: ip });
 
-/** hash sets grow by themselves, so their size is not listed. */
+/** The content leaves out the hash size: it grows with the entries. */
 export const ipSet = (definition: SetDefinition): IpSet => {
   const { name, type, family, maxEntries, hasMarks } = definition;
   const shape =
@@ -138,11 +138,11 @@ export const ipSet = (definition: SetDefinition): IpSet => {
   return { kind: 'set', id: `set ${name}`, content: `${type} ${shape}${hasMarks ? ' skbinfo' : ''}`, definition };
 };
 
-/** ipset leaves out the length of a single address. */
+/** Formats a network as ipset does, which leaves out the length of a single address. */
 const withLength = (ip: string, prefix: number | undefined): string =>
   prefix === undefined || prefix === (ip.includes(':') ? 128 : 32) ? ip : `${ip}/${prefix}`;
 
-/** As ipset writes an entry: `10.96.0.1,tcp:443`, `30080`, `10.0.0.1,udp:53,10.0.0.0/8`. */
+/** Formats an entry as ipset does: `10.96.0.1,tcp:443`, `30080`, `10.0.0.1,udp:53,10.0.0.0/8`. */
 const entryText = ({ address: ip, protocol, port, second, prefix }: SetEntry): string => {
   const portText = port === undefined ? undefined : `${protocol === undefined ? '' : `${protocol}:`}${port}`;
   const parts = [ip, portText, second === undefined ? undefined : withLength(second, prefix)];
@@ -157,11 +157,11 @@ export const entry = (set: SetDefinition, value: SetEntry): Entry => {
   return { kind: 'entry', id: `entry ${set.name} ${entryText(value)}`, content, set, entry: value };
 };
 
-/** Whether an entry is the record of whose its mark is. */
+/** Whether an entry records the owner of its mark. */
 export const isRecord = ({ set, entry: { address: ip = '' } }: Entry): boolean =>
   set.name === setName('EXTERNAL-POLICY-OWNER', ip.includes(':') ? 'IPv6' : 'IPv4');
 
-/** One that carries a mark, by the mark's name. */
+/** An entry with a mark, by the mark's name. */
 export const markedEntry = (set: SetDefinition, value: SetEntry, mark: string): Entry => ({
   ...entry(set, value),
   content: ` skbmark (${mark})`,
@@ -192,7 +192,7 @@ export const frontend = (
 
 const unnamed = (key: ServiceKey): ServiceKey => ('fwmark' in key ? { fwmark: key.fwmark, family: key.family } : key);
 
-/** An object whose mark has a number, as the tools show it. */
+/** Drops the name of a numbered mark, so that the object is printed as the tools show it. */
 export const withoutNames = (object: IpvsObject): IpvsObject => {
   switch (object.kind) {
     case 'virtual-server':
@@ -206,7 +206,7 @@ export const withoutNames = (object: IpvsObject): IpvsObject => {
   }
 };
 
-/** In the language of the tool that one would use. */
+/** Formats an object as input of the tool that would write it. */
 export const formatObject = (object: IpvsObject): string => {
   switch (object.kind) {
     case 'virtual-server':

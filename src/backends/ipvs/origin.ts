@@ -1,4 +1,4 @@
-/** Whose virtual servers, sets and addresses these are: kube-proxy's have the same names as ours, but some sets are ours alone. */
+/** Tells kube-proxy's virtual servers, sets and addresses from ours: names are the same, but some sets are ours alone. */
 import type { Chain, Jump } from '../xtables/objects.ts';
 import { rulesOfKubeProxy } from '../xtables/origin.ts';
 import { OWN_SETS } from './names.ts';
@@ -8,7 +8,7 @@ const isRule = (object: Held): object is Chain | Jump => object.kind === 'chain'
 
 const isOwnSet = (name: string): boolean => OWN_SETS.some((own) => name.endsWith(own));
 
-/** Only ours find virtual servers by marks. */
+/** Virtual servers selected by marks are ours: kube-proxy has none. */
 const isOursAlone = (object: Held): boolean => {
   switch (object.kind) {
     case 'set':
@@ -24,7 +24,7 @@ const isOursAlone = (object: Held): boolean => {
   }
 };
 
-/** Those that kube-proxy made. The link alone tells nothing: both IP families have it. */
+/** Filters the objects that kube-proxy made. The link alone proves nothing: both IP families share it. */
 export const heldByKubeProxy = (found: readonly Held[]): readonly Held[] => {
   const rules = rulesOfKubeProxy(found.filter(isRule));
   const others = found.filter((object) => !isRule(object) && object.stays !== true);

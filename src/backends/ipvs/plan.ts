@@ -1,10 +1,10 @@
 /**
- * Changes to batches: order and bounds. Pure.
+ * Plans changes as bounded batches, in order. Pure.
  *
- * Settings, link and sets come first, then the rules that look into them, then what Services want: entries before
- * addresses before virtual servers, so that by the time IPVS takes a packet everything around it is in place. Rules that
- * take the place of others come after that: those may be another mode's, which serves until then. What goes, goes in the
- * opposite order. A batch of netlink messages is bounded, lest a long one hold up the process.
+ * Settings, link and sets come first, then new rules that match the sets, then objects of Services: entries before
+ * addresses before virtual servers, so that everything around IPVS is in place when it takes the first packet. Replaced
+ * rules come after that: the former ones may be another mode's, which serves until then. Removals come in the opposite
+ * order. A batch of netlink messages is bounded, because the event loop waits for it.
  */
 import type { Batch, Change } from '../../dataplane/contract.ts';
 import type { Chain, Jump } from '../xtables/objects.ts';
@@ -14,12 +14,12 @@ import type { Held, IpvsObject, Wish } from './objects.ts';
 
 export type MessageChange = Change<IpvsObject>;
 
-/** Netlink messages to be sent in this order, or input of the iptables tool. */
+/** Netlink messages in this order, or input of one iptables-restore. */
 export type Payload =
   | { readonly by: 'netlink'; readonly changes: readonly MessageChange[] }
   | { readonly by: 'iptables'; readonly input: RestoreInput };
 
-/** Some ten milliseconds of this process and of the kernel together: they are sent at a stretch. */
+/** Messages of one batch: some ten milliseconds of this process and the kernel, without a turn of the event loop. */
 const MAX_MESSAGES = 500;
 
 const ADDITIONS: readonly IpvsObject['kind'][] = ['sysctl', 'timeouts', 'device', 'set'];
@@ -27,7 +27,7 @@ const OF_SERVICES: readonly IpvsObject['kind'][] = ['entry', 'address', 'virtual
 const REMOVALS: readonly IpvsObject['kind'][] = ['real-server', 'virtual-server', 'address', 'entry'];
 const LAST_REMOVALS: readonly IpvsObject['kind'][] = ['set', 'device', 'timeouts', 'sysctl'];
 
-/** Undefined is a step on the way. */
+/** Yields batches, and undefined at the end of a step without one. */
 type Planning = Generator<Batch<Payload> | undefined, void>;
 type ByKind = Map<IpvsObject['kind'], MessageChange[]>;
 
@@ -50,7 +50,7 @@ export function* plan(changes: readonly Change<Wish>[]): Planning {
   yield* netlink(removed, LAST_REMOVALS);
 }
 
-/** By now frontends have been taken apart. */
+/** Frontends do not occur here: arrange.ts has taken them apart. */
 const isHeld = (change: Change<Wish>): change is Change<Held> => change.object.kind !== 'frontend';
 
 const isRule = (change: Change<Held>): change is Change<Chain | Jump> =>
@@ -75,7 +75,7 @@ function* netlink(byKind: ByKind, kinds: readonly IpvsObject['kind'][]): Plannin
   }
 }
 
-/** They are few, so they go in one transaction a table. What another mode left may be many. */
+/** Plans rules as one restore: this mode has few. Leftovers of another mode may be many, so the restore is built in steps. */
 function* iptables(changes: readonly RuleChange[]): Planning {
   if (changes.length === 0) return;
   yield { payload: { by: 'iptables', input: yield* restoring(changes, jumpRank) }, ids: idsOf(changes) };

@@ -1,4 +1,4 @@
-/** Everything that this mode writes, tool by tool, as input of each. Pure. */
+/** Prints everything that this mode writes, as input of one tool after the other. Pure. */
 import type { Part, Section } from '../../dataplane/contract.ts';
 import { printRules } from '../xtables/print.ts';
 import { jumpRank } from './base.ts';
@@ -6,7 +6,7 @@ import { type MarkSettings, Marks } from './marks.ts';
 import { numbered } from './numbering.ts';
 import { formatObject, type IpvsObject, type Wish, withoutNames } from './objects.ts';
 
-/** In the order in which one would put them in: rules name sets, and virtual servers come last. */
+/** Tools in the order of loading: rules name sets, and virtual servers come last. */
 const PARTS: readonly {
   readonly tool: string;
   readonly kinds: readonly Wish['kind'][];
@@ -20,7 +20,7 @@ const PARTS: readonly {
   { tool: 'ipvsadm', kinds: ['virtual-server', 'real-server'], hasComments: false },
 ];
 
-/** Marks get their numbers in the order of the sections. */
+/** Prints all sections. Marks get their numbers in the order of the sections. */
 export const print = (sections: readonly Section<Wish>[], settings: MarkSettings): readonly Part[] => {
   const marks = new Marks(settings);
   return PARTS.map(({ tool, kinds, hasComments }) => ({
@@ -37,7 +37,7 @@ const lines = (
 ): readonly string[] =>
   sections.flatMap(({ title, objects }) => {
     const own = kinds.flatMap((kind) => objects.filter((object) => object.kind === kind)) as readonly IpvsObject[];
-    // what has no number is not written either
+    // objects without a number for their mark are not written to the kernel either
     const ready = own.flatMap((object) => numbered(object, marks) ?? []);
     if (ready.length === 0) return [];
     const heading = hasComments ? [`# ${title.replace(/[^ -~]/g, '?')}\n`] : [];

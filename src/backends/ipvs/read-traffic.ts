@@ -1,6 +1,6 @@
 /**
- * What IPVS has counted of each virtual server: one list, and no real server is asked for. The kernel adds it up every two
- * seconds, so it is as old as that.
+ * Reads the counters of virtual servers from one list, without real servers. The kernel sums them up every two seconds, so
+ * they may be two seconds old.
  */
 import type { Counts, Traffic } from '../../dataplane/contract.ts';
 import type { CountedService } from '../../ipvs-netlink/types.ts';
@@ -9,7 +9,7 @@ import { type Handles, using } from './handles.ts';
 import type { Marks } from './marks.ts';
 import { serverId } from './objects.ts';
 
-/** Others' virtual servers are among them. Throws NetlinkError. */
+/** Counters by id, also of virtual servers of others. Throws NetlinkError. */
 export const readTraffic = ({ ipvs, open }: Handles, family: IPFamily, marks: Marks): Promise<Traffic> =>
   using(open.ipvs, async (reader) => {
     const counts = new Map<string, Counts>();
@@ -17,7 +17,7 @@ export const readTraffic = ({ ipvs, open }: Handles, family: IPFamily, marks: Ma
     await reader.visitServices((service) => {
       if (familyOfService(service) === family) counts.set(serverId(marks.named(service.key)), countsOf(service));
     });
-    // the kernel counts its way through the list: one that changes meanwhile may lack some, and does not say so
+    // the kernel resumes a list by position: a list that changes meanwhile may lack some, without an error
     return { counts, isWhole: ipvs.sent.messages === messages };
   });
 

@@ -1,8 +1,8 @@
 /**
- * What the kernel holds of ours, in listing form.
+ * Reads our objects from the kernel, in listing form.
  *
  * Link and sets are ours by their names. A virtual server is ours if its address is on our link or its address and port are
- * in one of our sets; all others are somebody else's. A real server on its way out (see draining.ts) counts as gone.
+ * in one of our sets. A real server that drains (see draining.ts) is not listed.
  */
 import { Turn } from '../../dataplane/turn.ts';
 import type { Ipvs } from '../../ipvs-netlink/ipvs.ts';
@@ -29,15 +29,15 @@ import {
 } from './objects.ts';
 import type { IpvsSettings } from './settings.ts';
 
-/** A list of virtual servers that our own writes keep changing is read at a stretch at last. */
+/** Tries of reading the virtual servers in pieces while our own writes change the list. The last try blocks the event loop. */
 const MAX_LISTS = 3;
 
-/** Hears of every real server that is ours, also of those on their way out. */
+/** Called with every real server of ours, also with those that drain. */
 export type OnDestination = (service: ServiceKey, destination: Destination) => void;
 
 export const readHeld = async (
   handles: Handles,
-  /** Undefined where one only looks: what drains is listed then, as leaving. */
+  /** Undefined for a read-only backend: draining real servers are listed, as leaving. */
   draining: Draining | undefined,
   family: IPFamily,
   settings: IpvsSettings,
@@ -77,7 +77,10 @@ export const readHeld = async (
   ];
 };
 
-/** With rests. The kernel counts its way through the list: one that changes meanwhile may lack some, and does not say so. */
+/**
+ * Lists virtual servers in pieces, between which the event loop runs. The kernel resumes a list by position: a list that
+ * changes meanwhile may lack some, without an error.
+ */
 const listServices = async ({ ipvs, open }: Handles): Promise<readonly Service[]> => {
   for (let attempt = 1; attempt <= MAX_LISTS; attempt += 1) {
     const { messages } = ipvs.sent;
@@ -88,14 +91,14 @@ const listServices = async ({ ipvs, open }: Handles): Promise<readonly Service[]
   return ipvs.services();
 };
 
-/** A time-out that is not configured is not compared. */
+/** Time-outs that are not configured are not compared. */
 const withoutUnset = <T extends Readonly<Record<'tcp' | 'tcpFin' | 'udp', number>>>(found: T, wanted: T) => ({
   tcp: wanted.tcp === 0 ? 0 : found.tcp,
   tcpFin: wanted.tcpFin === 0 ? 0 : found.tcpFin,
   udp: wanted.udp === 0 ? 0 : found.udp,
 });
 
-/** Numbers that a mark of ours has in the kernel, and all that are there at all. */
+/** Recorded numbers of our marks, and all numbers in the kernel. */
 const marksIn = (
   listed: ReadonlyMap<string, ListedSet>,
   services: readonly Service[],
@@ -112,7 +115,7 @@ const marksIn = (
   return { recorded, seen: [...inSets, ...ofServers] };
 };
 
-/** A set of our name and another shape is not what we want, whatever is in it: its shape differs from the wanted one. */
+/** Sets and entries, also of a set with our name and another type: its content differs from the desired one. */
 const setObjects = async (sets: readonly ListedSet[], marks: Marks): Promise<readonly Held[]> => {
   const turn = new Turn();
   const objects: Held[] = [];
@@ -126,7 +129,7 @@ const setObjects = async (sets: readonly ListedSet[], marks: Marks): Promise<rea
   return objects;
 };
 
-/** Marks that are recorded have a name; a record of another number than its own stands as it is. */
+/** Entries of recorded marks get the mark's name. A record with a number that is not recorded keeps the number. */
 const listedEntry = (definition: SetDefinition, one: SetEntry, marks: Marks): Entry => {
   const { mark } = one;
   const name = mark?.mask === marks.settings.mask ? marks.nameOf(mark.value) : undefined;
@@ -183,14 +186,14 @@ const ownership = (
     if ((key.address.includes(':') ? 'IPv6' : 'IPv4') !== family) return false;
     if (frontends.has(`${key.protocol} ${key.address} ${key.port}`)) return true;
     if (local.has(key.address) && ports.has(`${key.protocol} ${key.port}`)) return true;
-    // an excluded network protects what others have there, and does not hide what Services have there
+    // an excluded network protects virtual servers of others, not those at addresses and ports of Services
     return held.has(key.address) && !excluded.some((cidr) => cidrContains(cidr, key.address));
   };
 };
 
 const BITS = Array.from({ length: 32 }, (_, i) => 2 ** i);
 
-/** What may stand in the set for it: the mark itself, or one bit less than the node's own packets carry. */
+/** Marks that an entry may have for this virtual server: the mark itself, or the mark without the masquerade bit. */
 export const marksOf = (fwmark: number): readonly number[] => [
   fwmark,
   ...BITS.filter((bit) => (fwmark & bit) !== 0).map((bit) => (fwmark ^ bit) >>> 0),

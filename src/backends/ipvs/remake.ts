@@ -1,15 +1,15 @@
 /**
- * A set of our name and another shape (others swapped it for theirs) may be in use by rules, and no rule must see it missing:
- * a set of the right shape is filled with its entries and takes its place in one step.
+ * Replaces a set of our name and another type (others swapped it for theirs). Rules may use the set and must never miss
+ * it: a set of the right type is filled with its entries and swapped in by one message.
  */
 import type { NetlinkError } from '../../netlink/error.ts';
 import { addEntry, createSet, destroySet, listSets, type SetDefinition, swapSets } from '../../netlink/ipset.ts';
 import type { Handles } from './handles.ts';
 
-/** For as long as that takes. */
+/** Name of the new set until it is swapped in. */
 const NEW_NAME = 'KUBE-SET-REMADE';
 
-/** Gives what is in the way. Throws NetlinkError when nothing can be known. */
+/** Returns the kernel's refusal, if any. Throws NetlinkError when the answers are lost. */
 export const remakeSet = (
   { sets, revisionOf }: Pick<Handles, 'sets' | 'revisionOf'>,
   definition: SetDefinition,
@@ -18,7 +18,7 @@ export const remakeSet = (
   const found = listSets(sets, [definition.name]).get(definition.name)?.entries ?? [];
   sets.execute([destroySet(NEW_NAME)]);
   const [failed] = sets.execute([createSet(made, revisionOf(definition))]);
-  // what does not fit was not wanted, and what was is found missing by the next look
+  // entries that do not fit are not wanted ones, and the next audit adds missing ones
   if (failed === undefined) sets.execute(found.map((entry) => addEntry(made, entry)));
   const [refused] = failed === undefined ? sets.execute([swapSets(NEW_NAME, definition.name)]) : [failed];
   sets.execute([destroySet(NEW_NAME)]);

@@ -1,23 +1,23 @@
-/** What the operator configured for this mode. */
+/** Settings of mode ipvs that the operator configures. */
 import type { Cidr } from '../../model/address.ts';
 import { excerpt } from '../../model/excerpt.ts';
 import type { ServicePort } from '../../model/service.ts';
 import type { MarkSettings } from './marks.ts';
 
 export interface IpvsSettings {
-  /** Of virtual servers whose Service names none. */
+  /** Scheduler of virtual servers whose Service names none. */
   readonly scheduler: string;
   readonly strictARP: boolean;
-  /** Virtual servers in these networks are left alone. */
+  /** Networks whose virtual servers are left alone, unless a Service has their address and port. */
   readonly excluded: readonly Cidr[];
-  /** Seconds; 0 = as the kernel has it. */
+  /** Seconds. 0: the kernel's value is kept. */
   readonly timeouts: { readonly tcp: number; readonly tcpFin: number; readonly udp: number };
-  /** IPVS of kernels from 4.1 up to 5.8 drops what reuses a port (k/k#81775): there it is told not to look. */
+  /** Sets conn_reuse_mode to 0: IPVS of Linux 4.1 to 5.8 drops packets that reuse a port (k/k#81775). */
   readonly ignoresReuse: boolean;
   readonly marks: MarkSettings;
 }
 
-/** ipvsadm(8), and the modules of Linux 6. */
+/** Schedulers of ipvsadm(8) and of Linux 6. */
 export const SCHEDULERS: readonly string[] = [
   'rr',
   'wrr',
@@ -35,7 +35,7 @@ export const SCHEDULERS: readonly string[] = [
   'twos',
 ];
 
-/** An unknown name in the Service's annotation counts as none, and is told. */
+/** Scheduler of a Service. An unknown name in its annotation counts as none, and has a note. */
 export const schedulerOf = ({ scheduler }: ServicePort, settings: IpvsSettings): string =>
   scheduler !== undefined && SCHEDULERS.includes(scheduler) ? scheduler : settings.scheduler;
 

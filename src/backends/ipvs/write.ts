@@ -1,4 +1,4 @@
-/** Changes to netlink messages, sent in the order given; what the kernel said to each is looked at one by one. */
+/** Writes changes as netlink messages, in the order given. Each answer of the kernel is checked. */
 import {
   deleteDestination,
   deleteService,
@@ -29,7 +29,7 @@ interface Refused {
   readonly error: NetlinkError;
 }
 
-/** Throws KernelError; its suspects are the objects that were refused, and all others are done. */
+/** Writes objects. Throws KernelError, whose suspects are the refused objects. All others are written. */
 export const writeMessages = async (
   handles: Handles,
   draining: Draining,
@@ -40,7 +40,7 @@ export const writeMessages = async (
   if (refused.length > 0) throw kernelError(refused.map(toRefusal));
 };
 
-/** The same of objects whose marks are names. Throws KernelError, also for those that no number is left for. */
+/** Writes objects whose marks are names. Throws KernelError, also when no number is left for an object. */
 export const writeNumbered = async (
   handles: Handles,
   draining: Draining,
@@ -53,7 +53,7 @@ export const writeNumbered = async (
   if (numbered.without.length > 0) throw noMarkLeft(marks, numbered.without);
 };
 
-/** Neighbours of one kind, and of one direction. */
+/** Splits changes into runs of one kind that are all removals or all not. */
 const runs = (changes: readonly MessageChange[]): readonly (readonly MessageChange[])[] => {
   const result: MessageChange[][] = [];
   let last: MessageChange | undefined;
@@ -119,7 +119,7 @@ const writeSettings = async ({ ipvs, sysctls }: Handles, objects: readonly IpvsO
   }
 };
 
-/** Those failures that are none: what was asked for is so anyway. */
+/** Drops failures with an errno that says that the kernel already is as requested. */
 const except = (
   objects: readonly IpvsObject[],
   failures: readonly Failure[],
@@ -130,7 +130,7 @@ const except = (
     return object === undefined || fine.includes(error.errno) ? [] : [{ object, error }];
   });
 
-/** Addresses of others keep the link alive. */
+/** Adds or removes the link. Addresses that others added to the link keep it. */
 const writeDevice = async (
   handles: Handles,
   objects: readonly IpvsObject[],
@@ -172,7 +172,7 @@ const writeSets = (handles: Handles, objects: readonly IpvsObject[], isRemoval: 
   return except(objects, failures, isRemoval ? [ERRNO.ENOENT] : []);
 };
 
-/** What exists is changed, what does not is made: it may be otherwise than believed. */
+/** Makes objects, and changes those that exist: the kernel may differ from what was read last. */
 const makeOrChange = <O extends IpvsObject>(
   { ipvs }: Handles,
   objects: readonly O[],
