@@ -1,12 +1,12 @@
 /**
- * Session affinity (ClientIP): one map remembers where each client went, and who renews it is behind DNAT, where the choice
- * is known. So affinity needs no rule of a Service's own, and two hooks whatever the time-outs: a frontend leads to the chain of its.
- * Pure.
+ * Session affinity (ClientIP): one map holds the endpoint of each client. Rules behind DNAT, where the endpoint is known,
+ * add and renew entries. So affinity needs no rule of a Service, and two base chains for all time-outs: a frontend leads to
+ * the chain of its time-out. Pure.
  *
- * A packet that was under way when its endpoint left must not be remembered after all: only what is in the set of frontends
- * and endpoints is. And a client that is remembered with an endpoint that left is not led there: its first packet is
- * dropped, what was remembered with it, so that the next one (TCP sends it within a second) goes where others go. So
- * nothing depends on how soon all clients of an endpoint are forgotten.
+ * Only endpoints in the set of frontends and endpoints are remembered: a packet under way when its endpoint leaves adds no
+ * entry. The first packet of a client that is remembered with an endpoint that left is dropped together with its entry, and
+ * the next one (TCP retransmits within a second) is balanced anew. So correctness does not depend on how soon entries of an
+ * endpoint that left are deleted.
  */
 import { concat, drop, inSet, leave, mapDelete, mapUpdate, notInSet, vmap } from '../../nftables-json/construct.ts';
 import type { Statement } from '../../nftables-json/schema.ts';
@@ -28,14 +28,14 @@ import {
 } from './names.ts';
 import { type Chain, chain, type NftObject, set } from './objects.ts';
 
-/** As in `remember-600`, `remember-nodeport-600`. */
+/** Name of a time-out's chain: `remember-600`, `remember-nodeport-600`. */
 export const rememberName = (space: Space, seconds: number): string =>
   `remember-${space === 'nodePort' ? 'nodeport-' : ''}${seconds}`;
 
-/** What all frontends with affinity share, and those of one space with this time-out. */
+/** Objects that all frontends with affinity share, and the chain of one key space and time-out. */
 export const stickyObjects = (space: Space, family: NftFamily, seconds: number): readonly NftObject[] => [
   ...stickyDeclarations(family).map(set),
-  // an endpoint may be elsewhere, or the node itself
+  // endpoints on the node itself are behind input, others behind postrouting
   hooked('affinity-input', family),
   hooked('affinity-postrouting', family),
   remember(space, family, seconds),
@@ -51,7 +51,7 @@ const remember = (space: Space, family: NftFamily, seconds: number): Chain => {
   const { endpoints, departed } = STICKY[space];
   const to = translatedKey(space, family);
   const client = translatedAffinityKey(family);
-  // a port alone is no NodePort at a ClusterIP
+  // at a ClusterIP the port is not a NodePort
   const isNodePort: readonly Statement[] = space === 'nodePort' ? [notInSet(originalAddress(family), CLUSTER_IPS)] : [];
   return chain({ family, table: TABLE, name: rememberName(space, seconds) }, [
     [inSet(to, endpoints), mapUpdate(AFFINITY, client, endpointData(family), seconds), leave],

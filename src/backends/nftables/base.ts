@@ -1,4 +1,4 @@
-/** What the node needs whatever its Services: the table, its sets, the base chains and what they lead to. Pure. */
+/** Objects that every node has, whatever its Services: table, sets, base chains and the chains they lead to. Pure. */
 import type { Fragment } from '../../dataplane/contract.ts';
 import type { Cidr } from '../../model/address.ts';
 import type { LocalDetector, NodeContext } from '../../model/node.ts';
@@ -46,7 +46,7 @@ import { type Chain, chain, element, type NftObject, set, table } from './object
 export const REJECT_CHAIN = 'reject-chain';
 export const FIREWALL_CHAIN = 'firewall';
 
-/** Where frontends with external policy Local lead to. */
+/** Chains of frontends with external policy Local. */
 export const POLICY_LOCAL: Readonly<Record<Space, string>> = {
   service: 'policy-local',
   nodePort: 'nodeport-policy-local',
@@ -54,7 +54,7 @@ export const POLICY_LOCAL: Readonly<Record<Space, string>> = {
 
 type Rules = Chain['rules'];
 
-/** With `counts` also what counts traffic. */
+/** Base objects. With `counts` they include those that count traffic. */
 export const base = (node: NodeContext, counts = false): Fragment<NftObject> => {
   const family = nftFamily(node.family);
   const regular = (name: string, rules: Rules): Chain => chain({ family, table: TABLE, name }, rules);
@@ -95,15 +95,15 @@ const ifNew = (verdict: Statement): readonly Statement[] => [match(ct('state'), 
 const checkEndpoints: Rules = [ifNew(jump('service-endpoints-check')), ifNew(jump('cluster-ips-check'))];
 
 /**
- * A packet that conntrack calls INVALID is not translated back: it would reach the client with the pod's address, and
- * the client's RST would kill the connection (k/k#74839).
+ * Drops INVALID packets: conntrack does not translate them back, so they would reach the client with the pod's address, and
+ * the client's RST would end the connection (k/k#74839).
  */
 const dropInvalid = ({ dropInvalid: isWanted }: NodeContext): Rules =>
   isWanted ? [[match(ct('state'), 'in', 'invalid'), drop]] : [];
 
 /**
- * An undefined port of a ClusterIP is refused, and what could be one and is nobody's dropped: without this the packet would
- * leave for somewhere.
+ * Rules that refuse undefined ports of ClusterIPs, and drop packets to unused addresses of the ServiceCIDRs: they would
+ * leave by the default route.
  */
 const clusterIPsCheck = ({ serviceCIDRs }: NodeContext, family: NftFamily): Rules => [
   [inSet(destination(family), CLUSTER_IPS), reject(family)],
@@ -115,7 +115,7 @@ export const networkOf = (cidr: Cidr): Prefix => {
   return prefix(address, cidr.prefix);
 };
 
-/** Traffic to a ClusterIP from outside the cluster must come back through this node. */
+/** Rules that dispatch packets. Traffic to a ClusterIP from outside the cluster is masqueraded, to return through this node. */
 const services = (node: NodeContext, family: NftFamily): Rules => {
   const toClusterIP = inSet(destination(family), CLUSTER_IPS);
   const outsiders = node.masqueradeAll ? [] : node.localDetector && [fromPod(node.localDetector, family, '!=')];
@@ -126,7 +126,7 @@ const services = (node: NodeContext, family: NftFamily): Rules => {
   ];
 };
 
-/** Loopback is left out: a packet that goes to 127.0.0.1 cannot leave the node with that source. */
+/** Looks NodePorts up. Loopback is left out: a packet to 127.0.0.1 cannot leave the node with its loopback source. */
 const toNodePorts = ({ nodePortAddresses: at }: NodeContext, family: NftFamily, map: string): readonly Statement[] => {
   const lookup = vmap(packetKey('nodePort', family), map);
   if (at !== 'all') return [inSet(destination(family), NODEPORT_IPS), lookup];
@@ -137,7 +137,7 @@ const toNodePorts = ({ nodePortAddresses: at }: NodeContext, family: NftFamily, 
 const nodePortAddresses = ({ nodePortAddresses: at }: NodeContext): readonly NftObject[] =>
   at === 'all' ? [] : at.map((ip) => element({ set: NODEPORT_IPS, element: ip }));
 
-/** The match for packets that come, or do not come, from a pod. */
+/** Matches packets that come, or do not come, from a pod. */
 const fromPod = (detector: LocalDetector, family: NftFamily, op: '==' | '!='): Match => {
   switch (detector.by) {
     case 'source':
@@ -149,7 +149,7 @@ const fromPod = (detector: LocalDetector, family: NftFamily, op: '==' | '!='): M
   }
 };
 
-/** Pods and the node are inside the cluster already: for them the policy means the cluster's endpoints. */
+/** Rules of external policy Local. Pods and the node are inside the cluster, so they reach all endpoints. */
 const policyLocal = (space: Space, node: NodeContext, family: NftFamily): Rules => {
   const { insideVerdicts, localVerdicts } = SETS[space];
   const key = packetKey(space, family);
@@ -164,11 +164,11 @@ const policyLocal = (space: Space, node: NodeContext, family: NftFamily): Rules 
   ];
 };
 
-/** The mark goes with the packet's leaving: what looks at it behind us must not see it. */
+/** Rules that masquerade marked and hairpin packets. The mark is cleared, so that later hooks do not see it. */
 const masquerading = ({ masqueradeMark: bit }: NodeContext, family: NftFamily): Rules => [
   [match(bits(meta('mark'), '&', bit), '!=', 0), mangle(meta('mark'), bits(meta('mark'), '^', bit)), masquerade],
   [match(ct('status'), 'in', 'dnat'), inSet(concat(...hairpinKey(family).concat), HAIRPIN), masquerade],
 ];
 
-/** For those that have no endpoint: see compile.ts. */
+/** Verdict of frontends without any endpoint. */
 export const refusal = goto(REJECT_CHAIN);

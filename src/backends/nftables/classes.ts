@@ -1,26 +1,26 @@
 /**
- * The chains of classes: what happens to a packet goes by how many endpoints there are and what else is asked for, never by
- * Service. Their number grows with the different numbers of endpoints, and a change of one Service touches no rule.
+ * Chains of load-balancing classes. The class of a frontend is its number of endpoints and its features, never its Service:
+ * the number of chains grows with the different numbers of endpoints, and a change of one Service changes no rule.
  */
 import { bits, concat, dnat, goto, lookup, mangle, meta, numgen } from '../../nftables-json/construct.ts';
 import type { Statement } from '../../nftables-json/schema.ts';
 import { AFFINITY, affinityKey, type NftFamily, packetKey, SETS, type Space, TABLE } from './names.ts';
 import { type Chain, chain } from './objects.ts';
 
-/** What is asked for. */
+/** Number of endpoints and features of a frontend: frontends of one class share a chain. */
 export interface Way {
   readonly family: NftFamily;
   readonly space: Space;
-  /** Endpoints of this node only, for traffic from outside under policy Local. */
+  /** Balances over endpoints of this node only, for traffic from outside under external policy Local. */
   readonly isLocal: boolean;
-  /** The bit by which packets are masqueraded; 0 = they are not. */
+  /** Bit that marks packets for masquerade. 0: none. */
   readonly mark: number;
   readonly isSticky: boolean;
-  /** How many endpoints, from 1 on. */
+  /** Number of endpoints, at least 1. */
   readonly count: number;
 }
 
-/** As in `pick-3`, `external-sticky-2`, `nodeport-local-pick-1`. */
+/** Name of a class's chain: `pick-3`, `external-sticky-2`, `nodeport-local-pick-1`. */
 export const wayName = ({ space, isLocal, mark, isSticky, count }: Way): string =>
   [
     ...(space === 'nodePort' ? ['nodeport'] : []),
@@ -32,7 +32,7 @@ export const wayName = ({ space, isLocal, mark, isSticky, count }: Way): string 
 
 export const setMark = (bit: number): Statement => mangle(meta('mark'), bits(meta('mark'), '|', bit));
 
-/** The chain of this way, and those that it leads to. */
+/** The chain of a class, and the chains that it leads to. */
 export const wayChains = (way: Way): readonly Chain[] => {
   const { family } = way;
   const make = (of: Way, ...rules: readonly (readonly Statement[])[]): Chain =>
@@ -43,7 +43,7 @@ export const wayChains = (way: Way): readonly Chain[] => {
   }
   if (way.isSticky) {
     const plain = { ...way, isSticky: false };
-    // who is not remembered goes on to the next rule
+    // a client that is not in the affinity map goes on to the next rule
     return [make(way, [remembered(family)], [goto(wayName(plain))]), ...wayChains(plain)];
   }
   return [make(way, [picked(way)])];

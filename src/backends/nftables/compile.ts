@@ -1,7 +1,7 @@
 /**
- * One service port to elements of sets and maps, and the chains of the classes that it belongs to. Pure.
+ * Compiles one service port to elements of sets and maps, and to the chains of its load-balancing classes. Pure.
  *
- * Each address and port is a frontend of its own, so that of two Services that claim it one gets all of it.
+ * Each address and port is a frontend of its own, granted to one of several Services as a whole.
  */
 import type { Fragment } from '../../dataplane/contract.ts';
 import { type Cidr, cidrContains } from '../../model/address.ts';
@@ -45,7 +45,7 @@ import {
   withTarget,
 } from './objects.ts';
 
-/** What the functions below pass on. */
+/** Input that the functions below pass on. */
 interface Subject {
   readonly service: ServiceEndpoints;
   readonly node: NodeContext;
@@ -54,7 +54,7 @@ interface Subject {
   readonly counts: boolean;
 }
 
-/** A frontend under construction, and the chains that it leads to. */
+/** A frontend under construction, and the classes whose chains it leads to. */
 interface Draft {
   readonly members: readonly Member[];
   readonly lists: readonly (readonly [set: string, targets: readonly Target[]])[];
@@ -69,7 +69,7 @@ const merge = (...drafts: readonly Draft[]): Draft => ({
   ways: drafts.flatMap(({ ways }) => ways),
 });
 
-/** With `counts` each frontend's traffic is counted. */
+/** Compiles a service port. With `counts` the traffic of each frontend is counted. */
 export const compile = (service: ServiceEndpoints, node: NodeContext, counts = false): Fragment<NftObject> => {
   const { port } = service;
   const subject: Subject = { service, node, family: nftFamily(node.family), comment: commentOf(port), counts };
@@ -84,12 +84,12 @@ export const compile = (service: ServiceEndpoints, node: NodeContext, counts = f
   };
 };
 
-/** Two frontends of a Service may lead to the same chain. */
+/** Drops duplicates: two frontends of a service port may lead to the same chain. */
 const distinct = (objects: readonly NftObject[]): readonly NftObject[] => [
   ...new Map(objects.map((object) => [object.id, object])).values(),
 ];
 
-/** The kernel keeps what nft can show: 127 bytes, and nothing in them that would end the quotes. */
+/** Comments hold 127 bytes, as nft takes them. Characters that would end its quotes are replaced. */
 const MAX_COMMENT = 127;
 
 const commentOf = (port: ServicePort): string =>
@@ -132,10 +132,10 @@ const frontendObjects = (subject: Subject, front: ModelFrontend): readonly NftOb
   return [whole, ...draft.ways.flatMap(wayChains), ...(isSticky ? stickyObjects(space, family, seconds) : [])];
 };
 
-/** Masquerade of ClusterIPs is one rule of the base, for all of them. */
+/** Whether the frontend's chain marks packets for masquerade. ClusterIPs have one rule for all in base.ts. */
 const isMarked = ({ kind, masquerade }: ModelFrontend): boolean => kind !== 'cluster-ip' && masquerade === 'always';
 
-/** Who may be remembered. */
+/** Element that allows clients to be remembered with this endpoint. */
 const guard = (space: Space, key: Concat, target: Target): Member => ({
   set: STICKY[space].endpoints,
   element: withTarget(key, target),
@@ -153,7 +153,7 @@ interface Leading {
   readonly isMarked: boolean;
 }
 
-/** The verdict that leads to these endpoints; nothing where there are none. */
+/** Verdict and list that balance over endpoints. Nothing without endpoints. */
 const lead = (subject: Subject, space: Space, key: Concat, endpoints: readonly Endpoint[], to: Leading): Draft => {
   if (endpoints.length === 0) return NOTHING;
   const { family, node, service, comment } = subject;
@@ -172,14 +172,14 @@ const lead = (subject: Subject, space: Space, key: Concat, endpoints: readonly E
   };
 };
 
-/** Also where source ranges apply: the firewall comes first, so a client that they exclude is not told. */
+/** Verdict of a frontend without endpoints. Source ranges are checked before it: excluded clients are dropped, not refused. */
 const refusal = ({ comment }: Subject, space: Space, key: Concat, choice: Choice): Draft => {
   if (isServed(choice)) return NOTHING;
   const verdict = choice === 'drop' ? drop : REFUSAL;
   return { ...NOTHING, members: [verdictMember(SETS[space].refusals, key, verdict, comment)] };
 };
 
-/** Endpoints for callers inside the cluster, and others for those outside. */
+/** External policy Local: all endpoints for pods and the node, local ones for clients outside the cluster. */
 const parted = (subject: Subject, { inside, outside }: ModelFrontend, space: Space, key: Concat): Draft => {
   const { verdicts, endpoints, insideVerdicts, localVerdicts, localEndpoints } = SETS[space];
   const entry = verdictMember(verdicts, key, goto(POLICY_LOCAL[space]), subject.comment);
@@ -203,13 +203,13 @@ const firewall = ({ comment }: Subject, key: Concat, sources: Sources | undefine
   return { ...NOTHING, members: [verdictMember(FIREWALL, key, goto(FIREWALL_CHAIN), comment), ...members] };
 };
 
-/** A single address is listed as such. */
+/** Range as the kernel lists it: a single address without a prefix length. */
 const rangeOf = (cidr: Cidr): Expression => {
   const network = networkOf(cidr);
   return cidr.prefix === cidr.bytes.length * 8 ? network.prefix.addr : network;
 };
 
-/** Ranges of a set may not overlap. */
+/** Drops ranges inside others: intervals of a set may not overlap. */
 const outermost = (ranges: readonly Cidr[]): readonly Cidr[] => {
   const distinctOnes = [...new Map(ranges.map((cidr) => [cidr.text, cidr])).values()];
   return distinctOnes.filter(
@@ -218,7 +218,7 @@ const outermost = (ranges: readonly Cidr[]): readonly Cidr[] => {
   );
 };
 
-/** A pod that reaches itself must see another source than itself. */
+/** Hairpin elements: a pod that reaches itself is masqueraded, or it would answer itself. */
 const hairpins = ({ service: { port, reachable } }: Subject): readonly NftObject[] =>
   reachable
     .filter(({ isLocal }) => isLocal)

@@ -1,10 +1,10 @@
 /**
- * What counts a Service's traffic: sets with an element for each frontend, in which the kernel counts the packets that are
- * looked up there. So neither rules nor chains grow with Services, and no change of endpoints touches a counter. Pure.
+ * Counters of traffic: sets with an element for each frontend, in which the kernel counts the packets that look it up. So
+ * neither rules nor chains grow with Services, and no change of endpoints resets a counter. Pure.
  *
- * A packet is looked up by what its connection was sent to, whichever way it goes. Each passes one of prerouting and output:
- * what the node sends to itself passes both, and is counted when it leaves. Connections are counted where source addresses are
- * translated, which the kernel asks for once a connection, and behind everything that may drop one.
+ * Packets of both directions are looked up by the original destination of their connection. Each passes prerouting or
+ * output. A packet of the node to itself passes both, and is counted in output. Connections are counted at the hooks of
+ * source NAT, which the kernel evaluates once a connection, and behind all rules that may drop one.
  */
 import type { NodeContext } from '../../model/node.ts';
 import { concat, ct, element, goto, inSet, jump, match, meta } from '../../nftables-json/construct.ts';
@@ -27,7 +27,7 @@ export type Counted = 'connections' | 'in' | 'out';
 
 const COUNTED: readonly Counted[] = ['connections', 'in', 'out'];
 
-/** `in` is what clients send, `out` what they are answered. */
+/** Names of the sets. `in`: packets from clients, `out`: packets to them. */
 export const COUNTERS: Readonly<Record<Space, Readonly<Record<Counted, string>>>> = {
   service: { connections: 'traffic-connections', in: 'traffic-in', out: 'traffic-out' },
   nodePort: {
@@ -42,7 +42,7 @@ export interface CounterSet {
   readonly counted: Counted;
 }
 
-/** What a set's name says, where it is one of those. */
+/** Parses the name of a set with counters. Undefined for other sets. */
 export const readCounterSet = (name: string): CounterSet | undefined => {
   for (const space of SPACES) {
     const counted = COUNTED.find((one) => COUNTERS[space][one] === name);
@@ -62,11 +62,11 @@ export const counterDeclarations = (family: NftFamily): readonly SetDeclaration[
     })),
   );
 
-/** Of one frontend. The comment is its owner's: with another one it begins to count anew. */
+/** Elements of one frontend. The comment names the service port, so that another owner begins at zero. */
 export const counterMembers = (space: Space, key: Concat, comment: string): readonly Member[] =>
   COUNTED.map((counted) => ({ set: COUNTERS[space][counted], element: element(key, comment) }));
 
-/** What the node needs for it, whatever its Services. */
+/** Sets and chains that count, whatever the Services. */
 export const counterObjects = (node: NodeContext): readonly NftObject[] => {
   const family = nftFamily(node.family);
   const regular = (name: string, rules: Chain['rules']): Chain => chain({ family, table: TABLE, name }, rules);
@@ -86,7 +86,7 @@ export const counterObjects = (node: NodeContext): readonly NftObject[] => {
   ];
 };
 
-/** A port alone is a NodePort where the address is one of these, and no Service's. */
+/** Rules that count. A port is looked up as a NodePort at these addresses of the node, unless it is a Service's there. */
 const count = (counted: Counted, { nodePortAddresses: at }: NodeContext, family: NftFamily): Chain['rules'] => {
   const isNodePort = at === 'all' ? [] : [inSet(originalAddress(family), NODEPORT_IPS)];
   return [

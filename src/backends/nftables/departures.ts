@@ -1,21 +1,21 @@
-/** Endpoints that left frontends with session affinity, until every client that was remembered with them is forgotten. */
+/** Endpoints that left frontends with session affinity, until no client is remembered with them. */
 import type { Left } from './forget.ts';
 import type { Target } from './objects.ts';
 
 export interface Departed {
-  /** A frontend's key, as in `10.96.0.1 . tcp . 80` or `tcp . 30080`. */
+  /** Key of a frontend: `10.96.0.1 . tcp . 80`, `tcp . 30080`. */
   readonly frontend: string;
   readonly target: Target;
 }
 
 interface State {
-  /** Which departure it is: one that left, came back and left again has to be looked for anew. */
+  /** Number of the departure: after another departure of the same endpoint the map is walked again. */
   readonly number: number;
-  /** It came back: its clients are not forgotten. */
+  /** True for an endpoint that came back, whose clients stay. */
   readonly isBack: boolean;
 }
 
-/** Those that waited at some moment. */
+/** Departures at one moment. */
 export type Mark = readonly (Departed & { readonly number: number })[];
 
 export class Departures implements Left {
@@ -42,7 +42,7 @@ export class Departures implements Left {
     for (const target of targets) this.#put(key, target, { number: ++this.#count, isBack: false });
   }
 
-  /** Says that these are in the frontend again. */
+  /** Marks these endpoints as back in the frontend. */
   comeBack(key: string, targets: Iterable<Target>): void {
     for (const target of targets) {
       const state = this.#left.get(key)?.get(target);
@@ -62,7 +62,7 @@ export class Departures implements Left {
     );
   }
 
-  /** Takes out those of the mark that did not leave once more since. */
+  /** Removes and returns those that have not departed again since the snapshot. */
   settle(mark: Mark): readonly Departed[] {
     return mark.filter(({ frontend, target, number }) => {
       const targets = this.#left.get(frontend);

@@ -1,4 +1,4 @@
-/** This mode's end of the kernel: reads the table, writes transactions, and follows what each frontend holds. */
+/** Reads the table, writes transactions, and keeps the installed elements of each frontend. */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Traffic } from '../../dataplane/contract.ts';
 import { type Lane, newLane } from '../../dataplane/lane.ts';
@@ -17,12 +17,12 @@ import { type Found, readTable } from './read.ts';
 import { readTraffic } from './read-traffic.ts';
 import { commandsOf, type Issued, type Written } from './write.ts';
 
-/** Kernels before 6.2 let go of a chain some time after its last use. */
+/** Tries of a removal: kernels before 6.2 release a chain some time after its last use (EBUSY). */
 const BUSY_TRIES = 20;
 const BUSY_MS = 50;
-/** A table that others keep writing to is taken as it comes. */
+/** Tries of a read: the list of a table that others keep writing to is used as it is. */
 const MAX_READS = 5;
-/** After a large load the kernel puts a map into a larger table, step by step, and a list of it is not whole meanwhile. */
+/** Pause before the next try: after a large load the kernel resizes a map step by step, and its list is incomplete meanwhile. */
 const REST_MS = 50;
 const DEAF = 'what others write to the table is not heard just now, and found at the end of the sync period';
 
@@ -32,20 +32,20 @@ export class Driver {
   readonly #watch: Reopening<Watch>;
   readonly #forgetting: Forgetting;
   readonly #readOnly: boolean;
-  /** Writes take turns, and a read that must be of one piece with them. */
+  /** Lane of writes, and of reads that no write may interrupt. */
   readonly #writing: Lane = newLane();
-  /** Reads take turns: who asks while one runs gets what the kernel has afterwards. */
+  /** Lane of reads: a read that is requested during another one begins after it. */
   readonly #reading: Lane = newLane();
-  /** Frontends in the kernel, by id. */
+  /** Installed frontends, by id. */
   #held = new Map<string, Held>();
-  /** Frontends written since the read under way began: what it finds of them may be older. */
+  /** Ids of frontends written since the current read began, whose elements in the list may be older. */
   #touched: Set<string> | undefined;
-  /** How often somebody else wrote, as far as it was heard of; and how much of that was read or told. */
+  /** Writes of other programs that the watch reported, and how many of them were read or passed on. */
   #heard = 0;
   #known = 0;
-  /** What a former life of the program had no time to forget is forgotten, or nothing may be deleted here. */
+  /** True when stale affinity entries of a former process are deleted, or when this driver only reads. */
   #isSwept: boolean;
-  /** Frontends as they were before writes that failed, which may be done all the same: who left is not forgotten yet. */
+  /** Frontends as they were before failed writes, which the kernel may have done: departed endpoints are not known yet. */
   #unsettled = new Map<string, Held>();
 
   constructor(family: NftFamily, ends: Ends, { readOnly = false }: { readonly readOnly?: boolean } = {}) {
@@ -62,18 +62,18 @@ export class Driver {
     this.#forgetting = new Forgetting({ family, ends, lane: this.#writing, heldAt });
   }
 
-  /** Gives back what was opened for this family alone. */
+  /** Closes the sockets that this family does not share. */
   close(): void {
     this.#forgetting.close();
     this.#watch.close();
   }
 
-  /** Ends when all clients of endpoints that left are forgotten. */
+  /** Resolves when no client is remembered with an endpoint that left. */
   settled(): Promise<void> {
     return this.#forgetting.settled();
   }
 
-  /** Whether somebody else wrote to the table since it was last read, or since the last call. */
+  /** Whether another program wrote to the table since the last read or call. */
   hasChanged(): boolean {
     const heard = this.#listen();
     const isNew = heard !== this.#known;
@@ -81,18 +81,18 @@ export class Driver {
     return isNew;
   }
 
-  /** The only place where the watch is asked: what it says once, both reads and `hasChanged` must learn. */
+  /** Reads the watch. Called by reads and `hasChanged`: the watch reports each write once, and both must count it. */
   #listen(): number {
     const isChanged = this.#watch.ask((watch) => watch.hasChanged());
     if (isChanged === true || this.#watch.takeMissed()) {
       this.#heard += 1;
-      // also who is remembered may be somebody else's work
+      // another program may have written affinity entries too
       this.#isSwept = this.#readOnly;
     }
     return this.#heard;
   }
 
-  /** Over a socket of its own; of two at once the second reads when the first has ended. Throws KernelError. */
+  /** Reads the table over a socket of its own. Throws KernelError. */
   read(): Promise<ReadonlyMap<string, NftObject>> {
     return this.#reading(async () => {
       const touched = new Set<string>();
@@ -126,7 +126,7 @@ export class Driver {
     this.#forgetting.start();
   }
 
-  /** A list that is written to while it is read may lack what nobody touched: then it is read again, and writes wait. */
+  /** Reads the table. A list that changes meanwhile may lack unchanged elements: it is read again, while our writes wait. */
   async #readWhole(touched: ReadonlySet<string>): Promise<Found> {
     for (let attempt = 1; ; attempt += 1) {
       const heard = this.#listen();
@@ -135,7 +135,7 @@ export class Driver {
       const isForeign = this.#listen() !== heard;
       const isTorn = isForeign || touched.size > size || !found.isWhole;
       if (!isTorn || attempt === MAX_READS) {
-        // of what we wrote meanwhile the reader does not believe the list: then somebody else's change is still to be told
+        // frontends that we wrote meanwhile are not taken from the list, so another program's change of them is still unread
         if (!isForeign && touched.size === 0) this.#known = heard;
         return found;
       }
@@ -152,7 +152,7 @@ export class Driver {
     }
   }
 
-  /** What the kernel has counted, over a socket of its own: beside reads and writes. Throws KernelError. */
+  /** Reads counters over a socket of its own, beside reads and writes. Throws KernelError. */
   async traffic(): Promise<Traffic> {
     const reader = this.#ends.openReader();
     try {
@@ -164,7 +164,7 @@ export class Driver {
     }
   }
 
-  /** One transaction. Throws KernelError. */
+  /** Writes one transaction. Throws KernelError. */
   apply(changes: readonly NftChange[]): Promise<void> {
     return this.#writing(async () => {
       const { commands, held } = commandsOf(changes, this.#family, (id) => this.#held.get(id));
@@ -225,7 +225,7 @@ export class Driver {
   }
 }
 
-/** How the elements of these commands are written. */
+/** Declarations by which elements of commands are encoded. */
 const setsOf = (family: NftFamily): readonly SetDeclaration[] => [
   ...declarations(family),
   ...stickyDeclarations(family),

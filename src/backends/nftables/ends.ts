@@ -1,4 +1,4 @@
-/** The kernel's ends that this mode talks to. Both IP families write over one socket: so a watch tells us from others. */
+/** Netlink sockets of this mode. Both IP families write over one socket, by which a watch tells our writes from others'. */
 import { release } from 'node:os';
 import { ERRNO, NetlinkError } from '../../netlink/error.ts';
 import { Nftables, TransactionError } from '../../nftables-json/nftables.ts';
@@ -11,14 +11,14 @@ export type Watch = Pick<TableWatch, 'hasChanged' | 'close'>;
 
 export interface Ends {
   readonly writer: Nftables;
-  /** One that nobody else reads by: reading a long list takes it for itself. */
+  /** Opens a socket for one reader: a long list occupies its socket. */
   readonly openReader: () => Nftables;
   readonly openWatch: (family: NftFamily) => Watch;
-  /** Hears of what is not heard. */
+  /** Called when writes of others cannot be watched. */
   readonly warn?: (message: string) => void;
 }
 
-/** Throws NetlinkError. */
+/** Opens the sockets. Throws NetlinkError. */
 export const openEnds = (warn?: (message: string) => void): Ends => {
   const writer = Nftables.open();
   return {
@@ -29,7 +29,7 @@ export const openEnds = (warn?: (message: string) => void): Ends => {
   };
 };
 
-/** In the engine's terms, with the objects that the kernel named. */
+/** Converts an error to a KernelError, with the objects that the kernel named. */
 export const kernelError = (error: unknown, issued: readonly Issued[] = []): unknown => {
   if (!(error instanceof TransactionError)) return asKernelError(error);
   const suspects = error.commands.flatMap((position) => issued[position]?.id ?? []);
@@ -38,7 +38,7 @@ export const kernelError = (error: unknown, issued: readonly Issued[] = []): unk
 
 export const isMissing = (error: unknown): boolean => error instanceof NetlinkError && error.errno === ERRNO.ENOENT;
 
-/** What is told of a kernel that refuses a table like ours. */
+/** Error of a probe that the kernel refused. */
 export const unable = (error: TransactionError): Error =>
   error.errno === ERRNO.EPERM
     ? new Error('mode nftables needs root, or the capability CAP_NET_ADMIN')

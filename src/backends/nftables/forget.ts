@@ -1,6 +1,4 @@
-/**
- * Clients whose endpoint is gone: session affinity must not lead them there any more. Pure.
- */
+/** Finds stale entries of the affinity map: clients that are remembered with an endpoint that left. Pure. */
 import { bareKeyOf } from '../../nftables-json/elements.ts';
 import type { Element, Expression } from '../../nftables-json/schema.ts';
 import { formatExpression } from '../../nftables-json/text.ts';
@@ -8,7 +6,7 @@ import type { Held } from './members.ts';
 import { KEY_FIELDS, saysSticky } from './names.ts';
 import type { Target } from './objects.ts';
 
-/** Frontends by key (`10.96.0.1 . tcp . 80`, `tcp . 30080`), and the endpoints that left each. */
+/** Endpoints that left, by key of the frontend (`10.96.0.1 . tcp . 80`, `tcp . 30080`). */
 export interface Left {
   hasFrontend(key: string): boolean;
   has(key: string, target: Target): boolean;
@@ -19,8 +17,8 @@ export const isSticky = ({ members }: Held): boolean => members.some(({ set }) =
 export const targetsOf = ({ slots }: Held): readonly Target[] => [...slots.values()].flat();
 
 /**
- * Who left between these two states of a frontend. Also who is left in one list and not in another: where a client may be
- * led to goes by where it comes from, and an entry does not say that.
+ * Targets that left between two states of a frontend. A target that left one list and is in another counts as departed: the
+ * list of a client depends on its source, which an affinity entry does not tell.
  */
 export const departed = (before: Held | undefined, after: Held | undefined): ReadonlySet<Target> => {
   if (before === undefined || !isSticky(before)) return new Set();
@@ -49,12 +47,12 @@ const entryOf = (element: Element, isService: (key: string) => boolean): Entry =
   const key = bareKeyOf(element);
   const [, ...to] = parts(key);
   const service = to.slice(0, ADDRESS_FIELDS).map(formatExpression).join(' . ');
-  // an address that is no Service's is one of the node's own
+  // an address without a frontend is one of the node's own: the frontend is a NodePort
   const frontend = isService(service) ? service : to.slice(1).map(formatExpression).join(' . ');
   return { key, frontend, target: formatExpression(data) };
 };
 
-/** The bare key of an entry that leads to somebody who left; undefined for others. */
+/** Bare key of an entry whose endpoint left. Undefined for other entries. */
 export const staleKey = (
   element: Element,
   left: Left,
@@ -64,7 +62,7 @@ export const staleKey = (
   return left.has(frontend, target) ? key : undefined;
 };
 
-/** The bare key of an entry that leads to where its frontend does not: what a former life had no time to take away. */
+/** Bare key of an entry whose endpoint is not in its frontend, left behind by a former process. Undefined for others. */
 export const strayKey = (element: Element, heldAt: (key: string) => Held | undefined): Expression | undefined => {
   const { key, frontend, target } = entryOf(element, (service) => heldAt(service) !== undefined);
   const held = heldAt(frontend);

@@ -1,8 +1,10 @@
 /**
- * Forgetting clients of endpoints that left, beside everything else: a walk of the affinity map with rests, for all that left
- * until then, and deletions in bounded transactions between other writes. Nobody waits for it: no packet is led to who left
- * (see affinity.ts). Only a client from outside that was remembered elsewhere before its Service's policy became Local goes there until
- * it is forgotten.
+ * Deletes stale entries of the affinity map in the background. One walk of the map, in pieces, finds the clients of all
+ * endpoints that left before it. Deletions are bounded transactions between other writes.
+ *
+ * Correctness does not wait for it: no packet is translated to an endpoint that left (see affinity.ts). There is one
+ * exception: a client from outside that was remembered with an endpoint of another node goes there until its entry is
+ * deleted, after its Service's external policy became Local.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Lane } from '../../dataplane/lane.ts';
@@ -16,32 +18,32 @@ import { type Held, NOTHING_HELD } from './members.ts';
 import { AFFINITY, declarations, type NftFamily, STICKY, stickyDeclarations, TABLE } from './names.ts';
 import { FRONTEND_PREFIX, type Target, targetData } from './objects.ts';
 
-/** Entries that one transaction deletes: some milliseconds, which somebody else may wait. */
+/** Entries that one transaction deletes: other writes wait for some milliseconds. */
 const MAX_DELETED = 1_000;
-/** After a walk there is none for so many times as long as it took: who makes endpoints come and go does not get a processor for it. */
+/** Pause after a walk, as a multiple of its time: endpoints that come and go all the time do not cost a whole core. */
 const REST = 4;
-/** A walk that is shorter, in milliseconds, needs no rest. */
+/** Walks shorter than this, in milliseconds, have no pause behind them. */
 const SHORT_MS = 20;
 const RETRY_MS = 1_000;
-/** A map in which entries come and go all the time shows some twice and others not: it is walked until nothing stale is found. */
+/** Walks of a map until one finds nothing stale: a list of a map that changes meanwhile shows some entries twice, others not. */
 const MAX_WALKS = 5;
 
 export interface ForgettingOptions {
   readonly family: NftFamily;
   readonly ends: Ends;
-  /** Writes take turns. */
+  /** Lane of all writes. */
   readonly lane: Lane;
-  /** What a frontend holds now, by its key. */
+  /** Installed frontend by key. */
   readonly heldAt: (key: string) => Held | undefined;
 }
 
 export class Forgetting {
   readonly #options: ForgettingOptions;
   readonly #left = new Departures();
-  /** Everything that leads nowhere is to be forgotten: what a former life had no time for. */
+  /** The next walk also deletes entries of a former process, whose endpoint is in no frontend. */
   #sweeps = false;
   #running: Promise<void> | undefined;
-  /** When the next walk may begin, by performance.now(). */
+  /** Earliest start of the next walk, by performance.now(). */
   #restsUntil = 0;
   #isClosed = false;
 
@@ -53,7 +55,7 @@ export class Forgetting {
     this.#isClosed = true;
   }
 
-  /** The commands of the transaction in which a frontend changes, so that from then on nobody is led to who leaves. */
+  /** Commands for the transaction that changes a frontend: from then on no client is led to an endpoint that leaves. */
   guards(id: string, before: Held | undefined, now: Held | undefined): readonly Command[] {
     if (now === undefined || !isSticky(now)) return [];
     const key = keyOf(id);
@@ -64,7 +66,7 @@ export class Forgetting {
     return elem.length === 0 ? [] : [{ add: { element: { ...this.#departedSet(key), elem } } }];
   }
 
-  /** Takes note of what has become of a frontend. */
+  /** Records which endpoints left a frontend, and which came back. */
   follow(id: string, before: Held = NOTHING_HELD, now: Held = NOTHING_HELD): void {
     const key = keyOf(id);
     if (isSticky(now)) {
@@ -77,7 +79,7 @@ export class Forgetting {
     this.#left.leave(key, whoLeft(before, now));
   }
 
-  /** Takes over what the kernel has of a former life, or of a write of which nothing is known. */
+  /** Takes over departed endpoints from the kernel: of a former process, or of a write whose answer was lost. */
   adopt(found: readonly Departed[]): void {
     for (const { frontend, target } of found) {
       if (this.#left.of(frontend).includes(target)) continue;
@@ -91,12 +93,12 @@ export class Forgetting {
     this.#sweeps = true;
   }
 
-  /** With the table everybody is forgotten. */
+  /** Forgets all departed endpoints: the affinity map went with the table. */
   clear(): void {
     this.#left.clear();
   }
 
-  /** Begins, unless it goes on already. */
+  /** Starts cleaning, unless it runs already. */
   start(): void {
     if (this.#running !== undefined || this.#isClosed || !this.#isWanted) return;
     this.#running = this.#run().finally(() => {
@@ -105,7 +107,7 @@ export class Forgetting {
     });
   }
 
-  /** Ends when there is nothing to forget any more. */
+  /** Resolves when no stale entry is left. */
   async settled(): Promise<void> {
     while (this.#running !== undefined) await this.#running;
   }
@@ -128,7 +130,7 @@ export class Forgetting {
     }
   }
 
-  /** Throws what kept it from being done; then all of it is to be done again. */
+  /** Deletes all stale entries. After an error the whole work is repeated. */
   async #forget(): Promise<void> {
     const mark = this.#left.mark();
     const isSweep = this.#sweeps;
@@ -141,7 +143,7 @@ export class Forgetting {
     await this.#settle(mark);
   }
 
-  /** The bare key of an entry that is to be forgotten, as things are now. */
+  /** Bare key of an entry that is stale now. Undefined: it is not stale. */
   #keyOfStale(entry: Element, isSweep: boolean): Expression | undefined {
     const { heldAt } = this.#options;
     const isFrontend = (key: string): boolean => heldAt(key) !== undefined;
@@ -172,7 +174,7 @@ export class Forgetting {
     });
   }
 
-  /** An endpoint may have come back since the walk: then its clients stay. */
+  /** Deletes entries that are still stale: clients of an endpoint that came back since the walk stay. */
   async #deleteAll(entries: readonly Element[], isSweep: boolean): Promise<void> {
     for (let from = 0; from < entries.length && !this.#isClosed; from += MAX_DELETED) {
       await this.#options.lane(async () => {
@@ -182,7 +184,7 @@ export class Forgetting {
     }
   }
 
-  /** What is gone by itself meanwhile (its time was over) is left out, and the rest tried again. */
+  /** Deletes elements. Those that timed out meanwhile are left out, and the others tried again. */
   #delete(elements: readonly Deletion[]): void {
     const { ends, family } = this.#options;
     const sets = [...declarations(family), ...stickyDeclarations(family)];
@@ -225,7 +227,7 @@ interface Deletion {
 
 const keyOf = (id: string): string => id.slice(FRONTEND_PREFIX.length);
 
-/** A NodePort's key has no address. */
+/** Key space of a frontend's key: a NodePort's has no address. */
 const spaceOf = (key: string): 'service' | 'nodePort' => (key.split(' . ').length === 3 ? 'service' : 'nodePort');
 
 const elementOf = ({ frontend, target }: { readonly frontend: string; readonly target: Target }): Expression => {

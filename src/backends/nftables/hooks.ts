@@ -1,10 +1,10 @@
-/** Where the base chains stand: kube-proxy's hooks and priorities, and ours where it has none. */
+/** Hooks and priorities of the base chains: kube-proxy's, and ours where it has none. */
 import type { ChainHook } from '../../nftables-json/schema.ts';
 
 const DESTINATION_NAT_PRIORITY = -100;
 const SOURCE_NAT_PRIORITY = 100;
 const BEFORE_DNAT = -110;
-/** Behind all that translates destinations. */
+/** Priority behind all destination NAT. */
 const AFTER_DNAT = -90;
 
 const at = (type: ChainHook['type'], hook: ChainHook['hook'], prio: number): ChainHook => ({
@@ -23,7 +23,7 @@ export const BASE_CHAINS = {
   'nat-prerouting': at('nat', 'prerouting', DESTINATION_NAT_PRIORITY),
   'nat-output': at('nat', 'output', DESTINATION_NAT_PRIORITY),
   'nat-postrouting': at('nat', 'postrouting', SOURCE_NAT_PRIORITY),
-  // before masquerading, which ends the look at nat chains
+  // before masquerading, which ends the evaluation of nat chains
   'affinity-input': at('nat', 'input', SOURCE_NAT_PRIORITY - 1),
   'affinity-postrouting': at('nat', 'postrouting', SOURCE_NAT_PRIORITY - 1),
   'traffic-prerouting': at('filter', 'prerouting', AFTER_DNAT),

@@ -1,6 +1,6 @@
 /**
- * The nftables backend: the engine's contract over nf_tables netlink. No program is run, and nothing grows with the number
- * of Services but elements of maps.
+ * The nftables backend: the engine's contract over nf_tables netlink. No program is run. Only elements of sets and maps grow
+ * with the number of Services.
  */
 import type { Backend } from '../../dataplane/contract.ts';
 import { IP_FAMILIES, type IPFamily } from '../../model/address.ts';
@@ -16,27 +16,27 @@ import { type Payload, plan } from './plan.ts';
 import { print, printJson } from './print.ts';
 import { probe } from './probe.ts';
 
-/** Some hundred Services: each group is one turn of the process. */
+/** Objects of some hundred Services: the event loop runs between two groups. */
 const GROUP_SIZE = 1_000;
-/** How often one looks whether somebody else wrote to the table. */
+/** Interval of polling for writes of other programs. */
 const LOOK_MS = 100;
 
 export interface NftablesOptions {
   readonly family: IPFamily;
-  /** Undefined where nothing is ever read or written (a dump). */
+  /** Undefined for a dump, which reads and writes nothing. */
   readonly ends?: Ends;
-  /** A look neither asks the kernel what it can do nor takes away what is left of affinity. */
+  /** Neither probes the kernel nor deletes stale entries of the affinity map. */
   readonly readOnly?: boolean | undefined;
-  /** Each frontend's traffic is counted. */
+  /** Counts the traffic of each frontend. */
   readonly counts?: boolean;
 }
 
 export interface NftablesBackend extends Backend<NftObject, Payload> {
-  /** Ends when all clients of endpoints that left are forgotten, which nobody need wait for. */
+  /** Resolves when no client is remembered with an endpoint that left. */
   settled(): Promise<void>;
 }
 
-/** The backends of both families, over the kernel of this network namespace. Throws NetlinkError. */
+/** Opens the backends of both families in this network namespace. Throws NetlinkError. */
 export const nftablesBackends = ({
   warn,
   ...options
@@ -80,7 +80,7 @@ const backendOver = ({ family, counts = false }: NftablesOptions, online: Online
   };
 };
 
-/** The kernel is asked once, when it is first needed, and nothing else is opened before it said that it can. */
+/** Driver made on first use, after one successful probe of the kernel. */
 class Online {
   readonly #options: NftablesOptions;
   #driver: Driver | undefined;

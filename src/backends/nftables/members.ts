@@ -1,19 +1,18 @@
 /**
- * What the kernel holds of each frontend, slot by slot, and the elements that lead from there to what is wanted.
+ * Installed elements of a frontend, slot by slot, and the step to the desired ones.
  *
- * The engine knows which endpoints a frontend has; in which slots they are is known here alone: read back from the kernel,
- * then followed with every transaction.
+ * The engine knows which endpoints a frontend has. Their slots are known here alone: read from the kernel, then updated by
+ * every transaction.
  */
-
 import { bareKeyOf } from '../../nftables-json/elements.ts';
 import { formatElement, formatExpression } from '../../nftables-json/text.ts';
 import { type Frontend, type Member, slotMember, type Target } from './objects.ts';
 import { fillSlots } from './slots.ts';
 
-/** A frontend in the kernel. */
+/** Elements of a frontend in the kernel. */
 export interface Held {
   readonly members: readonly Member[];
-  /** By set. */
+  /** Targets by set, in the order of their slots. */
   readonly slots: ReadonlyMap<string, readonly Target[]>;
 }
 
@@ -27,7 +26,7 @@ export interface Step {
 
 const keyText = ({ set, element }: Member): string => `${set} ${formatExpression(bareKeyOf(element))}`;
 
-/** From what is held to what is wanted; `undefined` = nothing. */
+/** Step from the installed frontend to the desired one. Undefined: removed. */
 export const stepTo = (held: Held, wanted: Frontend | undefined, key: Frontend['key']): Step => {
   const slots = new Map<string, readonly Target[]>();
   for (const [name, targets] of wanted?.lists ?? []) slots.set(name, fillSlots(held.slots.get(name) ?? [], targets));

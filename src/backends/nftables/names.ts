@@ -1,6 +1,6 @@
 /**
- * The table, its sets and maps, and how their keys are made. Names and shapes are kube-proxy's where it has them, so that
- * a table of its is taken over in place.
+ * Names and keys of the table, its sets and maps. Names and types are kube-proxy's where it has the same, so that its table
+ * is taken over in place.
  */
 import type { IPFamily } from '../../model/address.ts';
 import { concat, ct, meta, numgen, payload } from '../../nftables-json/construct.ts';
@@ -14,21 +14,21 @@ export const nftFamily = (family: IPFamily): NftFamily => (family === 'IPv4' ? '
 
 export const tableOf = (family: NftFamily): Table => ({ family, name: TABLE });
 
-/** What a packet is looked up by: an address and port, or a port of the node. */
+/** Key of a lookup: address, protocol and port of a Service, or protocol and port of the node. */
 export type Space = 'service' | 'nodePort';
 
 export const SPACES: readonly Space[] = ['service', 'nodePort'];
 
-/** The sets of each space. Those with endpoints have an index behind the key: slots, without gaps from 0 on. */
+/** Sets of a key space. Maps of endpoints have an index (slot) behind the key, dense from 0 on. */
 export interface SpaceSets {
-  /** What happens to a packet: a chain of a class. */
+  /** Verdict map: frontend → chain of a load-balancing class. */
   readonly verdicts: string;
   readonly endpoints: string;
-  /** Under external policy Local: where pods and the node go, and where everybody else does. */
+  /** Verdict maps under external policy Local: for pods and the node, and for all other clients. */
   readonly insideVerdicts: string;
   readonly localVerdicts: string;
   readonly localEndpoints: string;
-  /** Nobody there: refused or dropped. */
+  /** Verdict map of frontends without endpoints: refused or dropped. */
   readonly refusals: string;
 }
 
@@ -54,19 +54,19 @@ export const SETS: Readonly<Record<Space, SpaceSets>> = {
 export const CLUSTER_IPS = 'cluster-ips';
 export const NODEPORT_IPS = 'nodeport-ips';
 export const HAIRPIN = 'hairpin-connections';
-/** Load-balancer IPs that not everybody may reach, and who may. */
+/** Load-balancer IPs with source ranges, and the ranges. */
 export const FIREWALL = 'firewall-ips';
 export const SOURCE_RANGES = 'source-ranges';
-/** client, address, protocol, port → endpoint. */
+/** Affinity map: client, address, protocol, port → endpoint. */
 export const AFFINITY = 'affinity';
 
-/** Of session affinity; the same whatever the time-outs. */
+/** Sets of session affinity, whose number does not grow with the time-outs. */
 export interface StickySets {
-  /** Frontend → the chain that remembers its clients for as long as it asks for. */
+  /** Verdict map: frontend → chain that remembers clients for the frontend's time-out. */
   readonly timeouts: string;
-  /** Each frontend with each of its endpoints: who may be remembered. */
+  /** Frontends with their endpoints: clients are remembered with these only. */
   readonly endpoints: string;
-  /** The same of endpoints that left, until no client is led to them any more. */
+  /** Frontends with endpoints that left, until no client is remembered with them. */
   readonly departed: string;
 }
 
@@ -79,7 +79,7 @@ export const STICKY: Readonly<Record<Space, StickySets>> = {
   },
 };
 
-/** Whether the elements of this map say that a frontend has session affinity. */
+/** Whether elements of this map mark frontends with session affinity. */
 export const saysSticky = (set: string): boolean => SPACES.some((space) => STICKY[space].timeouts === set);
 
 export const source = (family: NftFamily): Payload => payload(family, 'saddr');
@@ -87,28 +87,28 @@ export const destination = (family: NftFamily): Payload => payload(family, 'dadd
 const PROTOCOL = meta('l4proto');
 const PORT = payload('th', 'dport');
 
-/** The key of a space's maps, as a packet has it. */
+/** Key of a key space's maps, from a packet. */
 export const packetKey = (space: Space, family: NftFamily, ...more: readonly Expression[]): Concat =>
   space === 'service' ? concat(destination(family), PROTOCOL, PORT, ...more) : concat(PROTOCOL, PORT, ...more);
 
 export const affinityKey = (family: NftFamily): Concat => concat(source(family), destination(family), PROTOCOL, PORT);
 
-/** A packet on its way to an endpoint: who sent it, and where. */
+/** Key of the hairpin set, from a packet behind DNAT: source, endpoint address, protocol, endpoint port. */
 export const hairpinKey = (family: NftFamily): Concat => concat(source(family), destination(family), PROTOCOL, PORT);
 
 const originalPort = ct('proto-dst', 'original');
 export const originalAddress = (family: NftFamily): Expression =>
   ct(family === 'ip' ? 'ip daddr' : 'ip6 daddr', 'original');
 
-/** What a packet's connection was sent to, as the keys above have it. */
+/** Original destination of a packet's connection, in the fields of `packetKey`. */
 export const originalKey = (space: Space, family: NftFamily): readonly Expression[] =>
   space === 'service' ? [originalAddress(family), PROTOCOL, originalPort] : [PROTOCOL, originalPort];
 
-/** A packet behind DNAT: what it was sent to, and the endpoint that it goes to. */
+/** Original destination and endpoint of a packet behind DNAT. */
 export const translatedKey = (space: Space, family: NftFamily): Concat =>
   concat(...originalKey(space, family), destination(family), PORT);
 
-/** What was looked up in the affinity map, seen behind DNAT. */
+/** Key of the affinity map, from a packet behind DNAT. */
 export const translatedAffinityKey = (family: NftFamily): Concat =>
   concat(source(family), originalAddress(family), PROTOCOL, originalPort);
 
@@ -119,10 +119,10 @@ const addressType = (family: NftFamily): TypeName => (family === 'ip' ? 'ipv4_ad
 export const keyTypes = (space: Space, family: NftFamily): readonly TypeName[] =>
   space === 'service' ? [addressType(family), 'inet_proto', 'inet_service'] : ['inet_proto', 'inet_service'];
 
-/** Clients that are remembered at a time. When there are so many, new ones are led anew each time, and nothing is dropped. */
+/** Size of the affinity map. Beyond it clients are not remembered: each of their connections is balanced, none is dropped. */
 const AFFINITY_SIZE = 1_048_576;
 
-/** The sets and maps that every node has. */
+/** Declarations of the sets and maps that every node has. */
 export const declarations = (family: NftFamily): readonly SetDeclaration[] => {
   const address = addressType(family);
   const where = { family, table: TABLE };
@@ -148,7 +148,7 @@ const spaceDeclarations = (space: Space, family: NftFamily): readonly SetDeclara
   const names = SETS[space];
   const where = { family, table: TABLE };
   const verdicts = [names.verdicts, names.insideVerdicts, names.localVerdicts, names.refusals];
-  // the index is numgen's: its type has no name but by `typeof`
+  // the index has numgen's type, which only `typeof` can name
   const indexed = { typeof: packetKey(space, family, numgen(2)) };
   const data: readonly TypeName[] = [addressType(family), 'inet_service'];
   return [
@@ -169,7 +169,7 @@ export const stickyDeclarations = (family: NftFamily): readonly SetDeclaration[]
     ] satisfies readonly SetDeclaration[];
   });
 
-/** Which space a set belongs to, and whether it has slots; undefined for one whose elements are nobody's frontend. */
+/** Key space of a set, and whether it has slots. Undefined: elements of the set belong to no frontend. */
 export const frontendSet = (name: string): { readonly space: Space; readonly hasSlots: boolean } | undefined => {
   if (name === FIREWALL || name === SOURCE_RANGES) return { space: 'service', hasSlots: false };
   for (const space of SPACES) {
@@ -181,5 +181,5 @@ export const frontendSet = (name: string): { readonly space: Space; readonly has
   return undefined;
 };
 
-/** Fields of a frontend's key. */
+/** Number of fields in a frontend's key. */
 export const KEY_FIELDS: Readonly<Record<Space, number>> = { service: 3, nodePort: 2 };

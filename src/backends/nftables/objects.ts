@@ -1,4 +1,4 @@
-/** The objects of this backend: data, constructors and their listing form. */
+/** Objects of this backend: data, constructors and their listing form. */
 import type { KernelObject } from '../../dataplane/contract.ts';
 import { compareText } from '../../model/endpoint.ts';
 import { concat } from '../../nftables-json/construct.ts';
@@ -21,7 +21,7 @@ import {
 } from '../../nftables-json/text.ts';
 import { type NftFamily, TABLE, tableOf } from './names.ts';
 
-/** Its content says whether it is awake, and its sets and base chains have the shapes that this program knows. */
+/** The table. Its content tells whether it is dormant, or has sets or base chains of other types than ours. */
 export interface Table extends KernelObject {
   readonly kind: 'table';
   readonly declaration: TableDeclaration;
@@ -40,24 +40,24 @@ export interface SetObject extends KernelObject {
   readonly declaration: SetDeclaration;
 }
 
-/** An element that several owners may want. */
+/** An element that several owners may share. */
 export interface Element extends KernelObject {
   readonly kind: 'element';
   readonly member: Member;
 }
 
-/** An element, and the set that it is in. */
+/** An element with the name of its set. */
 export interface Member {
   readonly set: string;
   readonly element: NftElement;
 }
 
-/** An address and port, as `10.0.0.1 . 8080`. */
+/** Address and port of an endpoint: `10.0.0.1 . 8080`. */
 export type Target = string;
 
 /**
- * All that belongs to one way to a service port: of two Services that want the same, one gets the whole of it. Lists are
- * by set; which slot of a set holds which target is the kernel's matter (see slots.ts), so the content does not say it.
+ * A frontend with all its elements: the unit that is granted to one of several Services. `lists` holds targets by set. The
+ * content leaves out their slots, which the driver assigns (see slots.ts).
  */
 export interface Frontend extends KernelObject {
   readonly kind: 'frontend';
@@ -71,9 +71,9 @@ export type NftObject = Table | Chain | SetObject | Element | Frontend;
 
 export const FRONTEND_PREFIX = 'frontend ';
 
-/** Content of a table that cannot be mended in place. */
+/** Content of a table that has to be made anew. */
 export const OTHER_SHAPE = 'of another shape';
-/** Content of a table of which the base chains are on no hook. */
+/** Content of a dormant table: its base chains are not registered at their hooks. */
 export const DORMANT = 'dormant';
 
 export const table = (family: NftFamily, content = ''): Table => ({
@@ -84,8 +84,8 @@ export const table = (family: NftFamily, content = ''): Table => ({
 });
 
 /**
- * A chain of a class stays when nobody leads to it any more: the next Service with as many endpoints would bring it back,
- * and when a rule comes that refers to a map, the kernel looks at all elements of the map (nf_tables_bind_set, Linux 6.18).
+ * Names of chains of classes, which stay when they are unused: the next Service with as many endpoints would bring the chain
+ * back, and for a new rule that refers to a map the kernel checks all elements of the map (nf_tables_bind_set, Linux 6.18).
  */
 const CLASS_CHAIN = /^(nodeport-)?(local-)?(external-)?(pick|sticky)-\d+$/;
 
@@ -135,7 +135,7 @@ const frontendContent = (members: readonly Member[], lists: Frontend['lists']): 
     .sort(compareText)
     .join('\n');
 
-/** An endpoint in its slot. */
+/** Element of an endpoint in its slot. */
 export const slotMember = (name: string, key: Concat, slot: number, target: Target): Member => ({
   set: name,
   element: [concat(...key.concat, slot), targetData(target)],
@@ -148,16 +148,16 @@ export const targetData = (target: Target): Concat => {
   return concat(ip, Number(port));
 };
 
-/** A frontend with one endpoint. */
+/** Key of a frontend with one endpoint. */
 export const withTarget = (key: Concat, target: Target): Concat => concat(...key.concat, ...targetData(target).concat);
 
-/** The members of a frontend on an empty kernel: targets fill the slots in their order. */
+/** Elements of a frontend on an empty kernel: targets fill the slots in their order. */
 export const initialMembers = ({ key, members, lists }: Frontend): readonly Member[] => [
   ...members,
   ...[...lists].flatMap(([name, targets]) => targets.map((target, slot) => slotMember(name, key, slot, target))),
 ];
 
-/** What puts an object into an empty kernel. */
+/** Commands that add an object to an empty kernel. */
 export const creation = (object: NftObject, family: NftFamily): readonly Command[] => {
   switch (object.kind) {
     case 'table':
@@ -188,7 +188,7 @@ export interface SetElements {
   readonly elem: readonly NftElement[];
 }
 
-/** One list a set. */
+/** Groups elements by set. */
 export const bySet = (members: readonly Member[], family: NftFamily): readonly SetElements[] => {
   const lists = new Map<string, NftElement[]>();
   for (const { set: name, element: one } of members) {

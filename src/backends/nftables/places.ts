@@ -1,11 +1,11 @@
-/** Where a frontend leads packets elsewhere, from its key. */
+/** Destinations (address and port) whose packets a frontend translates. */
 import type { Place } from '../../model/flows.ts';
 import type { Protocol } from '../../model/kubernetes.ts';
 import type { NftObject } from './objects.ts';
 
 const PROTOCOLS: Readonly<Record<string, Protocol>> = { tcp: 'TCP', udp: 'UDP', sctp: 'SCTP' };
 
-/** Its key is an address, protocol and port, or without an address where it is a NodePort. */
+/** Destination of a frontend's key: address, protocol and port, or protocol and port for a NodePort. */
 export const placesOfFrontend = (object: NftObject): readonly Place[] => {
   if (object.kind !== 'frontend') return [];
   const { concat } = object.key;

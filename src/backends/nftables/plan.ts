@@ -1,29 +1,29 @@
 /**
- * Changes to transactions. Pure.
+ * Plans changes as transactions. Pure.
  *
- * Most changes are one transaction. Many are several, as one that is long holds up everybody who writes to nf_tables: first
- * the table and its chains, then what Services want, at last the chains and sets that nobody uses any more. Those go by
- * themselves also where the rest is short: kernels before 6.2 refuse them for a moment after their last use.
+ * Few changes are one transaction. Many are several, because a long one blocks every writer of nf_tables: first the table
+ * and its chains, then objects of Services, at last unused chains and sets. Removals of chains and sets are always a
+ * transaction of their own: kernels before 6.2 refuse them for a moment after their last use.
  */
 import type { Batch, Change } from '../../dataplane/contract.ts';
 import { type NftObject, OTHER_SHAPE } from './objects.ts';
 
 export type NftChange = Change<NftObject>;
 
-/** In no order: the driver knows it. */
+/** Changes of one transaction, which write.ts orders. */
 export interface Payload {
   readonly changes: readonly NftChange[];
 }
 
-/** Some ten milliseconds of this process and of the kernel together: it is done at a stretch. */
+/** Elements of one transaction: some ten milliseconds of this process and the kernel, without a turn of the event loop. */
 const MAX_ELEMENTS = 500;
 
 export const plan = (changes: readonly NftChange[]): readonly Batch<Payload>[] => {
   const table = changes.find(({ object }) => object.kind === 'table');
-  // with the table goes all that is in it; where it is replaced, all of it comes anew, and at once
+  // deleting the table deletes all in it; replacing it writes everything anew, in one transaction
   if (table?.op === 'remove') return [batch(changes)];
   if (table !== undefined && isRebuilt(table)) return [batch(changes.filter(({ op }) => op !== 'remove'))];
-  // what is on no hook is put there before anything else is written
+  // a dormant table is woken before anything else is written
   if (table?.op === 'replace') return [batch([table]), ...plan(changes.filter((change) => change !== table))];
   const unused = changes.filter((change) => change.op === 'remove' && isStructure(change));
   const structure = changes.filter((change) => change.op !== 'remove' && isStructure(change));
@@ -32,7 +32,7 @@ export const plan = (changes: readonly NftChange[]): readonly Batch<Payload>[] =
   return [[...structure, ...first], ...others, unused].filter((part) => part.length > 0).map(batch);
 };
 
-/** Whether the table goes in this change, and all that is in it. */
+/** Whether a change replaces the table, with all in it. */
 export const isRebuilt = (change: NftChange): boolean =>
   change.object.kind === 'table' && change.op === 'replace' && change.previous.content === OTHER_SHAPE;
 
@@ -45,7 +45,7 @@ const batch = (changes: readonly NftChange[]): Batch<Payload> => ({
   ids: changes.map(({ object }) => object.id),
 });
 
-/** How many elements there are to it, at most. */
+/** Elements of an object, at most. */
 const weight = ({ object }: NftChange): number =>
   object.kind === 'frontend'
     ? [...object.lists.values()].reduce((sum, list) => sum + list.length, object.members.length)

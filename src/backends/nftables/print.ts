@@ -1,4 +1,4 @@
-/** The complete table in nft's own language: what everybody shares first, then element by element, under its Service. */
+/** Prints the table in nft's language: shared objects first, then the elements of each Service. */
 import type { Part, Section } from '../../dataplane/contract.ts';
 import type { Command } from '../../nftables-json/schema.ts';
 import { formatCommand, formatJson } from '../../nftables-json/text.ts';
@@ -8,7 +8,7 @@ import { commandsOf } from './write.ts';
 
 const isStructure = ({ kind }: NftObject): boolean => kind === 'table' || kind === 'set' || kind === 'chain';
 
-/** The table, its sets, chains and rules, in the order in which they can be loaded. */
+/** Table, sets, chains and rules, in loading order. */
 const structure = (sections: readonly Section<NftObject>[], family: NftFamily): readonly Command[] => {
   const objects = sections.flatMap((section) => section.objects.filter(isStructure));
   const changes = objects.map((object) => ({ op: 'add', object }) as const);
@@ -18,7 +18,7 @@ const structure = (sections: readonly Section<NftObject>[], family: NftFamily): 
 const elements = ({ objects }: Section<NftObject>, family: NftFamily): readonly Command[] =>
   objects.filter((object) => !isStructure(object)).flatMap((object) => creation(object, family));
 
-/** Titles come from objects that no API server may have checked: they must not end the comment. */
+/** Titles come from objects that no API server may have checked: characters that end the comment are replaced. */
 const comment = (title: string): string => `# ${title.replace(/[^ -~]/g, '?')}`;
 
 export const print = (sections: readonly Section<NftObject>[], family: NftFamily): readonly Part[] => {

@@ -1,4 +1,4 @@
-/** Asking a kernel whether it can do everything that this mode writes: it looks at a table, and forgets it. */
+/** Probes whether the kernel supports everything that this mode writes: it validates a table that is not committed. */
 import type { IPFamily } from '../../model/address.ts';
 import type { NodeContext } from '../../model/node.ts';
 import { type Nftables, TransactionError } from '../../nftables-json/nftables.ts';
@@ -10,7 +10,7 @@ import { type NftFamily, nftFamily, SPACES } from './names.ts';
 import { type NftObject, type Table, table } from './objects.ts';
 import { commandsOf } from './write.ts';
 
-/** Never comes to be. */
+/** Name of the probed table, which is never committed. */
 const PROBE = 'pointsman-probe';
 const A_DAY = 86_400;
 
@@ -29,7 +29,7 @@ const node = (family: IPFamily): NodeContext => ({
   dropInvalid: true,
 });
 
-/** Throws Error, saying what the kernel cannot do. */
+/** Probes the kernel. Throws Error, naming what it cannot do. */
 export const probe = (nftables: Nftables, family: IPFamily, counts = false): void => {
   const changes = probeObjects(family, counts).map((object) => ({ op: 'add', object }) as const);
   const { commands } = commandsOf(changes, nftFamily(family), () => undefined);
@@ -53,7 +53,7 @@ const probeObjects = (family: IPFamily, counts: boolean): readonly NftObject[] =
   return [...new Map(objects.map((object) => [object.id, object])).values()].map((object) => renamed(object, nft));
 };
 
-/** The same in another table. */
+/** Moves an object to the probed table. */
 const renamed = (object: NftObject, family: NftFamily): NftObject => {
   switch (object.kind) {
     case 'table':

@@ -1,4 +1,4 @@
-/** What the kernel has counted of each frontend: a list of each set that counts, and nothing else of the table. */
+/** Reads the counters of each frontend: lists the sets with counters, and nothing else of the table. */
 import type { Counts, Traffic } from '../../dataplane/contract.ts';
 import { bareKeyOf, keyOf } from '../../nftables-json/elements.ts';
 import type { Nftables } from '../../nftables-json/nftables.ts';
@@ -8,7 +8,7 @@ import { type Counted, counterDeclarations, readCounterSet } from './counters.ts
 import type { NftFamily } from './names.ts';
 import { FRONTEND_PREFIX } from './objects.ts';
 
-/** Nobody else may use this reader meanwhile. Throws NetlinkError. */
+/** Counters by frontend id. The reader's socket must not be used otherwise meanwhile. Throws NetlinkError. */
 export const readTraffic = async (reader: Nftables, family: NftFamily): Promise<Traffic> => {
   const counts = new Map<string, Counts>();
   let isWhole = true;
@@ -17,7 +17,7 @@ export const readTraffic = async (reader: Nftables, family: NftFamily): Promise<
     const seen = new Set<string>();
     const isListed = await reader.visit(declaration, (element) => {
       const id = FRONTEND_PREFIX + formatExpression(bareKeyOf(element));
-      // what turns up twice has pushed another out of the list
+      // an element that is listed twice has displaced another
       if (seen.has(id)) isWhole = false;
       seen.add(id);
       counts.set(id, { ...counts.get(id), ...countsOf(counted, counterOf(element)) });
@@ -32,13 +32,13 @@ const counterOf = (element: Element): Counter | undefined => {
   return typeof key === 'object' && 'elem' in key ? key.elem.counter : undefined;
 };
 
-/** Nothing of an element that somebody put there without a counter. */
+/** Counts of an element. Empty for an element that others added without a counter. */
 const countsOf = (counted: Counted, counter: Counter | undefined): Counts => {
   if (counter === undefined) return {};
   const { packets, bytes } = counter;
   switch (counted) {
     case 'connections':
-      return { connections: packets }; // of each the first packet is seen
+      return { connections: packets }; // the rule sees the first packet of each connection
     case 'in':
       return { packetsIn: packets, bytesIn: bytes };
     case 'out':

@@ -1,4 +1,4 @@
-/** The kernel's table to objects, in listing form. */
+/** Reads the kernel's table as objects, in listing form. */
 import { byId, Turn } from '../../dataplane/turn.ts';
 import { concat } from '../../nftables-json/construct.ts';
 import { bareKeyOf, keyOf } from '../../nftables-json/elements.ts';
@@ -48,9 +48,9 @@ import {
 export interface Found {
   readonly objects: ReadonlyMap<string, NftObject>;
   readonly held: ReadonlyMap<string, Held>;
-  /** Endpoints that left frontends with affinity, as far as clients may still be remembered with them. */
+  /** Endpoints that left frontends with affinity, and with which clients may still be remembered. */
   readonly departed: readonly Departed[];
-  /** Each element was found once: what turns up twice has pushed another out of the list. */
+  /** False when an element was listed twice: it has displaced another in the list. */
   readonly isWhole: boolean;
 }
 
@@ -58,11 +58,11 @@ const NOTHING: Found = { objects: new Map(), held: new Map(), departed: [], isWh
 
 const PLAIN_SETS = [CLUSTER_IPS, NODEPORT_IPS, HAIRPIN];
 
-/** Throws NetlinkError. */
+/** Reads the table. Throws NetlinkError. */
 export const readTable = async (nftables: Nftables, family: NftFamily): Promise<Found> => {
   const listing = await nftables.visitTable(family, TABLE);
   if (listing === undefined) return NOTHING;
-  // what has our name and another shape cannot be mended in place
+  // sets and chains of our names and other types cannot be changed in place
   if (hasOtherShape(listing, family)) return { ...NOTHING, objects: await byId([table(family, OTHER_SHAPE)]) };
   const collection: Collection = { elements: [], frontends: new Map(), departed: [], isWhole: true };
   for (const { declaration } of listing.sets) {
@@ -77,7 +77,7 @@ export const readTable = async (nftables: Nftables, family: NftFamily): Promise<
   return finishAll(objects, collection, family);
 };
 
-/** Elements to objects, with rests: of each kind there may be tens of thousands. */
+/** Makes objects of elements, in pieces between which the event loop runs: there may be tens of thousands of each kind. */
 const finishAll = async (
   objects: Map<string, NftObject>,
   { elements, frontends, departed, isWhole: isListed }: Collection,
@@ -112,11 +112,11 @@ const hasOtherShape = ({ sets, chains: found }: TableListing, family: NftFamily)
   return sets.some(({ declaration }) => differs(declaration)) || found.some(lacksHook);
 };
 
-/** The shape without what the kernel changes in a set that is there: its time-out, and its size where we want one. */
+/** Type of a set, without attributes that the kernel can change in place: its time-out, and its size where ours has one. */
 const lastingShape = ({ timeout: _timeout, size, ...shape }: SetDeclaration, ours: SetDeclaration): string =>
   formatShape(ours.size === undefined && size !== undefined ? { ...shape, size } : shape);
 
-/** A base chain of ours that others lead to: it cannot be deleted by itself. */
+/** Whether a chain has the name of a base chain and no hook: rules may lead to it, so it cannot be deleted alone. */
 const lacksHook = ({ name, hook }: ChainDeclaration): boolean => name in BASE_CHAINS && hook === undefined;
 
 const chains = (listing: TableListing): readonly NftObject[] => {
@@ -125,7 +125,7 @@ const chains = (listing: TableListing): readonly NftObject[] => {
   return listing.chains.map((declaration) => chain(declaration, rules.get(declaration.name) ?? []));
 };
 
-/** A frontend as its elements turn up, set by set. */
+/** Elements of a frontend, collected set by set. */
 interface Collected {
   readonly key: Concat;
   readonly members: Member[];
@@ -139,7 +139,7 @@ interface Collection {
   isWhole: boolean;
 }
 
-/** What to do with the elements of a set; undefined = nothing: they come and go by themselves, or go with their set. */
+/** Handler of a set's elements. Undefined for sets whose elements are no objects: they time out, or go with their set. */
 const taker = (name: string, collection: Collection): ((found: NftElement) => void) | undefined => {
   if (PLAIN_SETS.includes(name)) return (found) => collection.elements.push(element({ set: name, element: found }));
   const leftBehind = SPACES.find((space) => STICKY[space].departed === name);
@@ -162,7 +162,7 @@ const departedOf = (found: NftElement, space: Space): Departed => {
   return { frontend: text(parts.slice(0, KEY_FIELDS[space])), target: text(parts.slice(KEY_FIELDS[space])) };
 };
 
-/** What was counted is no part of what was wanted. */
+/** Drops the counter of an element: it is not part of the desired element. */
 const withoutCounter = (found: NftElement): NftElement => {
   const key = keyOf(found);
   if (typeof key !== 'object' || !('elem' in key)) return found;
@@ -185,10 +185,10 @@ const collectedAt = (frontends: Map<string, Collected>, parts: readonly Expressi
   return collected;
 };
 
-/** More than the API allows a Service: a slot far behind is somebody's mistake, and no reason for a list of that length. */
+/** Highest slot that is read as one, above what the API allows a Service: a stray element must not make a list of its length. */
 const MAX_SLOT = 100_000;
 
-/** False for a slot that was there already. */
+/** Stores a slot. Returns false for a slot that was listed before. */
 const putSlot = (collected: Collected, name: string, slot: number, found: NftElement): boolean => {
   if (slot > MAX_SLOT) {
     collected.members.push({ set: name, element: found });
@@ -215,7 +215,7 @@ interface Finished {
   readonly isWhole: boolean;
 }
 
-/** A list with gaps or doubles is none that we wrote: its elements stand for themselves, and are replaced. */
+/** Makes the frontend. A list with gaps or duplicates is not ours: its elements count as members, and are replaced. */
 const finish = ({ key, members, slots }: Collected, family: NftFamily): Finished => {
   const lists = new Map<string, readonly Target[]>();
   const odd: Member[] = [];

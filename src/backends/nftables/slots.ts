@@ -1,10 +1,10 @@
 /**
- * Which slot holds which endpoint. A packet draws a slot by number, so there may be no gap; and as few as possible may
- * change, whatever the number of endpoints: one that leaves has its place taken by a new one, else by the last one.
+ * Assigns endpoints to slots. Slots are dense: numgen draws a slot by number. A change moves as few endpoints as possible:
+ * the slot of an endpoint that leaves goes to a new endpoint, else to the last one.
  */
 import type { Target } from './objects.ts';
 
-/** Slots for these targets, which are all different, as close to the former ones as can be. */
+/** Slots of distinct targets, with the fewest changes from the former ones. */
 export const fillSlots = (former: readonly (Target | undefined)[], wanted: readonly Target[]): readonly Target[] => {
   const wants = new Set(wanted);
   const placed = new Set<Target>();

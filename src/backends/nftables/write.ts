@@ -1,6 +1,6 @@
 /**
- * The changes of one transaction to commands, in the order in which the kernel can take them: what is referred to before
- * what refers to it, and the other way round when it goes. Each command knows whose it is.
+ * Commands of one transaction, in the kernel's order: an object is added before objects that refer to it, and removed after
+ * them. Each command has the id of its object.
  */
 import type { Command } from '../../nftables-json/schema.ts';
 import { type Held, NOTHING_HELD, stepTo } from './members.ts';
@@ -10,13 +10,13 @@ import { isRebuilt, type NftChange } from './plan.ts';
 
 export interface Issued {
   readonly command: Command;
-  /** The object that it is for. */
+  /** Id of the object. */
   readonly id: string;
 }
 
 export interface Written {
   readonly commands: readonly Issued[];
-  /** What frontends hold once it is done; undefined = it is gone. */
+  /** Frontends as installed by the transaction. Undefined: removed. */
   readonly held: ReadonlyMap<string, Held | undefined>;
 }
 
@@ -27,7 +27,7 @@ export const commandsOf = (
 ): Written => {
   const held = new Map<string, Held | undefined>();
   const ofTable = changes.flatMap((change) => (change.object.kind === 'table' ? tableCommands(change) : []));
-  // one command for whatever is in it
+  // deleting the table deletes all in it
   if (changes.some(({ op, object }) => object.kind === 'table' && op === 'remove')) return { commands: ofTable, held };
   const isNew = ofTable.length > 1;
   const members = changes.flatMap((change) => {
@@ -67,7 +67,7 @@ const ofKind = <K extends NftObject['kind']>(
 const isKept = (op: NftChange['op']): boolean => op !== 'remove';
 const isRemoved = (op: NftChange['op']): boolean => op === 'remove';
 
-/** Sets, then chains, then what stands in these: they refer to each other. */
+/** Adds sets, then chains, then rules: rules refer to sets and chains. */
 const structure = (changes: readonly NftChange[]): readonly Issued[] => {
   const chains = ofKind(changes, 'chain', isKept);
   return [
@@ -84,7 +84,7 @@ const structure = (changes: readonly NftChange[]): readonly Issued[] => {
   ];
 };
 
-/** A base chain stays on its hook as long as it lives; nothing leads to it, so that it can go at any time. */
+/** Whether a base chain needs another hook, and so to be made anew. No rule leads to a base chain, so it can be deleted. */
 const isMoved = (change: NftChange): boolean => {
   if (change.op !== 'replace' || change.object.kind !== 'chain' || change.previous.kind !== 'chain') return false;
   const { declaration: now } = change.object;
@@ -97,7 +97,7 @@ const vanish = (chain: Chain): readonly Command[] => [flush(chain), { delete: { 
 
 const flush = ({ declaration }: Chain): Command => ({ flush: { chain: declaration } });
 
-/** All rules first: chains may lead to each other. */
+/** Removes the rules of all chains first: chains may refer to each other. */
 const removals = (changes: readonly NftChange[]): readonly Issued[] => {
   const chains = ofKind(changes, 'chain', isRemoved);
   return [
