@@ -110,7 +110,7 @@ export const iptablesBackend = ({
       if ('settings' in payload) return settings?.write(payload.settings);
       onRestore?.(payload);
       const write = (): Promise<void> => writeRules(tool, payload);
-      await inTurn(() => (ruleWatch === undefined ? write() : ruleWatch.whileDeaf(write)));
+      await inTurn(() => (ruleWatch === undefined ? write() : ruleWatch.ignoringOwnWrites(write)));
     },
     ...(ruleWatch === undefined ? {} : { watch: (onChange: () => void) => ruleWatch.listen(family, onChange) }),
   };

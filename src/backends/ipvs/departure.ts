@@ -7,7 +7,7 @@ import { Connection } from '../../netlink/connection.ts';
 import { deleteFlows, type Flow, visitFlows } from '../../netlink/conntrack.ts';
 import { getLink } from '../../netlink/route.ts';
 import { openSocket, PROTOCOL } from '../../netlink/socket.ts';
-import { rulesBy } from '../xtables/driver.ts';
+import { rulesDrivers } from '../xtables/driver.ts';
 import { openHandles } from './handles.ts';
 import { type FlowTable, Leaving } from './leaving.ts';
 import { DEVICE } from './names.ts';
@@ -56,7 +56,7 @@ export const openLeaving = async (
   const conntrack = new Connection(openSocket(PROTOCOL.NETFILTER));
   const kernel = {
     handles,
-    rules: rulesBy(tools),
+    rules: rulesDrivers(tools),
     connections: ipvsConnections,
     flows: flowTable(conntrack),
   };

@@ -9,7 +9,7 @@ import { byId } from '../../dataplane/turn.ts';
 import type { IptablesTools } from '../../kernel/iptables.ts';
 import type { IPFamily } from '../../model/address.ts';
 import { asKernelError } from '../kernel-error.ts';
-import { type Rules, rulesBy } from '../xtables/driver.ts';
+import { type RulesDriver, rulesDrivers } from '../xtables/driver.ts';
 import { formatRule } from '../xtables/objects.ts';
 import type { Sysctl } from '../xtables/sysctl.ts';
 import { Frontends } from './arrange.ts';
@@ -33,7 +33,7 @@ const GROUP_SIZE = 4_000;
 
 export interface IpvsKernel {
   readonly handles: Handles;
-  readonly rules: Readonly<Record<IPFamily, Rules>>;
+  readonly rules: Readonly<Record<IPFamily, RulesDriver>>;
   /** Milliseconds of a monotonic clock. */
   readonly now?: () => number;
   /** Reads delete nothing, not even real servers that have drained. */
@@ -56,7 +56,7 @@ export const openKernel = async (
   if (!SCHEDULERS.includes(scheduler)) {
     throw new Error(`IPVS has no scheduler ${scheduler}; there is: ${SCHEDULERS.join(', ')}`);
   }
-  const rules = rulesBy(tools);
+  const rules = rulesDrivers(tools);
   return { handles: await openHandles(readOnly), rules, readOnly };
 };
 

@@ -17,7 +17,7 @@ import type { IpvsConnection } from '../../kernel/ipvs-connections.ts';
 import type { IPFamily } from '../../model/address.ts';
 import type { Flow } from '../../netlink/conntrack.ts';
 import { asKernelError } from '../kernel-error.ts';
-import type { Rules } from '../xtables/driver.ts';
+import type { RulesDriver } from '../xtables/driver.ts';
 import { goesWithAddresses } from '../xtables/names.ts';
 import { type Chain, chainOf, type Jump } from '../xtables/objects.ts';
 import { ownCalls } from './base.ts';
@@ -42,7 +42,7 @@ export interface FlowTable {
 
 export interface LeavingKernel {
   readonly handles: Handles;
-  readonly rules: Readonly<Record<IPFamily, Rules>>;
+  readonly rules: Readonly<Record<IPFamily, RulesDriver>>;
   /** Milliseconds of a monotonic clock. */
   readonly now?: () => number;
   readonly connections: () => AsyncIterable<IpvsConnection>;

@@ -11,7 +11,7 @@ import { SaveParser } from './parse.ts';
 import type { RestoreInput } from './restore.ts';
 
 /** Access to the rules of one IP family. Both functions throw KernelError. */
-export interface Rules {
+export interface RulesDriver {
   read(): Promise<ReadonlyMap<string, Chain | Jump>>;
   write(input: RestoreInput): Promise<void>;
 }
@@ -20,9 +20,9 @@ export interface Rules {
  * The tools of both families run one at a time. Beside a stream of writes the nf_tables tool restarts its listing for ever,
  * and the legacy tool waits for the xtables lock.
  */
-export const rulesBy = ({ IPv4, IPv6 }: IptablesTools): Readonly<Record<IPFamily, Rules>> => {
+export const rulesDrivers = ({ IPv4, IPv6 }: IptablesTools): Readonly<Record<IPFamily, RulesDriver>> => {
   const inTurn = newLane();
-  const rules = (tool: string): Rules => ({
+  const rules = (tool: string): RulesDriver => ({
     read: () => inTurn(() => readRules(tool)),
     write: (input) => inTurn(() => writeRules(tool, input)),
   });

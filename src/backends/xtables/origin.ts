@@ -5,7 +5,7 @@
 import { IPVS_MARK, IPVS_OUT, isOfTree } from './names.ts';
 import { type Chain, chainId, chainOf, type Jump, type SharedChain } from './objects.ts';
 
-type Rule = Chain | Jump | SharedChain;
+type XtablesObject = Chain | Jump | SharedChain;
 
 /** Chains that only kube-proxy makes: its canaries in mode iptables, its source ranges in mode ipvs. */
 const OF_KUBE_PROXY = [
@@ -16,11 +16,11 @@ const OF_KUBE_PROXY = [
 const OF_IPVS = chainId('nat', 'KUBE-LOAD-BALANCER');
 const OURS = new Set([chainId('mangle', IPVS_MARK), chainId('mangle', IPVS_OUT), chainId('nat', IPVS_OUT)]);
 
-const isOursAlone = (object: Rule): boolean =>
+const isOursAlone = (object: XtablesObject): boolean =>
   OURS.has(chainId(object.table, chainOf(object))) || isOfTree(chainOf(object));
 
 /** Filters the objects that kube-proxy made. */
-export const rulesOfKubeProxy = <R extends Rule>(found: readonly R[]): readonly R[] => {
+export const rulesOfKubeProxy = <R extends XtablesObject>(found: readonly R[]): readonly R[] => {
   const ids = new Set(found.map(({ id }) => id));
   const isIpvs = ids.has(OF_IPVS) && !ids.has(chainId('mangle', IPVS_MARK));
   return isIpvs || OF_KUBE_PROXY.some((id) => ids.has(id)) ? found.filter((object) => !isOursAlone(object)) : [];

@@ -8,7 +8,7 @@ import { Reopening } from '../../netlink/reopening.ts';
 import { type ChainChange, ChainWatch } from '../../nftables-json/chain-watch.ts';
 import { FIREWALL, isOurs, TABLES, type Table } from './names.ts';
 
-export type Ear = Pick<ChainWatch, 'changes' | 'close'>;
+export type ChangeFeed = Pick<ChainWatch, 'changes' | 'close'>;
 
 const POLL_MS = 100;
 /** Least time between two audits after changes to chains of ours: an audit lists all rules. */
@@ -21,7 +21,7 @@ const BUILT_IN_MS = 10_000;
 const BUILT_IN: ReadonlySet<string> = new Set(['PREROUTING', 'INPUT', 'FORWARD', 'OUTPUT', 'POSTROUTING']);
 
 /** Least time in milliseconds from the last audit to the one that a change calls for. Undefined: the change is not ours. */
-export const patienceFor = ({ table, chain, isRemoval, leadsTo }: ChainChange): number | undefined => {
+export const reportIntervalFor = ({ table, chain, isRemoval, leadsTo }: ChainChange): number | undefined => {
   if (!TABLES.includes(table as Table)) return undefined;
   if (chain === undefined || isOurs(table as Table, chain)) return OWN_CHAIN_MS;
   if (!isRemoval || !BUILT_IN.has(chain)) return undefined;
@@ -40,43 +40,43 @@ interface Listener {
 export class RuleWatch {
   readonly #now: () => number;
   readonly #listeners = new Map<IPFamily, Listener>();
-  readonly #ear: Reopening<Ear>;
+  readonly #feed: Reopening<ChangeFeed>;
   #timer: NodeJS.Timeout | undefined;
-  #deaf = 0;
+  #ownWrites = 0;
 
   constructor(
-    open: () => Ear = () => ChainWatch.open(),
+    open: () => ChangeFeed = () => ChainWatch.open(),
     now: () => number = () => performance.now(),
     warn: (message: string) => void = () => undefined,
   ) {
     this.#now = now;
     // while it is closed the audit at the end of each sync period finds changes
     const said = 'what others write to our rules is not heard just now, and found at the end of the sync period';
-    this.#ear = new Reopening({ open, now, warn: (reason) => warn(`${said}: ${reason}`) });
+    this.#feed = new Reopening({ open, now, warn: (reason) => warn(`${said}: ${reason}`) });
   }
 
   /** Runs a write of our own, whose notifications are not listened to. */
-  async whileDeaf<T>(write: () => Promise<T>): Promise<T> {
-    if (this.#deaf === 0) this.look();
-    this.#deaf += 1;
-    this.#ear.close();
+  async ignoringOwnWrites<T>(write: () => Promise<T>): Promise<T> {
+    if (this.#ownWrites === 0) this.poll();
+    this.#ownWrites += 1;
+    this.#feed.close();
     try {
       return await write();
     } finally {
-      this.#deaf -= 1;
+      this.#ownWrites -= 1;
       this.#listen();
     }
   }
 
   listen(family: IPFamily, onChange: () => void): { stop(): void } {
     this.#listeners.set(family, { onChange, lastAt: Number.NEGATIVE_INFINITY, dueAt: undefined });
-    this.#timer ??= setInterval(() => this.look(), POLL_MS);
+    this.#timer ??= setInterval(() => this.poll(), POLL_MS);
     this.#listen();
     return { stop: () => this.#stop(family) };
   }
 
   /** Reads the notifications so far, and calls the listeners whose report is due. */
-  look(): void {
+  poll(): void {
     this.#listen();
     const now = this.#now();
     for (const listener of this.#listeners.values()) {
@@ -88,7 +88,7 @@ export class RuleWatch {
   }
 
   #note(change: ChainChange | undefined): void {
-    const patience = change === undefined ? OWN_CHAIN_MS : patienceFor(change);
+    const patience = change === undefined ? OWN_CHAIN_MS : reportIntervalFor(change);
     if (patience === undefined) return;
     for (const [family, listener] of this.#listeners) {
       if (change !== undefined && change.family !== (family === 'IPv4' ? 'ip' : 'ip6')) continue;
@@ -98,10 +98,10 @@ export class RuleWatch {
   }
 
   #listen(): void {
-    if (this.#deaf > 0 || this.#listeners.size === 0) return;
-    const changes = this.#ear.ask((ear) => [...ear.changes()]) ?? [];
+    if (this.#ownWrites > 0 || this.#listeners.size === 0) return;
+    const changes = this.#feed.ask((ear) => [...ear.changes()]) ?? [];
     // notifications were lost while the socket was broken: any chain may have changed
-    for (const change of this.#ear.takeMissed() ? [undefined] : changes) this.#note(change);
+    for (const change of this.#feed.takeMissed() ? [undefined] : changes) this.#note(change);
   }
 
   #stop(family: IPFamily): void {
@@ -109,6 +109,6 @@ export class RuleWatch {
     if (this.#listeners.size > 0) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
-    this.#ear.close();
+    this.#feed.close();
   }
 }

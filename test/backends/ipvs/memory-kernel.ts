@@ -9,7 +9,7 @@ import { type IpvsKernel, ipvsBackend } from '../../../src/backends/ipvs/index.t
 import { serviceFlag, type Wish } from '../../../src/backends/ipvs/objects.ts';
 import type { Payload } from '../../../src/backends/ipvs/plan.ts';
 import type { IpvsSettings } from '../../../src/backends/ipvs/settings.ts';
-import type { Rules } from '../../../src/backends/xtables/driver.ts';
+import type { RulesDriver } from '../../../src/backends/xtables/driver.ts';
 import { SaveParser } from '../../../src/backends/xtables/parse.ts';
 import { type Backend, KernelError } from '../../../src/dataplane/contract.ts';
 import { Ipvs } from '../../../src/ipvs-netlink/ipvs.ts';
@@ -113,7 +113,7 @@ export class MemoryKernel {
     ].sort();
   }
 
-  #rules(family: IPFamily): Rules {
+  #rules(family: IPFamily): RulesDriver {
     return {
       read: async () => {
         const parser = new SaveParser();

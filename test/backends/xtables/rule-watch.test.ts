@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { type Ear, patienceFor, RuleWatch } from '../../../src/backends/xtables/rule-watch.ts';
+import { type ChangeFeed, reportIntervalFor, RuleWatch } from '../../../src/backends/xtables/rule-watch.ts';
 import type { ChainChange } from '../../../src/nftables-json/chain-watch.ts';
 
 const change = (chain: string | undefined, more: Partial<ChainChange> = {}): ChainChange => ({
@@ -15,14 +15,14 @@ describe('what is worth a look', () => {
     ['a chain of ours that goes', change('KUBE-SERVICES')],
     ['a rule that somebody puts there', change('KUBE-SVC-ABCDEFGHIJKLMNOP', { isRemoval: false })],
     ['the whole table', change(undefined)],
-  ])('%s, soon', (_, one) => expect(patienceFor(one)).toBe(1_000));
+  ])('%s, soon', (_, one) => expect(reportIntervalFor(one)).toBe(1_000));
 
   it.each(['KUBE-SERVICES', 'KUBE-FIREWALL'])('a jump to %s that leaves a built-in chain, soon', (target) =>
-    expect(patienceFor(change('PREROUTING', { leadsTo: [target] }))).toBe(1_000),
+    expect(reportIntervalFor(change('PREROUTING', { leadsTo: [target] }))).toBe(1_000),
   );
 
   it('a rule that leaves a built-in chain and that the kernel does not show, later', () =>
-    expect(patienceFor(change('PREROUTING'))).toBe(10_000));
+    expect(reportIntervalFor(change('PREROUTING'))).toBe(10_000));
 
   it.each([
     ['a chain of others', change('CNI-HOSTPORT-DNAT')],
@@ -31,7 +31,7 @@ describe('what is worth a look', () => {
     ['a rule of others that leaves a built-in chain', change('PREROUTING', { leadsTo: ['CNI-HOSTPORT-DNAT'] })],
     ['one that leads nowhere', change('INPUT', { leadsTo: [] })],
     ['another table', change('KUBE-SERVICES', { table: 'mine' })],
-  ])('%s, not at all', (_, one) => expect(patienceFor(one)).toBeUndefined());
+  ])('%s, not at all', (_, one) => expect(reportIntervalFor(one)).toBeUndefined());
 });
 
 describe('a watch', () => {
@@ -41,7 +41,7 @@ describe('a watch', () => {
     const kernel: (ChainChange | undefined)[] = [];
     const clock = { ms: 0 };
     const state = { open: 0 };
-    const open = (): Ear => {
+    const open = (): ChangeFeed => {
       state.open += 1;
       kernel.length = 0; // what was told before is not heard
       return {
@@ -95,7 +95,7 @@ describe('a watch', () => {
     kernel.push(change('KUBE-SERVICES', { family: 'ip6' }));
     const ends: (() => void)[] = [];
     const write = (): Promise<void> => new Promise((resolve) => ends.push(resolve));
-    const writes = [watch.whileDeaf(write), watch.whileDeaf(write)];
+    const writes = [watch.ignoringOwnWrites(write), watch.ignoringOwnWrites(write)];
     expect(state.open).toBe(0);
     kernel.push(change('KUBE-SERVICES'));
     ends[0]?.();
@@ -112,7 +112,7 @@ describe('a watch', () => {
 
   it('goes on after a write that failed', async () => {
     const { kernel, heard, pass, watch } = setUp();
-    await expect(watch.whileDeaf(() => Promise.reject(new Error('no')))).rejects.toThrow('no');
+    await expect(watch.ignoringOwnWrites(() => Promise.reject(new Error('no')))).rejects.toThrow('no');
     kernel.push(change('KUBE-SERVICES'));
     pass(100);
     expect(heard).toEqual(['IPv4']);
@@ -135,7 +135,7 @@ describe('a socket that breaks', () => {
     const tries: number[] = [];
     const said: string[] = [];
     let isWhole = true;
-    const open = (): Ear => {
+    const open = (): ChangeFeed => {
       tries.push(clock.ms);
       if (!isWhole) throw new Error('no socket');
       return {
