@@ -1,6 +1,7 @@
 /** One endpoint of one Service replaced, in this network namespace, beside clients that another remembers and beside time-outs. */
-import { openEnds } from '../../src/backends/nftables/ends.ts';
+
 import { nftablesBackend } from '../../src/backends/nftables/index.ts';
+import { openKernelSockets } from '../../src/backends/nftables/kernel-sockets.ts';
 import { AFFINITY, declarations, TABLE } from '../../src/backends/nftables/names.ts';
 import { Reconciler } from '../../src/dataplane/reconciler.ts';
 import { serviceObjects } from '../../src/lab/many.ts';
@@ -14,7 +15,7 @@ const ENDPOINTS = 3;
 const CHUNK = 10_000;
 const FAMILY = 'ip';
 
-const ends = openEnds();
+const sockets = openKernelSockets();
 
 /** A Service that remembers its clients for so many seconds. */
 const sticky = (number: number, seconds: number): readonly { readonly kind: string }[] => {
@@ -38,7 +39,7 @@ const remember = (count: number, address: string, endpoint: string): void => {
       return [{ elem: { val: concat(client, address, 'tcp', 80), timeout: 10_800 } }, concat(endpoint, 8080)] as const;
     });
     const add = { add: { element: { family: FAMILY, table: TABLE, name: AFFINITY, elem } } } as const;
-    ends.writer.run([add], { sets: declarations(FAMILY) });
+    sockets.writer.run([add], { sets: declarations(FAMILY) });
   }
 };
 
@@ -50,7 +51,7 @@ const measure = async (what: string, timeouts: number, clients: number): Promise
       kind,
       objects.filter((object) => object.kind === kind),
     );
-  const backend = nftablesBackend({ family: 'IPv4', ends });
+  const backend = nftablesBackend({ family: 'IPv4', sockets });
   const reconciler = new Reconciler(backend, { signal: new AbortController().signal });
   await reconciler.sync(tracker.take('IPv4'));
   await backend.settled();
@@ -74,10 +75,10 @@ const measure = async (what: string, timeouts: number, clients: number): Promise
   console.log(
     `${what.padEnd(46)} ${figures}  forgotten ${(performance.now() - startedAt).toFixed(0)} ms after the last`,
   );
-  ends.writer.run([{ delete: { table: { family: FAMILY, name: TABLE } } }]);
+  sockets.writer.run([{ delete: { table: { family: FAMILY, name: TABLE } } }]);
 };
 
 await measure('one change, one time-out, nobody remembered', 1, 0);
 await measure('one change, 200,000 clients of another', 1, 200_000);
 await measure('one change, 1,000 time-outs of others', 1_000, 0);
-ends.writer.close();
+sockets.writer.close();

@@ -3,8 +3,8 @@
  * holds so many Services. The time inside send(2) is the kernel's.
  */
 
-import { openEnds } from '../../src/backends/nftables/ends.ts';
 import { nftablesBackend } from '../../src/backends/nftables/index.ts';
+import { openKernelSockets } from '../../src/backends/nftables/kernel-sockets.ts';
 import type { SyncInput } from '../../src/dataplane/backlog.ts';
 import { Reconciler } from '../../src/dataplane/reconciler.ts';
 import { manyServices, serviceObjects } from '../../src/lab/many.ts';
@@ -28,7 +28,7 @@ const timed = (socket: Socket): Socket => ({
   },
 });
 
-const ends = { ...openEnds(), writer: new Nftables(new Connection(timed(openSocket(PROTOCOL.NETFILTER)))) };
+const sockets = { ...openKernelSockets(), writer: new Nftables(new Connection(timed(openSocket(PROTOCOL.NETFILTER)))) };
 
 const median = (values: readonly number[]): string =>
   ([...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN).toFixed(3);
@@ -38,7 +38,7 @@ const measure = async (services: number): Promise<void> => {
   const objects = manyServices(0, services, ENDPOINTS);
   const ofKind = (kind: ObjectKind) => objects.filter((object) => object.kind === kind);
   for (const kind of OBJECT_KINDS) tracker.replace(kind, ofKind(kind));
-  const reconciler = new Reconciler(nftablesBackend({ family: 'IPv4', ends }), {
+  const reconciler = new Reconciler(nftablesBackend({ family: 'IPv4', sockets }), {
     signal: new AbortController().signal,
   });
   await reconciler.sync(tracker.take('IPv4'));
@@ -64,7 +64,7 @@ const measure = async (services: number): Promise<void> => {
     );
   show('one endpoint replaced', replaced);
   show('one endpoint more or less', resized);
-  ends.writer.run([{ delete: { table: { family: 'ip', name: 'kube-proxy' } } }]);
+  sockets.writer.run([{ delete: { table: { family: 'ip', name: 'kube-proxy' } } }]);
 };
 
 for (const size of process.argv.slice(2)) await measure(Number(size));

@@ -1,9 +1,9 @@
 /** Whose rules these are: those that kube-proxy 1.36.2 left, and ours. */
 import { describe, expect, it } from 'vitest';
 import { iptablesBackend } from '../../src/backends/iptables/index.ts';
-import type { Wish as IptablesObject } from '../../src/backends/iptables/objects.ts';
+import type { DesiredIptablesObject as IptablesObject } from '../../src/backends/iptables/objects.ts';
 import { ipvsBackend } from '../../src/backends/ipvs/index.ts';
-import type { Held } from '../../src/backends/ipvs/objects.ts';
+import type { IpvsObject } from '../../src/backends/ipvs/objects.ts';
 import { nftablesBackend } from '../../src/backends/nftables/index.ts';
 import { chain, type NftObject, set } from '../../src/backends/nftables/objects.ts';
 import { jump } from '../../src/backends/xtables/objects.ts';
@@ -20,14 +20,14 @@ const ids = (objects: readonly { readonly id: string }[] | undefined): readonly 
 const iptables = (found: readonly IptablesObject[], family: IPFamily = 'IPv4') =>
   iptablesBackend({ family }).madeByOther?.(found) ?? [];
 
-const heldOf = async (family: IPFamily): Promise<readonly Held[]> => {
+const heldOf = async (family: IPFamily): Promise<readonly IpvsObject[]> => {
   const kernel = newKernel();
   await start(kernel, family).sync(everyKind(family));
-  return [...(await kernel.backend(family).read(new AbortController().signal)).values()] as readonly Held[];
+  return [...(await kernel.backend(family).read(new AbortController().signal)).values()] as readonly IpvsObject[];
 };
 
-const ipvs = (found: readonly Held[], family: IPFamily = 'IPv4') =>
-  (ipvsBackend({ family, settings: SETTINGS }).madeByOther?.(found) ?? []) as readonly Held[];
+const ipvs = (found: readonly IpvsObject[], family: IPFamily = 'IPv4') =>
+  (ipvsBackend({ family, settings: SETTINGS }).madeByOther?.(found) ?? []) as readonly IpvsObject[];
 
 describe.each(IP_FAMILIES)('mode iptables, %s', (family) => {
   const file = family === 'IPv4' ? 'iptables-save.txt' : 'ip6tables-save.txt';
@@ -128,7 +128,7 @@ describe('mode nftables', () => {
     const kernel = new MemoryNft();
     await startNftables(kernel).sync([tcp('web', '10.96.0.1', ['10.200.0.1'])]);
     const { signal } = new AbortController();
-    const found = [...(await nftablesBackend({ family: 'IPv4', ends: kernel.ends() }).read(signal)).values()];
+    const found = [...(await nftablesBackend({ family: 'IPv4', sockets: kernel.sockets() }).read(signal)).values()];
     expect(found.length).toBeGreaterThan(10);
     expect(backend.madeByOther?.(found)).toEqual([]);
   });

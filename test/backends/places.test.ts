@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { iptablesBackend } from '../../src/backends/iptables/index.ts';
 import { ipvsBackend } from '../../src/backends/ipvs/index.ts';
 import { nftablesBackend } from '../../src/backends/nftables/index.ts';
-import { frontend } from '../../src/backends/nftables/objects.ts';
+import { frontendElements } from '../../src/backends/nftables/objects.ts';
 import { chain } from '../../src/backends/xtables/objects.ts';
 import { concat } from '../../src/nftables-json/construct.ts';
 import { SETTINGS } from './ipvs/memory-kernel.ts';
@@ -39,7 +39,7 @@ it.each([
   [concat('10.96.0.53', 'udp', 53), { ip: '10.96.0.53', protocol: 'UDP', port: 53 }],
   [concat('udp', 30_053), { ip: undefined, protocol: 'UDP', port: 30_053 }],
 ])('a frontend of mode nftables leads where its key says', (key, place) => {
-  const object = frontend('ip', key, [], new Map());
+  const object = frontendElements('ip', key, [], new Map());
   expect(nftablesBackend({ family: 'IPv4' }).placesOf?.(object)).toEqual([place]);
 });
 

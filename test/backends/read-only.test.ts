@@ -33,7 +33,7 @@ describe('a look at nf_tables', () => {
       },
     ]);
     const before = kernel.transactions.length;
-    const backend = nftablesBackend({ family: 'IPv4', ends: kernel.ends(), readOnly });
+    const backend = nftablesBackend({ family: 'IPv4', sockets: kernel.sockets(), readOnly });
     backend.check?.();
     await backend.read(signal);
     await backend.read(signal);

@@ -9,8 +9,8 @@
 import { readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { ipvsBackend } from '../../src/backends/ipvs/index.ts';
-import type { Wish } from '../../src/backends/ipvs/objects.ts';
-import type { Payload } from '../../src/backends/ipvs/plan.ts';
+import type { DesiredIpvsObject } from '../../src/backends/ipvs/objects.ts';
+import type { IpvsPayload } from '../../src/backends/ipvs/plan.ts';
 import { diff } from '../../src/dataplane/desired.ts';
 import { IP_FAMILIES, type IPFamily } from '../../src/model/address.ts';
 import { compareText } from '../../src/model/endpoint.ts';
@@ -29,7 +29,7 @@ const newKernel = (): MemoryKernel => {
   return kernel;
 };
 
-const backendsOf = (kernel: MemoryKernel): Backends<Wish, Payload> => ({
+const backendsOf = (kernel: MemoryKernel): Backends<DesiredIpvsObject, IpvsPayload> => ({
   IPv4: kernel.backend('IPv4'),
   IPv6: kernel.backend('IPv6'),
 });
@@ -41,9 +41,9 @@ const startedFresh = async (options: NodeOptions, cluster: Cluster): Promise<rea
   return kernel.listing();
 };
 
-type Wanted = ReadonlyMap<string, Wish>;
+type Wanted = ReadonlyMap<string, DesiredIpvsObject>;
 
-const ORDER: readonly Wish['kind'][] = ['entry', 'address', 'virtual-server', 'real-server'];
+const ORDER: readonly DesiredIpvsObject['kind'][] = ['entry', 'address', 'virtual-server', 'real-server'];
 const SIGNS = { add: '+', replace: '~', remove: '-' } as const;
 
 /** What a step did for Services, line by line. */

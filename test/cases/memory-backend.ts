@@ -1,8 +1,8 @@
 /** The iptables backend over an iptables in memory, which fails when it is told to. */
 import { iptablesBackend } from '../../src/backends/iptables/index.ts';
 import { Listing } from '../../src/backends/iptables/listing.ts';
-import type { Wish } from '../../src/backends/iptables/objects.ts';
-import type { Payload } from '../../src/backends/iptables/plan.ts';
+import type { DesiredIptablesObject } from '../../src/backends/iptables/objects.ts';
+import type { IptablesPayload } from '../../src/backends/iptables/plan.ts';
 import { sysctl } from '../../src/backends/xtables/sysctl.ts';
 import { type Backend, KernelError } from '../../src/dataplane/contract.ts';
 import type { IPFamily } from '../../src/model/address.ts';
@@ -35,11 +35,13 @@ export const newKernels = (): Kernels => ({ IPv4: new MemoryIptables(FOREIGN), I
 export const leftKernels = ({ IPv4 }: Kernels): Kernels =>
   IPv4.settings.size === 0 ? newKernels() : { ...newKernels(), IPv4: new MemoryIptables(FOREIGN + LEFT) };
 
-export const objectsIn = (kernel: MemoryIptables, family: IPFamily): ReadonlyMap<string, Wish> => {
+export const objectsIn = (kernel: MemoryIptables, family: IPFamily): ReadonlyMap<string, DesiredIptablesObject> => {
   const listing = new Listing(family);
   for (const line of kernel.save().split('\n')) listing.push(line);
   const settings = [...kernel.settings].map(([path, value]) => sysctl(path, Number(value)));
-  return new Map<string, Wish>([...listing.objects(), ...settings].map((object) => [object.id, object]));
+  return new Map<string, DesiredIptablesObject>(
+    [...listing.objects(), ...settings].map((object) => [object.id, object]),
+  );
 };
 
 const firstTable = (text: string): string => `${text.slice(0, text.indexOf('COMMIT\n'))}COMMIT\n`;
@@ -74,7 +76,7 @@ export const memoryBackend = (
   family: IPFamily,
   kernel: MemoryIptables,
   { faultOf, onWrite }: MemoryBackendOptions = {},
-): Backend<Wish, Payload> => ({
+): Backend<DesiredIptablesObject, IptablesPayload> => ({
   ...iptablesBackend({ family }),
   read: async () => objectsIn(kernel, family),
   apply: async ({ payload, ids }) => {

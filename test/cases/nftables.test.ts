@@ -10,7 +10,7 @@ import { describe, expect, it } from 'vitest';
 import { nftablesBackend } from '../../src/backends/nftables/index.ts';
 import { nftFamily } from '../../src/backends/nftables/names.ts';
 import type { NftObject } from '../../src/backends/nftables/objects.ts';
-import type { Payload } from '../../src/backends/nftables/plan.ts';
+import type { NftPayload } from '../../src/backends/nftables/plan.ts';
 import { removeAll } from '../../src/dataplane/cleanup.ts';
 import { diff } from '../../src/dataplane/desired.ts';
 import { IP_FAMILIES, type IPFamily } from '../../src/model/address.ts';
@@ -25,8 +25,8 @@ import { type Backends, Cluster, optionsOf, Program, trackerOf } from './program
 const PAGES = readPages();
 const { signal } = new AbortController();
 
-const backendsOf = (kernel: MemoryNft, { flags }: Pick<Page, 'flags'>): Backends<NftObject, Payload> => {
-  const common = { ends: kernel.ends(), counts: isCounted(flags) };
+const backendsOf = (kernel: MemoryNft, { flags }: Pick<Page, 'flags'>): Backends<NftObject, NftPayload> => {
+  const common = { ends: kernel.sockets(), counts: isCounted(flags) };
   return {
     IPv4: nftablesBackend({ family: 'IPv4', ...common }),
     IPv6: nftablesBackend({ family: 'IPv6', ...common }),
@@ -54,7 +54,7 @@ const startedFresh = async (
   return stateOf(kernel);
 };
 
-const perform = (step: Step, cluster: Cluster, program: Program<NftObject, Payload>): void => {
+const perform = (step: Step, cluster: Cluster, program: Program<NftObject, NftPayload>): void => {
   cluster.change(step);
   program.tell(step);
 };

@@ -1,6 +1,6 @@
 /** Plays a page on a node whose iptables are in memory. */
-import type { Wish } from '../../src/backends/iptables/objects.ts';
-import type { Payload } from '../../src/backends/iptables/plan.ts';
+import type { DesiredIptablesObject } from '../../src/backends/iptables/objects.ts';
+import type { IptablesPayload } from '../../src/backends/iptables/plan.ts';
 import { IP_FAMILIES } from '../../src/model/address.ts';
 import type { NodeOptions } from '../../src/model/node.ts';
 import { type Kernels, type MemoryBackendOptions, memoryBackend, newKernels } from './memory-backend.ts';
@@ -14,7 +14,7 @@ export interface Node {
   readonly cluster: Cluster;
   readonly kernels: Kernels;
   /** The program's present life. */
-  readonly program: Program<Wish, Payload>;
+  readonly program: Program<DesiredIptablesObject, IptablesPayload>;
 }
 
 export type State = readonly Readonly<Record<string, readonly string[]>>[];
@@ -25,7 +25,10 @@ export const stateOf = (kernels: Kernels): State => IP_FAMILIES.map((family) => 
 /** How many writes both kernels have taken. */
 export const writesOf = ({ IPv4, IPv6 }: Kernels): number => IPv4.restores + IPv6.restores;
 
-export const backendsOf = (kernels: Kernels, options?: MemoryBackendOptions): Backends<Wish, Payload> => ({
+export const backendsOf = (
+  kernels: Kernels,
+  options?: MemoryBackendOptions,
+): Backends<DesiredIptablesObject, IptablesPayload> => ({
   IPv4: memoryBackend('IPv4', kernels.IPv4, options),
   IPv6: memoryBackend('IPv6', kernels.IPv6, options),
 });
@@ -68,7 +71,11 @@ export const undisturbed = async (page: Page): Promise<Undisturbed> => {
 };
 
 /** The cluster changes, and the program hears of it. */
-export const perform = (step: Step, cluster: Cluster, program: Pick<Program<Wish, Payload>, 'tell'>): void => {
+export const perform = (
+  step: Step,
+  cluster: Cluster,
+  program: Pick<Program<DesiredIptablesObject, IptablesPayload>, 'tell'>,
+): void => {
   cluster.change(step);
   program.tell(step);
 };

@@ -1,10 +1,10 @@
 /** The conformance table in the packet walkers: every row with its steps, in each family and protocol, without root. */
 import { describe, expect, it } from 'vitest';
 import { iptablesBackend } from '../../src/backends/iptables/index.ts';
-import type { Wish } from '../../src/backends/iptables/objects.ts';
+import type { DesiredIptablesObject } from '../../src/backends/iptables/objects.ts';
 import { nftablesBackend } from '../../src/backends/nftables/index.ts';
 import type { NftObject } from '../../src/backends/nftables/objects.ts';
-import type { Payload } from '../../src/backends/nftables/plan.ts';
+import type { NftPayload } from '../../src/backends/nftables/plan.ts';
 import type { KernelObject } from '../../src/dataplane/contract.ts';
 import type { IPFamily } from '../../src/model/address.ts';
 import { Walker } from '../backends/iptables/walker.ts';
@@ -38,13 +38,13 @@ walkTests('through iptables chains', (family) => ({
   name: 'iptables',
   backend: iptablesBackend({ family }),
   flags: {},
-  walkThrough: (objects: readonly Wish[], localAddresses) => {
+  walkThrough: (objects: readonly DesiredIptablesObject[], localAddresses) => {
     const walker = new Walker(objects, localAddresses);
     return (packet) => walker.walk(packet).outcomes;
   },
 }));
 
-const throughMaps = (family: IPFamily, counts: boolean): WalkedBackend<NftObject, Payload> => {
+const throughMaps = (family: IPFamily, counts: boolean): WalkedBackend<NftObject, NftPayload> => {
   const backend = nftablesBackend({ family, counts });
   return {
     name: 'nftables',

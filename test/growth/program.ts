@@ -1,7 +1,7 @@
 /** One life of the program in a mode, over a kernel in memory: from events to what the kernel is sent. */
 import { iptablesBackend } from '../../src/backends/iptables/index.ts';
-import type { Ends } from '../../src/backends/nftables/ends.ts';
 import { type NftablesBackend, nftablesBackend } from '../../src/backends/nftables/index.ts';
+import type { KernelSockets } from '../../src/backends/nftables/kernel-sockets.ts';
 import type { Backend, KernelObject } from '../../src/dataplane/contract.ts';
 import { Reconciler } from '../../src/dataplane/reconciler.ts';
 import { HealthCheckNews } from '../../src/model/health-checks.ts';
@@ -100,16 +100,16 @@ const backendOf = (mode: Mode, sent: Sent, nft: MemoryNft, beside: Beside): AnyB
   if (mode === 'iptables') return overNothing(iptablesBackend({ family: 'IPv4' }) as AnyBackend, sent);
   if (mode === 'ipvs') {
     const kernel = new MemoryKernel();
-    for (const end of Object.values(kernel.ends)) counted(end, sent);
+    for (const end of Object.values(kernel.sockets)) counted(end, sent);
     return kernel.backend('IPv4') as AnyBackend;
   }
   counted(nft, sent);
-  const ends = nft.ends();
-  const openReader: Ends['openReader'] = () => {
-    if (beside.mayRun) return ends.openReader();
+  const sockets = nft.sockets();
+  const openReader: KernelSockets['openReader'] = () => {
+    if (beside.mayRun) return sockets.openReader();
     throw new Error('later');
   };
-  return nftablesBackend({ family: 'IPv4', ends: { ...ends, openReader } }) as AnyBackend;
+  return nftablesBackend({ family: 'IPv4', sockets: { ...sockets, openReader } }) as AnyBackend;
 };
 
 /** The tool's input is counted, and nobody runs it: what is in the kernel is what the engine knows. */

@@ -6,8 +6,8 @@ import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { NEWER_NFT } from '../../.ci/newer-nft.mjs';
-import { type Ends, openEnds } from '../../src/backends/nftables/ends.ts';
 import { nftablesBackend } from '../../src/backends/nftables/index.ts';
+import { type KernelSockets, openKernelSockets } from '../../src/backends/nftables/kernel-sockets.ts';
 import { Reconciler } from '../../src/dataplane/reconciler.ts';
 import { compileAll } from '../../src/dataplane/report.ts';
 import { everyKind, FAMILIES, nodeOf } from '../backends/ipvs/world.ts';
@@ -21,8 +21,8 @@ const newer: Need = {
   isMet: () => spawnSync(NEWER, ['--version']).status === 0,
 };
 
-const endsIn = ({ enter }: Namespace): Ends => {
-  const { writer, openReader, openWatch } = enter(openEnds);
+const socketsIn = ({ enter }: Namespace): KernelSockets => {
+  const { writer, openReader, openWatch } = enter(openKernelSockets);
   return { writer, openReader: () => enter(openReader), openWatch: (family) => enter(() => openWatch(family)) };
 };
 
@@ -37,7 +37,7 @@ describeWith([...NAMESPACE_NEEDS, newer], 'a dump with traffic counted', () => {
         const { sections } = compileAll(printing, work);
         if (form === 'text') namespace.runOn(printing.print(sections)[0]?.text ?? '', NEWER, '-f');
         else namespace.runOn(printing.printJson?.(sections) ?? '', NEWER, '-j', '-f');
-        const backend = nftablesBackend({ family, ends: endsIn(namespace), counts: true });
+        const backend = nftablesBackend({ family, sockets: socketsIn(namespace), counts: true });
         const reconciler = new Reconciler(backend, { signal: new AbortController().signal });
         const { changes } = await reconciler.sync(work);
         expect(changes).toEqual({ added: 0, replaced: 0, removed: 0 });

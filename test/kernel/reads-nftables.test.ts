@@ -4,8 +4,8 @@
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type Ends, openEnds } from '../../src/backends/nftables/ends.ts';
 import { type NftablesBackend, nftablesBackend } from '../../src/backends/nftables/index.ts';
+import { type KernelSockets, openKernelSockets } from '../../src/backends/nftables/kernel-sockets.ts';
 import { declarations, TABLE } from '../../src/backends/nftables/names.ts';
 import { Reconciler } from '../../src/dataplane/reconciler.ts';
 import { nodeOf, tcp } from '../backends/ipvs/world.ts';
@@ -19,8 +19,8 @@ const EDIT_MS = 400;
 /** As many milliseconds as a starved machine may take for what takes a second. */
 const PATIENCE_MS = 15_000;
 
-const endsIn = ({ enter }: Namespace): Ends => {
-  const { writer, openReader, openWatch } = enter(openEnds);
+const socketsIn = ({ enter }: Namespace): KernelSockets => {
+  const { writer, openReader, openWatch } = enter(openKernelSockets);
   return { writer, openReader: () => enter(openReader), openWatch: (family) => enter(() => openWatch(family)) };
 };
 
@@ -32,7 +32,7 @@ describeWith([...NAMESPACE_NEEDS], 'reads of a large table', () => {
   let reconciler: Reconciler<never, never>;
   beforeAll(async () => {
     namespace = createNamespace();
-    backend = nftablesBackend({ family: 'IPv4', ends: endsIn(namespace) });
+    backend = nftablesBackend({ family: 'IPv4', sockets: socketsIn(namespace) });
     const made = new Reconciler(backend, { signal: new AbortController().signal });
     const services = Array.from({ length: SERVICES }, (_, n) =>
       tcp(`s${n}`, addressOf(n), ['10.200.0.1', '10.200.0.2']),

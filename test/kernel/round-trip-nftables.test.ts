@@ -3,10 +3,10 @@
  * starts there and then, which has nothing to write.
  */
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type Ends, openEnds } from '../../src/backends/nftables/ends.ts';
 import { nftablesBackend } from '../../src/backends/nftables/index.ts';
+import { type KernelSockets, openKernelSockets } from '../../src/backends/nftables/kernel-sockets.ts';
 import type { NftObject } from '../../src/backends/nftables/objects.ts';
-import type { Payload } from '../../src/backends/nftables/plan.ts';
+import type { NftPayload } from '../../src/backends/nftables/plan.ts';
 import { removeAll } from '../../src/dataplane/cleanup.ts';
 import { diff } from '../../src/dataplane/desired.ts';
 import { IP_FAMILIES } from '../../src/model/address.ts';
@@ -25,15 +25,15 @@ describeWith(NAMESPACE_NEEDS, 'a round trip through nf_tables', () => {
   });
   afterAll(() => namespace?.remove());
 
-  const open = ({ flags }: Pick<Page, 'flags'>): Backends<NftObject, Payload> => {
+  const open = ({ flags }: Pick<Page, 'flags'>): Backends<NftObject, NftPayload> => {
     const { enter } = namespace;
-    const { writer, openReader, openWatch } = enter(openEnds);
-    const ends: Ends = {
+    const { writer, openReader, openWatch } = enter(openKernelSockets);
+    const sockets: KernelSockets = {
       writer,
       openReader: () => enter(openReader),
       openWatch: (family) => enter(() => openWatch(family)),
     };
-    const common = { ends, counts: Number(flags['service-metrics'] ?? 0) > 0 };
+    const common = { sockets, counts: Number(flags['service-metrics'] ?? 0) > 0 };
     return {
       IPv4: nftablesBackend({ family: 'IPv4', ...common }),
       IPv6: nftablesBackend({ family: 'IPv6', ...common }),

@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { iptablesBackend } from '../../src/backends/iptables/index.ts';
-import { type Ends, openEnds } from '../../src/backends/nftables/ends.ts';
 import { nftablesBackend } from '../../src/backends/nftables/index.ts';
+import { type KernelSockets, openKernelSockets } from '../../src/backends/nftables/kernel-sockets.ts';
 import type { Backend, KernelObject } from '../../src/dataplane/contract.ts';
 import type { IptablesTools } from '../../src/kernel/iptables.ts';
 import { IP_FAMILIES, type IPFamily } from '../../src/model/address.ts';
@@ -50,13 +50,13 @@ describeWith([...NAMESPACE_NEEDS, program('iptables-nft')], 'random lives on a r
 
   const nftables = (): Backends<KernelObject, unknown> => {
     const { enter } = namespace;
-    const { writer, openReader, openWatch } = enter(openEnds);
-    const ends: Ends = {
+    const { writer, openReader, openWatch } = enter(openKernelSockets);
+    const sockets: KernelSockets = {
       writer,
       openReader: () => enter(openReader),
       openWatch: (family) => enter(() => openWatch(family)),
     };
-    return both((family) => nftablesBackend({ family, ends }));
+    return both((family) => nftablesBackend({ family, sockets }));
   };
 
   const iptables = (): Backends<KernelObject, unknown> => {

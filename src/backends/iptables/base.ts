@@ -8,7 +8,7 @@ import type { JumpRank } from '../xtables/restore.ts';
 import { hostCidr, loopback, NEW, rule, TO_LOCAL } from '../xtables/rule.ts';
 import { localhostObjects } from './localhost.ts';
 import { EXTERNAL_SERVICES, NODEPORTS } from './names.ts';
-import { trunk, type Wish } from './objects.ts';
+import { type DesiredIptablesObject, dispatchChain } from './objects.ts';
 
 /** Jumps as [table, built-in chain, rule], in the order in which they are inserted on top, which is kube-proxy's. */
 const JUMPS: readonly (readonly [Table, string, string])[] = [
@@ -38,7 +38,7 @@ const RANKED = [...JUMPS, ...SHARED_JUMPS];
 export const jumpRank: JumpRank = ({ table, chain: from, rule: text }) =>
   RANKED.findIndex(([t, c, r]) => t === table && c === from && r.endsWith(`-j ${targetOf(text)}`));
 
-export const base = (node: NodeContext): Fragment<Wish> => ({
+export const base = (node: NodeContext): Fragment<DesiredIptablesObject> => ({
   owner: 'base',
   since: 0,
   objects: [
@@ -46,12 +46,12 @@ export const base = (node: NodeContext): Fragment<Wish> => ({
     chain('nat', MARK_MASQ, markMasquerade(node)),
     chain('nat', POSTROUTING, masquerade(node)),
     chain('filter', FORWARD, forward(node)),
-    trunk('nat', SERVICES, toNodePorts(node)),
-    trunk('nat', NODEPORTS, []),
-    trunk('filter', SERVICES, []),
-    trunk('filter', EXTERNAL_SERVICES, []),
-    trunk('filter', NODEPORTS, []),
-    trunk('filter', PROXY_FIREWALL, []),
+    dispatchChain('nat', SERVICES, toNodePorts(node)),
+    dispatchChain('nat', NODEPORTS, []),
+    dispatchChain('filter', SERVICES, []),
+    dispatchChain('filter', EXTERNAL_SERVICES, []),
+    dispatchChain('filter', NODEPORTS, []),
+    dispatchChain('filter', PROXY_FIREWALL, []),
     ...localhostObjects(node),
   ],
 });

@@ -14,25 +14,25 @@ import type { ServiceEndpoints } from '../../model/topology.ts';
 import { MARK_MASQ } from '../xtables/names.ts';
 import { type Chain, chain } from '../xtables/objects.ts';
 import { FROM_LOCAL, fromPod, hostCidr, oneIn, rule } from '../xtables/rule.ts';
-import { dispatched, isRestricted } from './frontends.ts';
+import { frontendObjects, isRestricted } from './frontends.ts';
 import { endpointChain, serviceChains } from './names.ts';
-import type { Wish } from './objects.ts';
+import type { DesiredIptablesObject } from './objects.ts';
 
-export const compile = (service: ServiceEndpoints, node: NodeContext): Fragment<Wish> => {
-  const fronts = frontendsOf(service, node);
+export const compile = (service: ServiceEndpoints, node: NodeContext): Fragment<DesiredIptablesObject> => {
+  const frontends = frontendsOf(service, node);
   return {
     owner: ownerOf(service.port.name),
     since: service.port.createdAt,
-    objects: [...dispatched(service, fronts), ...chains(service, node, fronts)],
+    objects: [...frontendObjects(service, frontends), ...chains(service, node, frontends)],
   };
 };
 
-const chains = (service: ServiceEndpoints, node: NodeContext, fronts: readonly Frontend[]): readonly Chain[] => {
+const chains = (service: ServiceEndpoints, node: NodeContext, frontends: readonly Frontend[]): readonly Chain[] => {
   const { port, cluster, local, reachable } = service;
   const names = serviceChains(port.name);
   // external frontends of one service port differ in their source ranges alone
-  const [internal, external] = fronts;
-  const guarded = fronts.find(isRestricted);
+  const [internal, external] = frontends;
+  const guarded = frontends.find(isRestricted);
   const isReachedOutside = external !== undefined && isServed(external.inside);
   const usesLocal = internal?.policy === 'Local' || (isReachedOutside && external.policy === 'Local');
   const toInternal =

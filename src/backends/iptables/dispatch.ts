@@ -14,7 +14,14 @@ import { PROXY_FIREWALL, SERVICES, type Table } from '../xtables/names.ts';
 import { chain, chainId } from '../xtables/objects.ts';
 import { rule, TO_LOCAL } from '../xtables/rule.ts';
 import { EXTERNAL_SERVICES, hash16, NODEPORTS } from './names.ts';
-import { type Destination, type Frontend, frontend, type Line, type Trunk, type Wish } from './objects.ts';
+import {
+  type DesiredIptablesObject,
+  type DispatchChain,
+  type FrontendLines,
+  frontendLines,
+  type Line,
+  type PacketDestination,
+} from './objects.ts';
 import { type Page, Trie } from './trie.ts';
 
 const ROOT_LINES = 50;
@@ -37,7 +44,7 @@ const TREE_PREFIX: Readonly<Record<Table, Readonly<Record<string, string>>>> = {
   mangle: {},
 };
 
-interface Entry {
+interface DispatchEntry {
   readonly line: Line;
   /** Id of the frontend that the line belongs to. */
   readonly source: string;
@@ -47,18 +54,18 @@ interface Entry {
 interface Tree {
   readonly table: Table;
   readonly chain: string;
-  readonly byAddress: Trie<Entry>;
-  readonly byPort: Trie<Entry>;
+  readonly byAddress: Trie<DispatchEntry>;
+  readonly byPort: Trie<DispatchEntry>;
   /** Rules of the two first pages. With those of the trunk they are the dispatch chain itself. */
   addressRules: readonly string[];
   portRules: readonly string[];
-  trunk: Trunk | undefined;
+  trunk: DispatchChain | undefined;
 }
 
 const digits = (value: number, count: number): string => value.toString(4).padStart(count, '0');
 
 /** Key of a destination: four digits a byte of address, one for the protocol, eight for the port. */
-export const keyOf = ({ ip, protocol, port }: Destination): string => {
+export const keyOf = ({ ip, protocol, port }: PacketDestination): string => {
   const address =
     ip === undefined
       ? ''
@@ -68,7 +75,8 @@ export const keyOf = ({ ip, protocol, port }: Destination): string => {
   return `${address}${PROTOCOLS.indexOf(protocol)}${digits(port, PORT_DIGITS)}`;
 };
 
-const linesOf = (wish: Wish | undefined): readonly Line[] => (wish?.kind === 'frontend' ? wish.lines : []);
+const linesOf = (wish: DesiredIptablesObject | undefined): readonly Line[] =>
+  wish?.kind === 'frontend' ? wish.lines : [];
 
 /** Key of a line's place: a tree holds one line for each destination. */
 const placeOf = ({ table, chain: name, to }: Line): string => `${table} ${name} ${keyOf(to)}`;
@@ -114,25 +122,25 @@ const nameOf = (tree: Tree, label: string, addressDigits: number): string => {
   return prefix + (readable.length <= MAX_LABEL ? readable : `by-${hash16(readable)}`);
 };
 
-export class Dispatch implements Arranger<Wish> {
+export class Dispatch implements Arranger<DesiredIptablesObject> {
   readonly mixes = true;
   readonly #trees = new Map<string, Tree>();
   readonly #addressDigits: number;
   /** Pages of a chain, by chain id. */
-  readonly #pages = new Map<string, readonly { readonly trie: Trie<Entry>; readonly label: string }[]>();
+  readonly #pages = new Map<string, readonly { readonly trie: Trie<DispatchEntry>; readonly label: string }[]>();
 
   constructor(addressBits: 32 | 128) {
     this.#addressDigits = addressBits / BITS_PER_DIGIT;
   }
 
-  arrange(changes: readonly Change<Wish>[]): readonly Change<Wish>[] {
-    const passed: Change<Wish>[] = [];
+  arrange(changes: readonly Change<DesiredIptablesObject>[]): readonly Change<DesiredIptablesObject>[] {
+    const passed: Change<DesiredIptablesObject>[] = [];
     const touched = new Set<Tree>();
     for (const change of changes) {
       const { object } = change;
       if (object.kind === 'trunk') touched.add(this.#setTrunk(object, change.op === 'remove'));
       else if (object.kind === 'frontend') {
-        const former = change.op === 'replace' ? (change.previous as Frontend) : undefined;
+        const former = change.op === 'replace' ? (change.previous as FrontendLines) : undefined;
         for (const tree of this.#setLines(object, former, change.op === 'remove')) touched.add(tree);
       } else passed.push(change);
     }
@@ -144,7 +152,7 @@ export class Dispatch implements Arranger<Wish> {
     return [...new Set(entries.map(({ source }) => source))];
   }
 
-  standing(have: ReadonlyMap<string, Wish>): Standing<Wish> {
+  standing(have: ReadonlyMap<string, DesiredIptablesObject>): Standing<DesiredIptablesObject> {
     const rules = new Set<string>();
     for (const object of have.values()) {
       if (object.kind === 'chain') for (const text of object.rules) rules.add(`${object.table} ${text}`);
@@ -158,7 +166,7 @@ export class Dispatch implements Arranger<Wish> {
       merge: (wishes, filled) => {
         const lines = new Map<string, Line>(linesOf(filled).map((line) => [placeOf(line), line]));
         for (const line of wishes.flatMap(linesOf)) if (isThere(line)) lines.set(placeOf(line), line);
-        return lines.size === 0 ? undefined : frontend(wishes[0]?.id ?? '', [...lines.values()]);
+        return lines.size === 0 ? undefined : frontendLines(wishes[0]?.id ?? '', [...lines.values()]);
       },
     };
   }
@@ -167,7 +175,7 @@ export class Dispatch implements Arranger<Wish> {
     const id = chainId(table, name);
     const known = this.#trees.get(id);
     if (known !== undefined) return known;
-    const trie = (): Trie<Entry> => new Trie<Entry>(ROOT_LINES, LEAF_LINES);
+    const trie = (): Trie<DispatchEntry> => new Trie<DispatchEntry>(ROOT_LINES, LEAF_LINES);
     const tree = {
       table,
       chain: name,
@@ -185,13 +193,13 @@ export class Dispatch implements Arranger<Wish> {
     return tree;
   }
 
-  #setTrunk(trunk: Trunk, isRemoved: boolean): Tree {
+  #setTrunk(trunk: DispatchChain, isRemoved: boolean): Tree {
     const tree = this.#tree(trunk.table, trunk.chain);
     tree.trunk = isRemoved ? undefined : trunk;
     return tree;
   }
 
-  #setLines(object: Frontend, former: Frontend | undefined, isRemoved: boolean): readonly Tree[] {
+  #setLines(object: FrontendLines, former: FrontendLines | undefined, isRemoved: boolean): readonly Tree[] {
     const touched: Tree[] = [];
     for (const line of [...(former?.lines ?? []), ...(isRemoved ? object.lines : [])]) {
       const tree = this.#tree(line.table, line.chain);
@@ -206,8 +214,8 @@ export class Dispatch implements Arranger<Wish> {
     return touched;
   }
 
-  #flush(tree: Tree): readonly Change<Wish>[] {
-    const changes: Change<Wish>[] = [];
+  #flush(tree: Tree): readonly Change<DesiredIptablesObject>[] {
+    const changes: Change<DesiredIptablesObject>[] = [];
     tree.addressRules = this.#flushTrie(tree, tree.byAddress, this.#addressDigits, changes) ?? tree.addressRules;
     tree.portRules = this.#flushTrie(tree, tree.byPort, 0, changes) ?? tree.portRules;
     const rules = [...tree.addressRules, ...tree.portRules, ...(tree.trunk?.rules ?? [])];
@@ -220,9 +228,9 @@ export class Dispatch implements Arranger<Wish> {
   /** Adds the changes of a trie's chains to `changes`. Returns the rules of its first page if that page changed. */
   #flushTrie(
     tree: Tree,
-    trie: Trie<Entry>,
+    trie: Trie<DispatchEntry>,
     addressDigits: number,
-    changes: Change<Wish>[],
+    changes: Change<DesiredIptablesObject>[],
   ): readonly string[] | undefined {
     const { written, dropped } = trie.flush();
     let root: readonly string[] | undefined;
@@ -243,7 +251,7 @@ export class Dispatch implements Arranger<Wish> {
     return root;
   }
 
-  #rules(tree: Tree, page: Page<Entry>, addressDigits: number): readonly string[] {
+  #rules(tree: Tree, page: Page<DispatchEntry>, addressDigits: number): readonly string[] {
     if ('entries' in page) return page.entries.map(({ line }) => line.rule);
     return page.items.map((item) =>
       'entry' in item ? item.entry.line.rule : this.#branch(tree, item.page, addressDigits),

@@ -4,33 +4,35 @@
  * A line in the nat table leads to the Service's chains. A frontend without endpoints has a line in the filter table
  * instead, which refuses (no endpoint at all) or drops (none that the traffic policy admits).
  */
-import {
-  type Choice,
-  type FrontendAddress,
-  type FrontendKind,
-  isServed,
-  type Frontend as ModelFrontend,
-} from '../../model/frontend.ts';
+import { type Choice, type Frontend, type FrontendAddress, type FrontendKind, isServed } from '../../model/frontend.ts';
 import { formatServicePortName, type ServicePort } from '../../model/service.ts';
 import type { ServiceEndpoints } from '../../model/topology.ts';
 import { PROXY_FIREWALL, SERVICES, type Table } from '../xtables/names.ts';
 import { hostCidr, rejectTarget, rule, TO_LOCAL } from '../xtables/rule.ts';
 import { EXTERNAL_SERVICES, NODEPORTS, serviceChains } from './names.ts';
-import { type Destination, type Frontend, frontend, type Line } from './objects.ts';
+import { type FrontendLines, frontendLines, type Line, type PacketDestination } from './objects.ts';
 
-export const dispatched = (service: ServiceEndpoints, fronts: readonly ModelFrontend[]): readonly Frontend[] => [
-  ...fronts.map((front) =>
-    front.kind === 'cluster-ip' ? clusterIP(service.port, front) : external(service.port, front),
+export const frontendObjects = (
+  service: ServiceEndpoints,
+  frontends: readonly Frontend[],
+): readonly FrontendLines[] => [
+  ...frontends.map((frontend) =>
+    frontend.kind === 'cluster-ip' ? clusterIP(service.port, frontend) : external(service.port, frontend),
   ),
   ...(service.port.healthCheckNodePort === 0 ? [] : [healthCheck(service.port)]),
 ];
 
 /** Source ranges need rules where there is an endpoint. Without one the filter table refuses or drops any call. */
-export const isRestricted = ({ sources, inside }: ModelFrontend): boolean => sources !== undefined && isServed(inside);
+export const isRestricted = ({ sources, inside }: Frontend): boolean => sources !== undefined && isServed(inside);
 
-type To = Destination & { readonly comment: string };
+type CommentedDestination = PacketDestination & { readonly comment: string };
 
-const line = (table: Table, chain: string, { ip, protocol, port, comment }: To, target: string): Line => {
+const line = (
+  table: Table,
+  chain: string,
+  { ip, protocol, port, comment }: CommentedDestination,
+  target: string,
+): Line => {
   const where = ip === undefined ? {} : { destination: hostCidr(ip) };
   // filter lines without an address match local destinations only: a packet forwarded to that port elsewhere must pass
   const local = ip === undefined && chain === EXTERNAL_SERVICES ? { matches: [TO_LOCAL] } : {};
@@ -54,7 +56,7 @@ const VERDICTS = {
 const noEndpoints = (
   { name, family }: ServicePort,
   chain: string,
-  to: Destination,
+  to: PacketDestination,
   choice: Choice,
 ): readonly Line[] => {
   if (isServed(choice)) return [];
@@ -69,40 +71,40 @@ const COMMENTS: Readonly<Record<FrontendKind, string>> = {
   'node-port': 'node port',
 };
 
-const commented = ({ name }: ServicePort, { kind, ip, protocol, port }: FrontendAddress): To => ({
+const commented = ({ name }: ServicePort, { kind, ip, protocol, port }: FrontendAddress): CommentedDestination => ({
   ip,
   protocol,
   port,
   comment: `${formatServicePortName(name)} ${COMMENTS[kind]}`,
 });
 
-const clusterIP = (port: ServicePort, front: ModelFrontend): Frontend => {
+const clusterIP = (port: ServicePort, frontend: Frontend): FrontendLines => {
   const { svc, svl } = serviceChains(port.name);
-  const to = commented(port, front);
-  return frontend(
-    at(front),
-    isServed(front.inside)
-      ? [line('nat', SERVICES, to, front.policy === 'Local' ? svl : svc)]
-      : noEndpoints(port, SERVICES, to, front.inside),
+  const to = commented(port, frontend);
+  return frontendLines(
+    at(frontend),
+    isServed(frontend.inside)
+      ? [line('nat', SERVICES, to, frontend.policy === 'Local' ? svl : svc)]
+      : noEndpoints(port, SERVICES, to, frontend.inside),
   );
 };
 
-const external = (port: ServicePort, front: ModelFrontend): Frontend => {
+const external = (port: ServicePort, frontend: Frontend): FrontendLines => {
   const { ext, fw } = serviceChains(port.name);
-  const to = commented(port, front);
-  const isGuarded = isRestricted(front);
+  const to = commented(port, frontend);
+  const isGuarded = isRestricted(frontend);
   const refused = { ...to, comment: `${formatServicePortName(port.name)} traffic not accepted by source ranges` };
-  const chain = front.kind === 'node-port' ? NODEPORTS : SERVICES;
-  return frontend(at(front), [
-    ...(isServed(front.inside) ? [line('nat', chain, to, isGuarded ? fw : ext)] : []),
+  const chain = frontend.kind === 'node-port' ? NODEPORTS : SERVICES;
+  return frontendLines(at(frontend), [
+    ...(isServed(frontend.inside) ? [line('nat', chain, to, isGuarded ? fw : ext)] : []),
     ...(isGuarded ? [line('filter', PROXY_FIREWALL, refused, 'DROP')] : []),
-    ...noEndpoints(port, EXTERNAL_SERVICES, to, front.outside),
+    ...noEndpoints(port, EXTERNAL_SERVICES, to, frontend.outside),
   ]);
 };
 
 /** Health-check ports are accepted even where a host firewall closes the node. All ports of a Service share one. */
-const healthCheck = ({ name, healthCheckNodePort: port }: ServicePort): Frontend => {
+const healthCheck = ({ name, healthCheckNodePort: port }: ServicePort): FrontendLines => {
   const comment = `${name.namespace}/${name.name} health check node port`;
   const to = { ip: undefined, protocol: 'TCP' as const, port };
-  return frontend(`health-check-port ${port}`, [line('filter', NODEPORTS, { ...to, comment }, 'ACCEPT')]);
+  return frontendLines(`health-check-port ${port}`, [line('filter', NODEPORTS, { ...to, comment }, 'ACCEPT')]);
 };

@@ -24,8 +24,8 @@ import { compile } from './compile.ts';
 import { ConnectionCounts } from './connections.ts';
 import { Dispatch } from './dispatch.ts';
 import { Listing } from './listing.ts';
-import type { Held, Wish } from './objects.ts';
-import { type Payload, plan } from './plan.ts';
+import type { DesiredIptablesObject, IptablesObject } from './objects.ts';
+import { type IptablesPayload, plan } from './plan.ts';
 import { Settings } from './settings.ts';
 
 /** Rules of one restore. The nf_tables tool is quadratic in their number. The legacy tool copies the whole table each time. */
@@ -60,7 +60,7 @@ export interface IptablesOptions {
 export const iptablesBackends = (
   tools: IptablesTools,
   warn: (message: string) => void = toStderr,
-): ReadonlyMap<IPFamily, Backend<Wish, Payload>> => {
+): ReadonlyMap<IPFamily, Backend<DesiredIptablesObject, IptablesPayload>> => {
   const ofVariant =
     tools.variant === 'nft' ? { inTurn: newLane(), ruleWatch: new RuleWatch(undefined, undefined, warn) } : {};
   const common = { tools, ...ofVariant, sysctls: PROC_SYS, warn };
@@ -77,7 +77,7 @@ export const iptablesBackend = ({
   inTurn = atOnce,
   ruleWatch,
   onRestore,
-}: IptablesOptions): Backend<Wish, Payload> => {
+}: IptablesOptions): Backend<DesiredIptablesObject, IptablesPayload> => {
   const tool = tools?.[family] ?? 'iptables';
   const variant = tools?.variant ?? 'nft';
   // route_localnet is a setting of IPv4
@@ -95,7 +95,7 @@ export const iptablesBackend = ({
     read: async () => {
       const listing = new Listing(family);
       await inTurn(() => listRules(tool, (line) => listing.push(line)));
-      const found = await byId<Held>(listing.objects());
+      const found = await byId<IptablesObject>(listing.objects());
       for (const setting of (await settings?.read()) ?? []) found.set(setting.id, setting);
       return found;
     },
@@ -117,22 +117,22 @@ export const iptablesBackend = ({
 };
 
 /** Counts rules as kube-proxy's metric does, jumps included. */
-const measure = (object: Wish): Measure | undefined => {
+const measure = (object: DesiredIptablesObject): Measure | undefined => {
   if (object.kind === 'chain') return { of: object.table, count: object.rules.length };
   return object.kind === 'jump' ? { of: object.table, count: 1 } : undefined;
 };
 
-const isRule = (object: Wish): object is Chain | Jump | SharedChain =>
+const isRule = (object: DesiredIptablesObject): object is Chain | Jump | SharedChain =>
   object.kind === 'chain' || object.kind === 'jump' || object.kind === 'shared-chain';
 
 /** Kernel settings are printed as comments: iptables-restore has no syntax for them. */
-const printSettings = (sections: readonly Section<Wish>[]): string =>
+const printSettings = (sections: readonly Section<DesiredIptablesObject>[]): string =>
   sections
     .flatMap(({ objects }) => objects)
     .flatMap((object) => (object.kind === 'sysctl' ? [`# kernel setting: ${formatSysctl(object)}\n`] : []))
     .join('');
 
-const format = (object: Wish): string => {
+const format = (object: DesiredIptablesObject): string => {
   switch (object.kind) {
     case 'chain':
     case 'jump':

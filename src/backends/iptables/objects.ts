@@ -6,7 +6,7 @@ import { type Chain, chainId, type Jump, type SharedChain } from '../xtables/obj
 import type { Sysctl } from '../xtables/sysctl.ts';
 
 /** Destination that a line matches: an address and port, or a port on any address of the node. */
-export interface Destination {
+export interface PacketDestination {
   readonly ip: string | undefined;
   readonly protocol: Protocol;
   readonly port: number;
@@ -16,18 +16,18 @@ export interface Destination {
 export interface Line {
   readonly table: Table;
   readonly chain: string;
-  readonly to: Destination;
+  readonly to: PacketDestination;
   readonly rule: string;
 }
 
 /** A frontend (address and port) with all its lines: the unit that is granted to one of several Services. */
-export interface Frontend extends KernelObject {
+export interface FrontendLines extends KernelObject {
   readonly kind: 'frontend';
   readonly lines: readonly Line[];
 }
 
 /** A dispatch chain, with the rules at its end for packets that no line matched. */
-export interface Trunk extends KernelObject {
+export interface DispatchChain extends KernelObject {
   readonly kind: 'trunk';
   readonly table: Table;
   readonly chain: string;
@@ -35,19 +35,19 @@ export interface Trunk extends KernelObject {
 }
 
 /** Objects as installed in the kernel. */
-export type Held = Chain | Jump | SharedChain | Sysctl;
+export type IptablesObject = Chain | Jump | SharedChain | Sysctl;
 
 /** Objects as owners want them. The dispatch tree turns frontends and dispatch chains into chains. */
-export type Wish = Held | Frontend | Trunk;
+export type DesiredIptablesObject = IptablesObject | FrontendLines | DispatchChain;
 
-export const frontend = (id: string, lines: readonly Line[]): Frontend => ({
+export const frontendLines = (id: string, lines: readonly Line[]): FrontendLines => ({
   kind: 'frontend',
   id,
   content: lines.map(({ table, chain: name, rule }) => `${table} ${name} ${rule}`).join('\n'),
   lines,
 });
 
-export const trunk = (table: Table, name: string, rules: readonly string[]): Trunk => ({
+export const dispatchChain = (table: Table, name: string, rules: readonly string[]): DispatchChain => ({
   kind: 'trunk',
   id: `trunk ${chainId(table, name)}`,
   content: rules.join('\n'),

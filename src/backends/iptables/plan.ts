@@ -13,16 +13,16 @@ import { chainId, targetOf } from '../xtables/objects.ts';
 import { type RestoreInput, type RuleChange, restoring } from '../xtables/restore.ts';
 import type { Sysctl } from '../xtables/sysctl.ts';
 import { jumpRank } from './base.ts';
-import type { Wish } from './objects.ts';
+import type { DesiredIptablesObject } from './objects.ts';
 
 /** Input of one restore, or kernel settings to write. */
-export type Payload = RestoreInput | { readonly settings: readonly Sysctl[] };
+export type IptablesPayload = RestoreInput | { readonly settings: readonly Sysctl[] };
 
 /** Yields batches, and undefined at the end of a step without one. */
 type Planning<B> = Generator<Batch<B> | undefined, void>;
 
 /** Settings come last: the guard against them is among the rules. Settings are never reset. */
-export function* plan(changes: readonly Change<Wish>[], maxRules: number): Planning<Payload> {
+export function* plan(changes: readonly Change<DesiredIptablesObject>[], maxRules: number): Planning<IptablesPayload> {
   const settings: Sysctl[] = [];
   const rules: RuleChange[] = [];
   for (const change of changes) {
@@ -35,7 +35,7 @@ export function* plan(changes: readonly Change<Wish>[], maxRules: number): Plann
 }
 
 /** Frontends and dispatch chains do not occur here: the dispatch tree has turned them into chains. */
-const isOfRules = (change: Change<Wish>): change is RuleChange => {
+const isOfRules = (change: Change<DesiredIptablesObject>): change is RuleChange => {
   const { kind } = change.object;
   return kind === 'chain' || kind === 'jump' || kind === 'shared-chain';
 };

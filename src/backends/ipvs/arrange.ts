@@ -4,29 +4,29 @@
  * want the same object.
  */
 import type { Arranger, Change, Standing } from '../../dataplane/contract.ts';
-import { type Frontend, frontend, type Wish } from './objects.ts';
+import { type DesiredIpvsObject, type FrontendServers, frontendServers } from './objects.ts';
 
 /** Frontends granted at one address and port: of the address itself, and of a NodePort. */
-interface Place {
-  readonly first: Frontend | undefined;
-  readonly second: Frontend | undefined;
+interface Candidates {
+  readonly first: FrontendServers | undefined;
+  readonly second: FrontendServers | undefined;
 }
 
-const NOBODY: Place = { first: undefined, second: undefined };
+const NO_CANDIDATES: Candidates = { first: undefined, second: undefined };
 
-const placeOf = ({ id, yieldsTo }: Frontend): string => yieldsTo ?? id;
+const placeOf = ({ id, yieldsTo }: FrontendServers): string => yieldsTo ?? id;
 
-const holderOf = ({ first, second }: Place): Frontend | undefined =>
+const holderOf = ({ first, second }: Candidates): FrontendServers | undefined =>
   first?.isVacant === true ? (second ?? first) : (first ?? second);
 
-export class Frontends implements Arranger<Wish> {
+export class FrontendArranger implements Arranger<DesiredIpvsObject> {
   readonly mixes = false;
   /** Id of the frontend by object id. */
   readonly #frontendOf = new Map<string, string>();
-  readonly #places = new Map<string, Place>();
+  readonly #places = new Map<string, Candidates>();
 
-  arrange(changes: readonly Change<Wish>[]): readonly Change<Wish>[] {
-    const spans = this.#ofHolders(spansOf(changes));
+  arrange(changes: readonly Change<DesiredIpvsObject>[]): readonly Change<DesiredIpvsObject>[] {
+    const spans = this.#ofHolders(netChangesOf(changes));
     // another frontend may take over an object that one gives up: additions come last and win
     const gone = spans.flatMap(({ before, after }) => this.#takeApart(before, after));
     const come = spans.flatMap(({ after }) => this.#putTogether(after));
@@ -39,9 +39,9 @@ export class Frontends implements Arranger<Wish> {
   }
 
   /** Changes of the installed frontend at each address and port. Other objects pass unchanged. */
-  #ofHolders(spans: readonly Span[]): readonly Span[] {
-    const holders = new Map<string, Frontend | undefined>();
-    const others: Span[] = [];
+  #ofHolders(spans: readonly NetChange[]): readonly NetChange[] {
+    const holders = new Map<string, FrontendServers | undefined>();
+    const others: NetChange[] = [];
     for (const span of spans) {
       const frontend = asFrontend(span.after) ?? asFrontend(span.before);
       if (frontend === undefined) {
@@ -49,39 +49,45 @@ export class Frontends implements Arranger<Wish> {
         continue;
       }
       const at = placeOf(frontend);
-      const place = this.#places.get(at) ?? NOBODY;
+      const place = this.#places.get(at) ?? NO_CANDIDATES;
       if (!holders.has(at)) holders.set(at, holderOf(place));
       const rank = frontend.yieldsTo === undefined ? 'first' : 'second';
       this.#settle(at, { ...place, [rank]: asFrontend(span.after) });
     }
-    const changed = [...holders].map(([at, before]) => ({ before, after: holderOf(this.#places.get(at) ?? NOBODY) }));
+    const changed = [...holders].map(([at, before]) => ({
+      before,
+      after: holderOf(this.#places.get(at) ?? NO_CANDIDATES),
+    }));
     return [...others, ...changed.filter(({ before, after }) => before !== after)];
   }
 
-  #settle(at: string, place: Place): void {
+  #settle(at: string, place: Candidates): void {
     if (holderOf(place) === undefined) this.#places.delete(at);
     else this.#places.set(at, place);
   }
 
-  standing(have: ReadonlyMap<string, Wish>): Standing<Wish> {
-    const isThere = ({ id, content }: Part): boolean => have.get(id)?.content === content;
+  standing(have: ReadonlyMap<string, DesiredIpvsObject>): Standing<DesiredIpvsObject> {
+    const isThere = ({ id, content }: FrontendPart): boolean => have.get(id)?.content === content;
     return {
       count: (wish) => (wish.kind === 'frontend' ? wish.objects.filter(isThere).length : undefined),
       merge: (wishes, filled) => {
-        const parts = new Map<string, Part>(partsOf(filled).map((part) => [part.id, part]));
+        const parts = new Map<string, FrontendPart>(partsOf(filled).map((part) => [part.id, part]));
         for (const part of wishes.flatMap(partsOf)) {
-          const found = have.get(part.id) as Part | undefined;
+          const found = have.get(part.id) as FrontendPart | undefined;
           if (found !== undefined && (isThere(part) || !parts.has(part.id))) parts.set(part.id, found);
         }
         const [first] = wishes.flatMap((wish) => asFrontend(wish) ?? []);
         if (parts.size === 0 || first === undefined) return undefined;
         const isVacant = ![...parts.values()].some(({ kind }) => kind === 'real-server');
-        return frontend(first.id, [...parts.values()], { ...yieldsLike(first), isVacant });
+        return frontendServers(first.id, [...parts.values()], { ...yieldsLike(first), isVacant });
       },
     };
   }
 
-  #takeApart(former: Wish | undefined, latter: Wish | undefined): readonly Change<Wish>[] {
+  #takeApart(
+    former: DesiredIpvsObject | undefined,
+    latter: DesiredIpvsObject | undefined,
+  ): readonly Change<DesiredIpvsObject>[] {
     if (former === undefined) return [];
     if (former.kind !== 'frontend') return latter === undefined ? [{ op: 'remove', object: former }] : [];
     return former.objects.map((object) => {
@@ -90,7 +96,7 @@ export class Frontends implements Arranger<Wish> {
     });
   }
 
-  #putTogether(object: Wish | undefined): readonly Change<Wish>[] {
+  #putTogether(object: DesiredIpvsObject | undefined): readonly Change<DesiredIpvsObject>[] {
     if (object === undefined) return [];
     if (object.kind !== 'frontend') return [{ op: 'add', object }];
     return object.objects.map((part) => {
@@ -100,22 +106,25 @@ export class Frontends implements Arranger<Wish> {
   }
 }
 
-const asFrontend = (wish: Wish | undefined): Frontend | undefined => (wish?.kind === 'frontend' ? wish : undefined);
+const asFrontend = (wish: DesiredIpvsObject | undefined): FrontendServers | undefined =>
+  wish?.kind === 'frontend' ? wish : undefined;
 
-const yieldsLike = ({ yieldsTo }: Frontend): Pick<Frontend, 'yieldsTo'> => (yieldsTo === undefined ? {} : { yieldsTo });
+const yieldsLike = ({ yieldsTo }: FrontendServers): Pick<FrontendServers, 'yieldsTo'> =>
+  yieldsTo === undefined ? {} : { yieldsTo };
 
-type Part = Frontend['objects'][number];
+type FrontendPart = FrontendServers['objects'][number];
 
-const partsOf = (wish: Wish | undefined): readonly Part[] => (wish?.kind === 'frontend' ? wish.objects : []);
+const partsOf = (wish: DesiredIpvsObject | undefined): readonly FrontendPart[] =>
+  wish?.kind === 'frontend' ? wish.objects : [];
 
-interface Span {
-  readonly before: Wish | undefined;
-  readonly after: Wish | undefined;
+interface NetChange {
+  readonly before: DesiredIpvsObject | undefined;
+  readonly after: DesiredIpvsObject | undefined;
 }
 
 /** Merges several changes of one object, as when a younger Service is seen before an older one, to the net change. */
-const spansOf = (changes: readonly Change<Wish>[]): readonly Span[] => {
-  const spans = new Map<string, Span>();
+const netChangesOf = (changes: readonly Change<DesiredIpvsObject>[]): readonly NetChange[] => {
+  const spans = new Map<string, NetChange>();
   for (const change of changes) {
     const { op, object } = change;
     const previous = op === 'replace' ? change.previous : op === 'remove' ? object : undefined;

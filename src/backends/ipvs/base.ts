@@ -17,7 +17,7 @@ import type { JumpRank } from '../xtables/restore.ts';
 import { FROM_LOCAL, fromPod, loopback, mark, NEW, rejectTarget, rule, TO_LOCAL } from '../xtables/rule.ts';
 import { sysctl } from '../xtables/sysctl.ts';
 import { LOAD_BALANCER, NODE_PORT, SET_NAMES, type SetName, SOURCE_RANGES, setDefinition, setName } from './names.ts';
-import { device, ipSet, ipvsTimeouts, type Wish } from './objects.ts';
+import { type DesiredIpvsObject, device, ipSet, ipvsTimeouts } from './objects.ts';
 import type { IpvsSettings } from './settings.ts';
 
 /** Jumps in the order in which they are inserted on top. */
@@ -38,7 +38,7 @@ const JUMPS: readonly Jump[] = [
 /** Rank of a jump: the higher one is inserted later, on top. */
 export const jumpRank: JumpRank = ({ id }) => JUMPS.findIndex((known) => known.id === id);
 
-export const base = (node: NodeContext, settings: IpvsSettings): Fragment<Wish> => ({
+export const base = (node: NodeContext, settings: IpvsSettings): Fragment<DesiredIpvsObject> => ({
   owner: 'base',
   since: 0,
   objects: [
@@ -54,7 +54,7 @@ export const base = (node: NodeContext, settings: IpvsSettings): Fragment<Wish> 
  * Kernel settings, as kube-proxy sets them: IPVS keeps conntrack entries, and expires connections to removed real servers
  * (ipvs-sysctl.rst).
  */
-export const kernelSettings = ({ strictARP, timeouts, ignoresReuse }: IpvsSettings): readonly Wish[] => [
+export const kernelSettings = ({ strictARP, timeouts, ignoresReuse }: IpvsSettings): readonly DesiredIpvsObject[] => [
   sysctl('net/ipv4/vs/conntrack', 1),
   ...(ignoresReuse ? [sysctl('net/ipv4/vs/conn_reuse_mode', 0)] : []),
   sysctl('net/ipv4/vs/expire_nodest_conn', 1),

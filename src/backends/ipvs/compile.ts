@@ -8,7 +8,7 @@
 import type { Fragment } from '../../dataplane/contract.ts';
 import type { DestinationSettings, ServiceKey, ServiceSettings } from '../../ipvs-netlink/types.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
-import { endpointsOf, frontendsOf, type Frontend as ModelFrontend, type Sources } from '../../model/frontend.ts';
+import { endpointsOf, type Frontend, frontendsOf, type Sources } from '../../model/frontend.ts';
 import type { NodeContext } from '../../model/node.ts';
 import { ownerOf, type ServicePort } from '../../model/service.ts';
 import type { ServiceEndpoints } from '../../model/topology.ts';
@@ -18,14 +18,14 @@ import { markKey, markName } from './marks.ts';
 import { type SetName, setDefinition } from './names.ts';
 import {
   address,
-  type Entry,
+  type DesiredIpvsObject,
   entry,
-  type Frontend,
-  frontend,
+  type FrontendServers,
+  frontendServers,
+  type IpSetEntry,
   markedEntry,
   realServer,
   virtualServer,
-  type Wish,
 } from './objects.ts';
 
 import { type IpvsSettings, schedulerNotes, schedulerOf } from './settings.ts';
@@ -33,39 +33,43 @@ import { type IpvsSettings, schedulerNotes, schedulerOf } from './settings.ts';
 const MASQUERADE: DestinationSettings = { forwarding: 'masquerade', weight: 1, upperThreshold: 0, lowerThreshold: 0 };
 
 /** Input that the functions below pass on. */
-interface Subject {
+interface IpvsCompileInput {
   readonly service: ServiceEndpoints;
   readonly node: NodeContext;
   readonly settings: ServiceSettings;
 }
 
-export const compile = (service: ServiceEndpoints, node: NodeContext, settings: IpvsSettings): Fragment<Wish> => {
+export const compile = (
+  service: ServiceEndpoints,
+  node: NodeContext,
+  settings: IpvsSettings,
+): Fragment<DesiredIpvsObject> => {
   const { port } = service;
-  const subject = { service, node, settings: serviceSettings(port, settings) };
+  const input = { service, node, settings: serviceSettings(port, settings) };
   const [internal, ...others] = frontendsOf(service, node);
-  const external = others.flatMap((front) => externalObjects(subject, front));
+  const external = others.flatMap((frontend) => externalObjects(input, frontend));
   return {
     owner: ownerOf(port.name),
     since: port.createdAt,
     notes: schedulerNotes(port, settings),
     objects: [
-      ...(internal === undefined ? [] : clusterIP(subject, internal)),
+      ...(internal === undefined ? [] : clusterIP(input, internal)),
       ...external,
-      ...(port.externalPolicyLocal && external.length > 0 ? [wayAround(subject)] : []),
+      ...(port.externalPolicyLocal && external.length > 0 ? [fwmarkServers(input)] : []),
       ...(port.healthCheckNodePort === 0 ? [] : [healthCheck(port)]),
       ...loopBack(service, node),
     ],
   };
 };
 
-const externalObjects = (subject: Subject, front: ModelFrontend): readonly Wish[] => {
-  const { ip, kind, policy } = front;
-  if (ip === undefined) return nodePort(subject, front);
+const externalObjects = (input: IpvsCompileInput, frontend: Frontend): readonly DesiredIpvsObject[] => {
+  const { ip, kind, policy } = frontend;
+  if (ip === undefined) return nodePort(input, frontend);
   const set = policy === 'Local' ? 'EXTERNAL-IP-LOCAL' : 'EXTERNAL-IP';
-  const entries = kind === 'load-balancer-ip' ? balancerEntries(subject, front, ip) : [entryOf(subject, set, ip)];
+  const entries = kind === 'load-balancer-ip' ? balancerEntries(input, frontend, ip) : [entryOf(input, set, ip)];
   return [
-    ...bound(ip, subject.node),
-    frontend(placeId(front, ip), [...externalServer(subject, front, ip), ...entries], vacancy(front)),
+    ...boundAddress(ip, input.node),
+    frontendServers(frontendId(frontend, ip), [...externalServer(input, frontend, ip), ...entries], vacancy(frontend)),
   ];
 };
 
@@ -84,17 +88,17 @@ const serviceSettings = (port: ServicePort, settings: IpvsSettings): ServiceSett
 const protocolOf = (port: ServicePort): SetProtocol => port.name.protocol.toLowerCase() as SetProtocol;
 
 /** Binds the address to the device, unless the node has it anyway: binding it twice cuts the node off (k/k#75290). */
-const bound = (ip: string, { family, localAddresses }: NodeContext): readonly Wish[] =>
+const boundAddress = (ip: string, { family, localAddresses }: NodeContext): readonly DesiredIpvsObject[] =>
   localAddresses.has(ip) ? [] : [address(ip), entry(setDefinition('IPVS-IPS', family), { address: ip })];
 
-const entryOf = ({ service: { port } }: Subject, set: SetName, ip: string, more: SetEntry = {}): Entry =>
+const entryOf = ({ service: { port } }: IpvsCompileInput, set: SetName, ip: string, more: SetEntry = {}): IpSetEntry =>
   entry(setDefinition(set, port.family), { address: ip, protocol: protocolOf(port), port: port.port, ...more });
 
 const server = (
-  { service: { port }, settings }: Subject,
+  { service: { port }, settings }: IpvsCompileInput,
   key: ServiceKey,
   endpoints: readonly Endpoint[],
-): Frontend['objects'] => {
+): FrontendServers['objects'] => {
   const drains = port.name.protocol !== 'UDP';
   return [
     virtualServer(key, settings),
@@ -102,42 +106,42 @@ const server = (
   ];
 };
 
-const at = ({ protocol, port }: ModelFrontend, ip: string) => ({ protocol, address: ip, port }) as const;
+const at = ({ protocol, port }: Frontend, ip: string) => ({ protocol, address: ip, port }) as const;
 
-const placeId = ({ protocol, port }: ModelFrontend, ip: string): string =>
+const frontendId = ({ protocol, port }: Frontend, ip: string): string =>
   `frontend ${ip} ${protocol.toLowerCase()} ${port}`;
 
-const vacancy = ({ inside }: ModelFrontend): Pick<Frontend, 'isVacant'> => ({ isVacant: inside === 'refuse' });
+const vacancy = ({ inside }: Frontend): Pick<FrontendServers, 'isVacant'> => ({ isVacant: inside === 'refuse' });
 
-const clusterIP = (subject: Subject, front: ModelFrontend): readonly Wish[] => {
-  const ip = subject.service.port.clusterIP;
+const clusterIP = (input: IpvsCompileInput, frontend: Frontend): readonly DesiredIpvsObject[] => {
+  const ip = input.service.port.clusterIP;
   const objects = [
-    ...server(subject, at(front, ip), endpointsOf(front.inside)),
-    entryOf(subject, 'CLUSTER-IP', ip),
-    ...(front.inside === 'drop' ? [entryOf(subject, 'DROP-INTERNAL', ip)] : []),
+    ...server(input, at(frontend, ip), endpointsOf(frontend.inside)),
+    entryOf(input, 'CLUSTER-IP', ip),
+    ...(frontend.inside === 'drop' ? [entryOf(input, 'DROP-INTERNAL', ip)] : []),
   ];
-  return [...bound(ip, subject.node), frontend(placeId(front, ip), objects, vacancy(front))];
+  return [...boundAddress(ip, input.node), frontendServers(frontendId(frontend, ip), objects, vacancy(frontend))];
 };
 
-const externalServer = (subject: Subject, front: ModelFrontend, ip: string): Frontend['objects'] => [
-  ...server(subject, at(front, ip), endpointsOf(front.outside)),
-  ...(front.outside === 'drop' ? [entryOf(subject, 'DROP-EXTERNAL', ip, { port: front.port })] : []),
-  ...(front.policy === 'Local' ? [markEntry(subject, ip, front.port)] : []),
+const externalServer = (input: IpvsCompileInput, frontend: Frontend, ip: string): FrontendServers['objects'] => [
+  ...server(input, at(frontend, ip), endpointsOf(frontend.outside)),
+  ...(frontend.outside === 'drop' ? [entryOf(input, 'DROP-EXTERNAL', ip, { port: frontend.port })] : []),
+  ...(frontend.policy === 'Local' ? [markEntry(input, ip, frontend.port)] : []),
 ];
 
-const balancerEntries = (subject: Subject, { policy, sources }: ModelFrontend, ip: string): readonly Entry[] => [
-  entryOf(subject, 'LOAD-BALANCER', ip),
-  ...(policy === 'Local' ? [entryOf(subject, 'LOAD-BALANCER-LOCAL', ip)] : []),
-  ...(sources === undefined ? [] : sourceEntries(subject, ip, sources)),
+const balancerEntries = (input: IpvsCompileInput, { policy, sources }: Frontend, ip: string): readonly IpSetEntry[] => [
+  entryOf(input, 'LOAD-BALANCER', ip),
+  ...(policy === 'Local' ? [entryOf(input, 'LOAD-BALANCER-LOCAL', ip)] : []),
+  ...(sources === undefined ? [] : sourceEntries(input, ip, sources)),
 ];
 
-const sourceEntries = (subject: Subject, ip: string, { ranges, own }: Sources): readonly Entry[] => [
-  entryOf(subject, 'LOAD-BALANCER-FW', ip),
+const sourceEntries = (input: IpvsCompileInput, ip: string, { ranges, own }: Sources): readonly IpSetEntry[] => [
+  entryOf(input, 'LOAD-BALANCER-FW', ip),
   ...ranges.map(({ text, prefix }) => {
     const [second = ''] = text.split('/');
-    return entryOf(subject, 'LOAD-BALANCER-SOURCE-CIDR', ip, { second, prefix });
+    return entryOf(input, 'LOAD-BALANCER-SOURCE-CIDR', ip, { second, prefix });
   }),
-  ...(own.includes(ip) ? [entryOf(subject, 'LOAD-BALANCER-SOURCE-IP', ip, { second: ip })] : []),
+  ...(own.includes(ip) ? [entryOf(input, 'LOAD-BALANCER-SOURCE-IP', ip, { second: ip })] : []),
 ];
 
 /**
@@ -145,11 +149,11 @@ const sourceEntries = (subject: Subject, ip: string, { ranges, own }: Sources): 
  * other is for the node itself, whose packets also carry the masquerade bit. Entries of EXTERNAL-POLICY-MARK carry the
  * pods' mark, and KUBE-IPVS-OUT sets the masquerade bit.
  */
-const wayAround = (subject: Subject): Frontend => {
-  const { port, cluster } = subject.service;
-  const own = { ...subject, settings: withoutPersistence(subject.settings) };
+const fwmarkServers = (input: IpvsCompileInput): FrontendServers => {
+  const { port, cluster } = input.service;
+  const own = { ...input, settings: withoutPersistence(input.settings) };
   const mark = markName(port);
-  return frontend(`mark ${mark}`, [
+  return frontendServers(`mark ${mark}`, [
     ...[false, true].flatMap((isOwn) => server(own, markKey(mark, port.family, isOwn), cluster)),
     markedEntry(
       setDefinition('EXTERNAL-POLICY-OWNER', port.family),
@@ -169,7 +173,7 @@ const withoutPersistence = (settings: ServiceSettings): ServiceSettings =>
     ? settings
     : { ...settings, persistenceSeconds: 0, scheduler: 'mh', hashesPort: false };
 
-const markEntry = ({ service: { port } }: Subject, ip: string, number: number): Entry =>
+const markEntry = ({ service: { port } }: IpvsCompileInput, ip: string, number: number): IpSetEntry =>
   markedEntry(
     setDefinition('EXTERNAL-POLICY-MARK', port.family),
     { address: ip, protocol: protocolOf(port), port: number },
@@ -177,18 +181,18 @@ const markEntry = ({ service: { port } }: Subject, ip: string, number: number): 
   );
 
 /** Compiles to nothing on a node without an address for NodePorts: the sets of ports would match all its addresses. */
-const nodePort = (subject: Subject, front: ModelFrontend): readonly Frontend[] => {
-  const ips = nodeIPs(subject.node);
+const nodePort = (input: IpvsCompileInput, frontend: Frontend): readonly FrontendServers[] => {
+  const ips = nodeIPs(input.node);
   if (ips.length === 0) return [];
   return [
-    ...bitmap(subject.service.port),
+    ...bitmap(input.service.port),
     ...ips.map((ip) => {
       const objects = [
-        ...externalServer(subject, front, ip),
-        ...(front.protocol === 'SCTP' ? hashEntries(subject, ip) : []),
+        ...externalServer(input, frontend, ip),
+        ...(frontend.protocol === 'SCTP' ? hashEntries(input, ip) : []),
       ];
-      const place = placeId(front, ip);
-      return frontend(`node-port at ${place}`, objects, { yieldsTo: place });
+      const yieldsTo = frontendId(frontend, ip);
+      return frontendServers(`node-port at ${yieldsTo}`, objects, { yieldsTo });
     }),
   ];
 };
@@ -198,28 +202,30 @@ const bitmap = ({
   nodePort: number,
   externalPolicyLocal,
   family,
-}: ServicePort): readonly Frontend[] => {
+}: ServicePort): readonly FrontendServers[] => {
   if (protocol === 'SCTP') return [];
-  const entries = (set: SetName): readonly Entry[] => [entry(setDefinition(set, family), { port: number })];
+  const entries = (set: SetName): readonly IpSetEntry[] => [entry(setDefinition(set, family), { port: number })];
   const local = externalPolicyLocal ? entries(`NODE-PORT-LOCAL-${protocol}`) : [];
-  return [frontend(`node-port ${protocol.toLowerCase()} ${number}`, [...entries(`NODE-PORT-${protocol}`), ...local])];
+  return [
+    frontendServers(`node-port ${protocol.toLowerCase()} ${number}`, [...entries(`NODE-PORT-${protocol}`), ...local]),
+  ];
 };
 
 /** Entries of address and port for SCTP, which has no bitmap set of ports. */
-const hashEntries = (subject: Subject, ip: string): readonly Entry[] => {
-  const { nodePort: port, externalPolicyLocal } = subject.service.port;
+const hashEntries = (input: IpvsCompileInput, ip: string): readonly IpSetEntry[] => {
+  const { nodePort: port, externalPolicyLocal } = input.service.port;
   return [
-    entryOf(subject, 'NODE-PORT-SCTP-HASH', ip, { port }),
-    ...(externalPolicyLocal ? [entryOf(subject, 'NODE-PORT-LOCAL-SCTP-HASH', ip, { port })] : []),
+    entryOf(input, 'NODE-PORT-SCTP-HASH', ip, { port }),
+    ...(externalPolicyLocal ? [entryOf(input, 'NODE-PORT-LOCAL-SCTP-HASH', ip, { port })] : []),
   ];
 };
 
 /** Health-check ports are accepted in table filter. All ports of a Service share one. */
-const healthCheck = ({ healthCheckNodePort, family }: ServicePort): Entry =>
+const healthCheck = ({ healthCheckNodePort, family }: ServicePort): IpSetEntry =>
   entry(setDefinition('HEALTH-CHECK-NODE-PORT', family), { port: healthCheckNodePort });
 
 /** Hairpin entries: a pod that reaches itself is masqueraded, or it would answer itself. */
-const loopBack = ({ port, reachable }: ServiceEndpoints, { family }: NodeContext): readonly Entry[] =>
+const loopBack = ({ port, reachable }: ServiceEndpoints, { family }: NodeContext): readonly IpSetEntry[] =>
   reachable
     .filter(({ isLocal }) => isLocal)
     .map(({ ip, port: number }) =>

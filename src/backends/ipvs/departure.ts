@@ -8,8 +8,8 @@ import { deleteFlows, type Flow, visitFlows } from '../../netlink/conntrack.ts';
 import { getLink } from '../../netlink/route.ts';
 import { openSocket, PROTOCOL } from '../../netlink/socket.ts';
 import { rulesDrivers } from '../xtables/driver.ts';
+import { DepartingIpvs, type FlowTable } from './departing-ipvs.ts';
 import { openHandles } from './handles.ts';
-import { type FlowTable, Leaving } from './leaving.ts';
 import { DEVICE } from './names.ts';
 import type { IpvsSettings } from './settings.ts';
 
@@ -17,7 +17,7 @@ import type { IpvsSettings } from './settings.ts';
 const IPVS_IS_LOADED = '/proc/net/ip_vs';
 
 /** Whether the kernel may have objects of this mode. Loads no module. Throws NetlinkError. */
-export const isThere = (): boolean => {
+export const isIpvsPresent = (): boolean => {
   if (existsSync(IPVS_IS_LOADED)) return true;
   const links = new Connection(openSocket(PROTOCOL.ROUTE));
   try {
@@ -41,17 +41,17 @@ const flowTable = (connection: Connection): FlowTable => ({
   },
 });
 
-export interface OpenLeaving {
-  readonly backends: ReadonlyMap<IPFamily, Leaving>;
+export interface OpenedIpvsDeparture {
+  readonly backends: ReadonlyMap<IPFamily, DepartingIpvs>;
   close(): void;
 }
 
 /** Opens the departing mode of both families. Throws, naming what is missing, when the kernel cannot be read. */
-export const openLeaving = async (
+export const openIpvsDeparture = async (
   tools: IptablesTools,
   settings: IpvsSettings,
   masqueradeMark: number,
-): Promise<OpenLeaving> => {
+): Promise<OpenedIpvsDeparture> => {
   const handles = await openHandles(false);
   const conntrack = new Connection(openSocket(PROTOCOL.NETFILTER));
   const kernel = {
@@ -61,7 +61,9 @@ export const openLeaving = async (
     flows: flowTable(conntrack),
   };
   return {
-    backends: new Map(IP_FAMILIES.map((family) => [family, new Leaving({ family, settings, kernel, masqueradeMark })])),
+    backends: new Map(
+      IP_FAMILIES.map((family) => [family, new DepartingIpvs({ family, settings, kernel, masqueradeMark })]),
+    ),
     close: () => {
       conntrack.close();
       handles.close();

@@ -36,7 +36,7 @@ export class Draining {
   }
 
   /** True for a real server that drains: its weight is 0, and its connections still send packets. */
-  holds(service: ServiceKey, destination: Destination): boolean {
+  isDraining(service: ServiceKey, destination: Destination): boolean {
     const { id } = realServer(service, destination.key, destination.settings);
     const isIdle = destination.activeConnections + destination.inactiveConnections === 0;
     if (destination.settings.weight > 0 || isIdle) {
@@ -57,15 +57,15 @@ export class Draining {
    * Whether a read counts a real server as installed. A server that was seen draining and has drained is deleted here, so
    * that the audit does not report it as drift.
    */
-  counts(service: ServiceKey, destination: Destination): boolean {
+  countsAsPresent(service: ServiceKey, destination: Destination): boolean {
     const isKnown = this.#sightings.has(realServer(service, destination.key, destination.settings).id);
-    if (this.holds(service, destination)) return false;
+    if (this.isDraining(service, destination)) return false;
     if (!isKnown || destination.settings.weight > 0) return true;
     return this.#ipvs.execute([deleteDestination(service, destination.key)]).some(isThere);
   }
 
   /** Keeps the records of these real servers, which are all that drain. Others were deleted with their virtual servers. */
-  remember(leaving: ReadonlySet<string>): void {
+  retain(leaving: ReadonlySet<string>): void {
     for (const id of this.#sightings.keys()) if (!leaving.has(id)) this.#sightings.delete(id);
   }
 
@@ -88,7 +88,7 @@ export class Draining {
     const over = [...services.values()].flatMap((service) =>
       this.#ipvs.destinations(service).flatMap((destination) => {
         const server = leaving.get(realServer(service, destination.key, destination.settings).id);
-        return server === undefined || this.holds(service, destination) ? [] : [server];
+        return server === undefined || this.isDraining(service, destination) ? [] : [server];
       }),
     );
     const deletions = this.#ipvs.execute(over.map(({ service, key }) => deleteDestination(service, key)));

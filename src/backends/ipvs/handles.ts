@@ -11,7 +11,7 @@ import { openSocket, PROTOCOL } from '../../netlink/socket.ts';
 import { DEVICE } from './names.ts';
 
 /** Sockets as opened. */
-export interface Ends {
+export interface RawHandles {
   readonly ipvs: Ipvs;
   readonly sets: Connection;
   readonly links: Connection;
@@ -24,7 +24,7 @@ export interface Ends {
   readonly sysctls: Sysctls;
 }
 
-export interface Handles extends Ends {
+export interface Handles extends RawHandles {
   /** Newest revision of a set's type in the kernel. */
   revisionOf(set: SetDefinition): number;
   close(): void;
@@ -43,19 +43,19 @@ export const openHandles = async (readOnly: boolean): Promise<Handles> => {
   return handlesOver({ ipvs, sets: open.sets(), links: open.links(), open, sysctls: PROC_SYS });
 };
 
-export const handlesOver = (ends: Ends): Handles => {
+export const handlesOver = (raw: RawHandles): Handles => {
   const revisions = new Map<string, number>();
   const revisionOf = ({ type, family }: SetDefinition): number => {
     const known = revisions.get(`${type} ${family}`);
     if (known !== undefined) return known;
-    const revision = typeRevision(ends.sets, type, family);
+    const revision = typeRevision(raw.sets, type, family);
     revisions.set(`${type} ${family}`, revision);
     return revision;
   };
   const close = (): void => {
-    for (const end of [ends.ipvs, ends.sets, ends.links]) end.close();
+    for (const end of [raw.ipvs, raw.sets, raw.links]) end.close();
   };
-  return { ...ends, revisionOf, close };
+  return { ...raw, revisionOf, close };
 };
 
 /** Opens a socket for one use, and closes it. */
@@ -69,7 +69,7 @@ export const using = async <E extends { close(): void }, T>(open: () => E, use: 
 };
 
 /** Whether our link has addresses of a family, also added by others. Throws NetlinkError. */
-export const hasAddresses = async ({ links, open }: Ends, family: IPFamily): Promise<boolean> => {
+export const hasAddresses = async ({ links, open }: RawHandles, family: IPFamily): Promise<boolean> => {
   const index = getLink(links, DEVICE)?.index;
   const addresses = index === undefined ? [] : await using(open.links, (end) => readAddresses(end, family));
   return addresses.some((one) => one.index === index && one.scope === 'global');

@@ -12,18 +12,18 @@ import { asKernelError } from '../kernel-error.ts';
 import { type RulesDriver, rulesDrivers } from '../xtables/driver.ts';
 import { formatRule } from '../xtables/objects.ts';
 import type { Sysctl } from '../xtables/sysctl.ts';
-import { Frontends } from './arrange.ts';
+import { FrontendArranger } from './arrange.ts';
 import { base, kernelSettings } from './base.ts';
 import { compile } from './compile.ts';
-import { isThere, type OpenLeaving, openLeaving } from './departure.ts';
+import { isIpvsPresent, type OpenedIpvsDeparture, openIpvsDeparture } from './departure.ts';
 import { Draining } from './draining.ts';
 import { type Handles, openHandles } from './handles.ts';
 import { Marks } from './marks.ts';
-import { formatObject, type Held, type Wish } from './objects.ts';
-import { heldByKubeProxy } from './origin.ts';
-import { type Payload, plan } from './plan.ts';
+import { type DesiredIpvsObject, formatObject, type IpvsObject } from './objects.ts';
+import { ipvsObjectsOfKubeProxy } from './origin.ts';
+import { type IpvsPayload, plan } from './plan.ts';
 import { print } from './print.ts';
-import { readHeld } from './read.ts';
+import { readIpvsObjects } from './read.ts';
 import { readTraffic } from './read-traffic.ts';
 import { type IpvsSettings, SCHEDULERS } from './settings.ts';
 import { writeNumbered } from './write.ts';
@@ -60,7 +60,7 @@ export const openKernel = async (
   return { handles: await openHandles(readOnly), rules, readOnly };
 };
 
-export const ipvsBackend = ({ family, settings, kernel }: IpvsOptions): Backend<Wish, Payload> => {
+export const ipvsBackend = ({ family, settings, kernel }: IpvsOptions): Backend<DesiredIpvsObject, IpvsPayload> => {
   const draining = kernel === undefined ? undefined : new Draining(kernel.handles.ipvs, kernel.now);
   const marks = new Marks(settings.marks);
   const sysctls = kernelSettings(settings).filter((object): object is Sysctl => object.kind === 'sysctl');
@@ -69,7 +69,7 @@ export const ipvsBackend = ({ family, settings, kernel }: IpvsOptions): Backend<
     groupSize: GROUP_SIZE,
     base: (node) => base(node, settings),
     compile: (service, node) => compile(service, node, settings),
-    arranger: () => new Frontends(),
+    arranger: () => new FrontendArranger(),
     plan,
     format,
     print: (sections) => print(sections, settings.marks),
@@ -79,8 +79,8 @@ export const ipvsBackend = ({ family, settings, kernel }: IpvsOptions): Backend<
         const rules = await kernel.rules[family].read();
         // reads of a read-only backend do not delete drained real servers
         const seen = kernel.readOnly === true ? undefined : draining;
-        const held = await readHeld(kernel.handles, seen, family, settings, sysctls, marks);
-        const found = await byId<Held>(held);
+        const held = await readIpvsObjects(kernel.handles, seen, family, settings, sysctls, marks);
+        const found = await byId<IpvsObject>(held);
         for (const rule of rules.values()) found.set(rule.id, rule);
         return found;
       } catch (error) {
@@ -99,7 +99,7 @@ export const ipvsBackend = ({ family, settings, kernel }: IpvsOptions): Backend<
       object.kind === 'virtual-server' && !('fwmark' in object.key)
         ? [{ ip: object.key.address, protocol: object.key.protocol, port: object.key.port }]
         : [],
-    madeByOther: (found) => heldByKubeProxy(found.filter((object) => object.kind !== 'frontend')),
+    madeByOther: (found) => ipvsObjectsOfKubeProxy(found.filter((object) => object.kind !== 'frontend')),
     apply: async ({ payload }) => {
       if (kernel === undefined || draining === undefined) throw offline();
       if (payload.by === 'iptables') await kernel.rules[family].write(payload.input);
@@ -113,11 +113,12 @@ export const departure = async (
   tools: () => Promise<IptablesTools>,
   settings: IpvsSettings,
   masqueradeMark: number,
-): Promise<OpenLeaving | undefined> => (isThere() ? openLeaving(await tools(), settings, masqueradeMark) : undefined);
+): Promise<OpenedIpvsDeparture | undefined> =>
+  isIpvsPresent() ? openIpvsDeparture(await tools(), settings, masqueradeMark) : undefined;
 
 const offline = (): Error => new Error('this backend was made for a dump, and has no kernel');
 
-const format = (object: Wish): string => {
+const format = (object: DesiredIpvsObject): string => {
   if (object.kind === 'frontend') return object.objects.map(formatObject).join('\n');
   return object.kind === 'chain' || object.kind === 'jump' ? formatRule(object) : formatObject(object);
 };

@@ -119,7 +119,7 @@ export class Marks {
    * Takes over the records that a read has found. Names written since the read began keep their number. A number whose
    * record others deleted stays with its name as long as any object uses it, so that its connections stay.
    */
-  learn({ recorded, seen }: MarksFound, begun: number): void {
+  adopt({ recorded, seen }: MarksFound, begun: number): void {
     const isNewer = (name: string): boolean => (this.#written.get(name) ?? 0) >= begun;
     const found = new Map([...recorded].map(([number, name]) => [name, number]));
     const there = new Set(seen);

@@ -2,11 +2,11 @@
 import { KernelError } from '../../dataplane/contract.ts';
 import type { ServiceKey } from '../../ipvs-netlink/types.ts';
 import { isMarkKey, type Marks } from './marks.ts';
-import { type IpvsObject, isRecord } from './objects.ts';
+import { isRecord, type NetlinkObject } from './objects.ts';
 import type { MessageChange } from './plan.ts';
 
 /** Name of the mark that a server is selected by or an entry carries. */
-const markOf = (object: IpvsObject): string | undefined => {
+const markOf = (object: NetlinkObject): string | undefined => {
   switch (object.kind) {
     case 'entry':
       return object.mark;
@@ -19,7 +19,11 @@ const markOf = (object: IpvsObject): string | undefined => {
   }
 };
 
-const withNumber = (object: IpvsObject, number: number, { mask, masqueradeMark }: Marks['settings']): IpvsObject => {
+const withNumber = (
+  object: NetlinkObject,
+  number: number,
+  { mask, masqueradeMark }: Marks['settings'],
+): NetlinkObject => {
   const keyed = (key: ServiceKey): ServiceKey =>
     isMarkKey(key) ? { ...key, fwmark: key.isOwn ? (number | masqueradeMark) >>> 0 : number } : key;
   switch (object.kind) {
@@ -35,7 +39,7 @@ const withNumber = (object: IpvsObject, number: number, { mask, masqueradeMark }
 };
 
 /** Returns the object with its mark's number. Undefined: no number is left. */
-export const numbered = (object: IpvsObject, marks: Marks): IpvsObject | undefined => {
+export const numbered = (object: NetlinkObject, marks: Marks): NetlinkObject | undefined => {
   const mark = markOf(object);
   if (mark === undefined) return object;
   const number = marks.numberOf(mark);

@@ -38,7 +38,7 @@ export interface IpSet extends KernelObject {
   readonly definition: SetDefinition;
 }
 
-export interface Entry extends KernelObject {
+export interface IpSetEntry extends KernelObject {
   readonly kind: 'entry';
   readonly set: SetDefinition;
   readonly entry: SetEntry;
@@ -52,20 +52,20 @@ export interface IpvsTimeouts extends KernelObject {
   readonly seconds: { readonly tcp: number; readonly tcpFin: number; readonly udp: number };
 }
 
-export type IpvsObject = VirtualServer | RealServer | Device | Address | IpSet | Entry | Sysctl | IpvsTimeouts;
-export type Held = IpvsObject | Chain | Jump;
+export type NetlinkObject = VirtualServer | RealServer | Device | Address | IpSet | IpSetEntry | Sysctl | IpvsTimeouts;
+export type IpvsObject = NetlinkObject | Chain | Jump;
 
 /** A frontend with all its objects: the unit that is granted to one of several Services. */
-export interface Frontend extends KernelObject {
+export interface FrontendServers extends KernelObject {
   readonly kind: 'frontend';
-  readonly objects: readonly (VirtualServer | RealServer | Entry)[];
+  readonly objects: readonly (VirtualServer | RealServer | IpSetEntry)[];
   /** Id of the frontend of any Service that goes before this one at the same address and port. */
   readonly yieldsTo?: string;
   /** True for a frontend without any endpoint, which the yielding one replaces. */
   readonly isVacant?: boolean;
 }
 
-export type Wish = Held | Frontend;
+export type DesiredIpvsObject = IpvsObject | FrontendServers;
 
 const PROTOCOL_FLAG = { TCP: '-t', UDP: '-u', SCTP: '--sctp-service' } as const;
 
@@ -151,18 +151,18 @@ const entryText = ({ address: ip, protocol, port, second, prefix }: SetEntry): s
 
 const hex = (value: number): string => `0x${(value >>> 0).toString(16)}`;
 
-export const entry = (set: SetDefinition, value: SetEntry): Entry => {
+export const entry = (set: SetDefinition, value: SetEntry): IpSetEntry => {
   const { mark } = value;
   const content = mark === undefined ? '' : ` skbmark ${hex(mark.value)}/${hex(mark.mask)}`;
   return { kind: 'entry', id: `entry ${set.name} ${entryText(value)}`, content, set, entry: value };
 };
 
 /** Whether an entry records the owner of its mark. */
-export const isRecord = ({ set, entry: { address: ip = '' } }: Entry): boolean =>
+export const isRecord = ({ set, entry: { address: ip = '' } }: IpSetEntry): boolean =>
   set.name === setName('EXTERNAL-POLICY-OWNER', ip.includes(':') ? 'IPv6' : 'IPv4');
 
 /** An entry with a mark, by the mark's name. */
-export const markedEntry = (set: SetDefinition, value: SetEntry, mark: string): Entry => ({
+export const markedEntry = (set: SetDefinition, value: SetEntry, mark: string): IpSetEntry => ({
   ...entry(set, value),
   content: ` skbmark (${mark})`,
   mark,
@@ -176,11 +176,11 @@ export const ipvsTimeouts = (seconds: IpvsTimeouts['seconds']): IpvsTimeouts => 
   seconds,
 });
 
-export const frontend = (
+export const frontendServers = (
   id: string,
-  objects: Frontend['objects'],
-  more: Pick<Frontend, 'yieldsTo' | 'isVacant'> = {},
-): Frontend => ({
+  objects: FrontendServers['objects'],
+  more: Pick<FrontendServers, 'yieldsTo' | 'isVacant'> = {},
+): FrontendServers => ({
   kind: 'frontend',
   id,
   content: [...(more.isVacant ? ['vacant'] : []), ...objects.map((object) => `${object.id} ${object.content}`)].join(
@@ -193,7 +193,7 @@ export const frontend = (
 const unnamed = (key: ServiceKey): ServiceKey => ('fwmark' in key ? { fwmark: key.fwmark, family: key.family } : key);
 
 /** Drops the name of a numbered mark, so that the object is printed as the tools show it. */
-export const withoutNames = (object: IpvsObject): IpvsObject => {
+export const withoutNames = (object: NetlinkObject): NetlinkObject => {
   switch (object.kind) {
     case 'virtual-server':
       return virtualServer(unnamed(object.key), object.settings);
@@ -207,7 +207,7 @@ export const withoutNames = (object: IpvsObject): IpvsObject => {
 };
 
 /** Formats an object as input of the tool that would write it. */
-export const formatObject = (object: IpvsObject): string => {
+export const formatObject = (object: NetlinkObject): string => {
   switch (object.kind) {
     case 'virtual-server':
       return `-A ${serviceFlag(object.key)} ${object.content}`;

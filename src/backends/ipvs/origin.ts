@@ -2,14 +2,14 @@
 import type { Chain, Jump } from '../xtables/objects.ts';
 import { rulesOfKubeProxy } from '../xtables/origin.ts';
 import { OWN_SETS } from './names.ts';
-import type { Held } from './objects.ts';
+import type { IpvsObject } from './objects.ts';
 
-const isRule = (object: Held): object is Chain | Jump => object.kind === 'chain' || object.kind === 'jump';
+const isRule = (object: IpvsObject): object is Chain | Jump => object.kind === 'chain' || object.kind === 'jump';
 
 const isOwnSet = (name: string): boolean => OWN_SETS.some((own) => name.endsWith(own));
 
 /** Virtual servers selected by marks are ours: kube-proxy has none. */
-const isOursAlone = (object: Held): boolean => {
+const isOursAlone = (object: IpvsObject): boolean => {
   switch (object.kind) {
     case 'set':
       return isOwnSet(object.definition.name);
@@ -25,7 +25,7 @@ const isOursAlone = (object: Held): boolean => {
 };
 
 /** Filters the objects that kube-proxy made. The link alone proves nothing: both IP families share it. */
-export const heldByKubeProxy = (found: readonly Held[]): readonly Held[] => {
+export const ipvsObjectsOfKubeProxy = (found: readonly IpvsObject[]): readonly IpvsObject[] => {
   const rules = rulesOfKubeProxy(found.filter(isRule));
   const others = found.filter((object) => !isRule(object) && object.stays !== true);
   const isOurs = others.some(isOursAlone) && !rules.some(({ id }) => id === 'filter KUBE-IPVS-OUT-FILTER');
@@ -34,5 +34,5 @@ export const heldByKubeProxy = (found: readonly Held[]): readonly Held[] => {
     (object) => isRule(object) && object.table === 'filter' && object.id.endsWith('KUBE-IPVS-FILTER'),
   );
   const theirs = others.filter((object) => !isOursAlone(object));
-  return [...new Set<Held>([...rules, ...guards, ...theirs])];
+  return [...new Set<IpvsObject>([...rules, ...guards, ...theirs])];
 };

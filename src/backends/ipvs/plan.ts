@@ -10,34 +10,34 @@ import type { Batch, Change } from '../../dataplane/contract.ts';
 import type { Chain, Jump } from '../xtables/objects.ts';
 import { type RestoreInput, type RuleChange, restoring } from '../xtables/restore.ts';
 import { jumpRank } from './base.ts';
-import type { Held, IpvsObject, Wish } from './objects.ts';
+import type { DesiredIpvsObject, IpvsObject, NetlinkObject } from './objects.ts';
 
-export type MessageChange = Change<IpvsObject>;
+export type MessageChange = Change<NetlinkObject>;
 
 /** Netlink messages in this order, or input of one iptables-restore. */
-export type Payload =
+export type IpvsPayload =
   | { readonly by: 'netlink'; readonly changes: readonly MessageChange[] }
   | { readonly by: 'iptables'; readonly input: RestoreInput };
 
 /** Messages of one batch: some ten milliseconds of this process and the kernel, without a turn of the event loop. */
 const MAX_MESSAGES = 500;
 
-const ADDITIONS: readonly IpvsObject['kind'][] = ['sysctl', 'timeouts', 'device', 'set'];
-const OF_SERVICES: readonly IpvsObject['kind'][] = ['entry', 'address', 'virtual-server', 'real-server'];
-const REMOVALS: readonly IpvsObject['kind'][] = ['real-server', 'virtual-server', 'address', 'entry'];
-const LAST_REMOVALS: readonly IpvsObject['kind'][] = ['set', 'device', 'timeouts', 'sysctl'];
+const ADDITIONS: readonly NetlinkObject['kind'][] = ['sysctl', 'timeouts', 'device', 'set'];
+const OF_SERVICES: readonly NetlinkObject['kind'][] = ['entry', 'address', 'virtual-server', 'real-server'];
+const REMOVALS: readonly NetlinkObject['kind'][] = ['real-server', 'virtual-server', 'address', 'entry'];
+const LAST_REMOVALS: readonly NetlinkObject['kind'][] = ['set', 'device', 'timeouts', 'sysctl'];
 
 /** Yields batches, and undefined at the end of a step without one. */
-type Planning = Generator<Batch<Payload> | undefined, void>;
-type ByKind = Map<IpvsObject['kind'], MessageChange[]>;
+type Planning = Generator<Batch<IpvsPayload> | undefined, void>;
+type ByKind = Map<NetlinkObject['kind'], MessageChange[]>;
 
-export function* plan(changes: readonly Change<Wish>[]): Planning {
+export function* plan(changes: readonly Change<DesiredIpvsObject>[]): Planning {
   const kept: ByKind = new Map();
   const removed: ByKind = new Map();
   const rules: Record<RuleChange['op'], RuleChange[]> = { add: [], replace: [], remove: [] };
   for (const change of changes) {
     yield;
-    if (!isHeld(change)) continue;
+    if (!isIpvsObject(change)) continue;
     if (isRule(change)) rules[change.op].push(change);
     else if (isMessage(change)) putByKind(change.op === 'remove' ? removed : kept, change);
   }
@@ -51,12 +51,13 @@ export function* plan(changes: readonly Change<Wish>[]): Planning {
 }
 
 /** Frontends do not occur here: arrange.ts has taken them apart. */
-const isHeld = (change: Change<Wish>): change is Change<Held> => change.object.kind !== 'frontend';
+const isIpvsObject = (change: Change<DesiredIpvsObject>): change is Change<IpvsObject> =>
+  change.object.kind !== 'frontend';
 
-const isRule = (change: Change<Held>): change is Change<Chain | Jump> =>
+const isRule = (change: Change<IpvsObject>): change is Change<Chain | Jump> =>
   change.object.kind === 'chain' || change.object.kind === 'jump';
 
-const isMessage = (change: Change<Held>): change is MessageChange => !isRule(change);
+const isMessage = (change: Change<IpvsObject>): change is MessageChange => !isRule(change);
 
 const putByKind = (byKind: ByKind, change: MessageChange): void => {
   const known = byKind.get(change.object.kind);
@@ -67,7 +68,7 @@ const putByKind = (byKind: ByKind, change: MessageChange): void => {
 const idsOf = (changes: readonly { readonly object: { readonly id: string } }[]): readonly string[] =>
   changes.map(({ object }) => object.id);
 
-function* netlink(byKind: ByKind, kinds: readonly IpvsObject['kind'][]): Planning {
+function* netlink(byKind: ByKind, kinds: readonly NetlinkObject['kind'][]): Planning {
   const changes = kinds.flatMap((kind) => byKind.get(kind) ?? []);
   for (let from = 0; from < changes.length; from += MAX_MESSAGES) {
     const part = changes.slice(from, from + MAX_MESSAGES);

@@ -4,12 +4,12 @@ import { printRules } from '../xtables/print.ts';
 import { jumpRank } from './base.ts';
 import { type MarkSettings, Marks } from './marks.ts';
 import { numbered } from './numbering.ts';
-import { formatObject, type IpvsObject, type Wish, withoutNames } from './objects.ts';
+import { type DesiredIpvsObject, formatObject, type NetlinkObject, withoutNames } from './objects.ts';
 
 /** Tools in the order of loading: rules name sets, and virtual servers come last. */
 const PARTS: readonly {
   readonly tool: string;
-  readonly kinds: readonly Wish['kind'][];
+  readonly kinds: readonly DesiredIpvsObject['kind'][];
   readonly hasComments: boolean;
 }[] = [
   { tool: 'sysctl', kinds: ['sysctl'], hasComments: true },
@@ -21,7 +21,7 @@ const PARTS: readonly {
 ];
 
 /** Prints all sections. Marks get their numbers in the order of the sections. */
-export const print = (sections: readonly Section<Wish>[], settings: MarkSettings): readonly Part[] => {
+export const print = (sections: readonly Section<DesiredIpvsObject>[], settings: MarkSettings): readonly Part[] => {
   const marks = new Marks(settings);
   return PARTS.map(({ tool, kinds, hasComments }) => ({
     tool,
@@ -30,13 +30,13 @@ export const print = (sections: readonly Section<Wish>[], settings: MarkSettings
 };
 
 const lines = (
-  sections: readonly Section<Wish>[],
-  kinds: readonly Wish['kind'][],
+  sections: readonly Section<DesiredIpvsObject>[],
+  kinds: readonly DesiredIpvsObject['kind'][],
   hasComments: boolean,
   marks: Marks,
 ): readonly string[] =>
   sections.flatMap(({ title, objects }) => {
-    const own = kinds.flatMap((kind) => objects.filter((object) => object.kind === kind)) as readonly IpvsObject[];
+    const own = kinds.flatMap((kind) => objects.filter((object) => object.kind === kind)) as readonly NetlinkObject[];
     // objects without a number for their mark are not written to the kernel either
     const ready = own.flatMap((object) => numbered(object, marks) ?? []);
     if (ready.length === 0) return [];

@@ -18,9 +18,9 @@ import { DEVICE, SET_NAMES, setName } from './names.ts';
 import {
   address,
   device,
-  type Entry,
   entry,
-  type Held,
+  type IpSetEntry,
+  type IpvsObject,
   ipSet,
   ipvsTimeouts,
   markedEntry,
@@ -35,7 +35,7 @@ const MAX_LISTS = 3;
 /** Called with every real server of ours, also with those that drain. */
 export type OnDestination = (service: ServiceKey, destination: Destination) => void;
 
-export const readHeld = async (
+export const readIpvsObjects = async (
   handles: Handles,
   /** Undefined for a read-only backend: draining real servers are listed, as leaving. */
   draining: Draining | undefined,
@@ -44,7 +44,7 @@ export const readHeld = async (
   sysctls: readonly Sysctl[],
   marks: Marks,
   onDestination?: OnDestination,
-): Promise<readonly Held[]> => {
+): Promise<readonly IpvsObject[]> => {
   const { links, open, ipvs } = handles;
   const begun = marks.begin();
   const link = getLink(links, DEVICE);
@@ -53,7 +53,7 @@ export const readHeld = async (
   const names = SET_NAMES.map((name) => setName(name, family));
   const listed = await using(open.sets, (end) => readSets(end, names));
   const all = await listServices(handles);
-  marks.learn(marksIn(listed, all, family, marks), begun);
+  marks.adopt(marksIn(listed, all, family, marks), begun);
   const services = all.filter(ownership(family, settings, addresses, own, listed));
   const { tcp, tcpFin, udp } = settings.timeouts;
   const found = tcp + tcpFin + udp > 0 ? [ipvsTimeouts(withoutUnset(ipvs.timeouts(), settings.timeouts))] : [];
@@ -116,9 +116,9 @@ const marksIn = (
 };
 
 /** Sets and entries, also of a set with our name and another type: its content differs from the desired one. */
-const setObjects = async (sets: readonly ListedSet[], marks: Marks): Promise<readonly Held[]> => {
+const setObjects = async (sets: readonly ListedSet[], marks: Marks): Promise<readonly IpvsObject[]> => {
   const turn = new Turn();
-  const objects: Held[] = [];
+  const objects: IpvsObject[] = [];
   for (const { definition, entries } of sets) {
     objects.push(ipSet(definition));
     for (const one of entries) {
@@ -130,7 +130,7 @@ const setObjects = async (sets: readonly ListedSet[], marks: Marks): Promise<rea
 };
 
 /** Entries of recorded marks get the mark's name. A record with a number that is not recorded keeps the number. */
-const listedEntry = (definition: SetDefinition, one: SetEntry, marks: Marks): Entry => {
+const listedEntry = (definition: SetDefinition, one: SetEntry, marks: Marks): IpSetEntry => {
   const { mark } = one;
   const name = mark?.mask === marks.settings.mask ? marks.nameOf(mark.value) : undefined;
   return name === undefined ? entry(definition, one) : markedEntry(definition, one, name);
@@ -141,8 +141,8 @@ const serverObjects = async (
   draining: Draining | undefined,
   services: readonly Service[],
   onDestination?: OnDestination,
-): Promise<readonly Held[]> => {
-  const objects: Held[] = [];
+): Promise<readonly IpvsObject[]> => {
+  const objects: IpvsObject[] = [];
   const leaving = new Set<string>();
   const turn = new Turn();
   for (const { key, settings } of services) {
@@ -154,10 +154,10 @@ const serverObjects = async (
       const isLeaving = destination.settings.weight === 0;
       if (isLeaving) leaving.add(server.id);
       if (draining === undefined) objects.push(isLeaving ? { ...server, leaves: true } : server);
-      else if (draining.counts(key, destination)) objects.push(server);
+      else if (draining.countsAsPresent(key, destination)) objects.push(server);
     }
   }
-  draining?.remember(leaving);
+  draining?.retain(leaving);
   return objects;
 };
 

@@ -20,12 +20,12 @@ import { type Handles, hasAddresses } from './handles.ts';
 import type { Marks } from './marks.ts';
 import { DEVICE } from './names.ts';
 import { noMarkLeft, numberChanges, releaseRemoved } from './numbering.ts';
-import { type Address, formatObject, type IpvsObject, type RealServer, type VirtualServer } from './objects.ts';
+import { type Address, formatObject, type NetlinkObject, type RealServer, type VirtualServer } from './objects.ts';
 import type { MessageChange } from './plan.ts';
 import { remakeSet } from './remake.ts';
 
-interface Refused {
-  readonly object: IpvsObject;
+interface RefusedObject {
+  readonly object: NetlinkObject;
   readonly error: NetlinkError;
 }
 
@@ -35,7 +35,7 @@ export const writeMessages = async (
   draining: Draining,
   changes: readonly MessageChange[],
 ): Promise<void> => {
-  const refused: Refused[] = [];
+  const refused: RefusedObject[] = [];
   for (const run of runs(changes)) refused.push(...(await attempt(handles, draining, run)));
   if (refused.length > 0) throw kernelError(refused.map(toRefusal));
 };
@@ -70,7 +70,7 @@ const attempt = async (
   handles: Handles,
   draining: Draining,
   run: readonly MessageChange[],
-): Promise<readonly Refused[]> => {
+): Promise<readonly RefusedObject[]> => {
   try {
     return await writeRun(handles, draining, run);
   } catch (error) {
@@ -82,7 +82,7 @@ const writeRun = async (
   handles: Handles,
   draining: Draining,
   run: readonly MessageChange[],
-): Promise<readonly Refused[]> => {
+): Promise<readonly RefusedObject[]> => {
   const [first] = run;
   const isRemoval = first?.op === 'remove';
   const objects = run.map(({ object }) => object);
@@ -108,11 +108,11 @@ const writeRun = async (
 };
 
 const isA =
-  <K extends IpvsObject['kind']>(kind: K) =>
-  (object: IpvsObject): object is Extract<IpvsObject, { kind: K }> =>
+  <K extends NetlinkObject['kind']>(kind: K) =>
+  (object: NetlinkObject): object is Extract<NetlinkObject, { kind: K }> =>
     object.kind === kind;
 
-const writeSettings = async ({ ipvs, sysctls }: Handles, objects: readonly IpvsObject[]): Promise<void> => {
+const writeSettings = async ({ ipvs, sysctls }: Handles, objects: readonly NetlinkObject[]): Promise<void> => {
   for (const object of objects) {
     if (object.kind === 'sysctl') await writeSysctl(sysctls, object);
     if (object.kind === 'timeouts') ipvs.setTimeouts(object.seconds);
@@ -121,10 +121,10 @@ const writeSettings = async ({ ipvs, sysctls }: Handles, objects: readonly IpvsO
 
 /** Drops failures with an errno that says that the kernel already is as requested. */
 const except = (
-  objects: readonly IpvsObject[],
+  objects: readonly NetlinkObject[],
   failures: readonly Failure[],
   fine: readonly number[],
-): readonly Refused[] =>
+): readonly RefusedObject[] =>
   failures.flatMap(({ index, error }) => {
     const object = objects[index];
     return object === undefined || fine.includes(error.errno) ? [] : [{ object, error }];
@@ -133,16 +133,20 @@ const except = (
 /** Adds or removes the link. Addresses that others added to the link keep it. */
 const writeDevice = async (
   handles: Handles,
-  objects: readonly IpvsObject[],
+  objects: readonly NetlinkObject[],
   isRemoval: boolean,
-): Promise<readonly Refused[]> => {
+): Promise<readonly RefusedObject[]> => {
   const { links } = handles;
   if (!isRemoval) return except(objects, links.execute([newDummy(DEVICE)]), [ERRNO.EEXIST]);
   const isInUse = (await hasAddresses(handles, 'IPv4')) || (await hasAddresses(handles, 'IPv6'));
   return isInUse ? [] : except(objects, links.execute([deleteLink(DEVICE)]), [ERRNO.ENODEV]);
 };
 
-const writeAddresses = ({ links }: Handles, objects: readonly Address[], isRemoval: boolean): readonly Refused[] => {
+const writeAddresses = (
+  { links }: Handles,
+  objects: readonly Address[],
+  isRemoval: boolean,
+): readonly RefusedObject[] => {
   const index = getLink(links, DEVICE)?.index;
   if (index === undefined) {
     const error = new NetlinkError(ERRNO.ENODEV, `link ${DEVICE} is gone`);
@@ -154,7 +158,11 @@ const writeAddresses = ({ links }: Handles, objects: readonly Address[], isRemov
   return except(objects, links.execute(requests), [isRemoval ? ERRNO.EADDRNOTAVAIL : ERRNO.EEXIST]);
 };
 
-const writeSets = (handles: Handles, objects: readonly IpvsObject[], isRemoval: boolean): readonly Refused[] => {
+const writeSets = (
+  handles: Handles,
+  objects: readonly NetlinkObject[],
+  isRemoval: boolean,
+): readonly RefusedObject[] => {
   const requests = objects.flatMap((object): Request[] => {
     if (object.kind === 'set') {
       const { definition } = object;
@@ -173,12 +181,12 @@ const writeSets = (handles: Handles, objects: readonly IpvsObject[], isRemoval: 
 };
 
 /** Makes objects, and changes those that exist: the kernel may differ from what was read last. */
-const makeOrChange = <O extends IpvsObject>(
+const makeOrChange = <O extends NetlinkObject>(
   { ipvs }: Handles,
   objects: readonly O[],
   make: (object: O) => Operation,
   change: (object: O) => Operation,
-): readonly Refused[] => {
+): readonly RefusedObject[] => {
   const failures = ipvs.execute(objects.map(make));
   const there = failures
     .filter(({ error }) => error.errno === ERRNO.EEXIST)
@@ -190,7 +198,7 @@ const writeVirtualServers = (
   handles: Handles,
   objects: readonly VirtualServer[],
   isRemoval: boolean,
-): readonly Refused[] => {
+): readonly RefusedObject[] => {
   if (!isRemoval) {
     return makeOrChange(
       handles,
@@ -207,7 +215,7 @@ const writeRealServers = (
   draining: Draining,
   objects: readonly RealServer[],
   isRemoval: boolean,
-): readonly Refused[] => {
+): readonly RefusedObject[] => {
   if (!isRemoval) {
     return makeOrChange(
       handles,
@@ -222,7 +230,7 @@ const writeRealServers = (
   return [...undrained, ...except(rest, handles.ipvs.execute(operations), [ERRNO.ENOENT, ERRNO.ESRCH])];
 };
 
-const toRefusal = ({ object, error }: Refused): Refusal => ({
+const toRefusal = ({ object, error }: RefusedObject): Refusal => ({
   cause: error,
   message: `${formatObject(object)}: ${error.message}`,
   suspects: [object.id],

@@ -15,25 +15,25 @@ import {
   AFFINITY,
   CLUSTER_IPS,
   endpointData,
+  KEY_SPACES,
+  type KeySpace,
   type NftFamily,
   originalAddress,
   originalKey,
-  SPACES,
-  type Space,
   STICKY,
   stickyDeclarations,
   TABLE,
   translatedAffinityKey,
   translatedKey,
 } from './names.ts';
-import { type Chain, chain, type NftObject, set } from './objects.ts';
+import { type ChainObject, chain, type NftObject, set } from './objects.ts';
 
 /** Name of a time-out's chain: `remember-600`, `remember-nodeport-600`. */
-export const rememberName = (space: Space, seconds: number): string =>
+export const rememberName = (space: KeySpace, seconds: number): string =>
   `remember-${space === 'nodePort' ? 'nodeport-' : ''}${seconds}`;
 
 /** Objects that all frontends with affinity share, and the chain of one key space and time-out. */
-export const stickyObjects = (space: Space, family: NftFamily, seconds: number): readonly NftObject[] => [
+export const stickyObjects = (space: KeySpace, family: NftFamily, seconds: number): readonly NftObject[] => [
   ...stickyDeclarations(family).map(set),
   // endpoints on the node itself are behind input, others behind postrouting
   hooked('affinity-input', family),
@@ -41,13 +41,13 @@ export const stickyObjects = (space: Space, family: NftFamily, seconds: number):
   remember(space, family, seconds),
 ];
 
-const hooked = (name: 'affinity-input' | 'affinity-postrouting', family: NftFamily): Chain =>
+const hooked = (name: 'affinity-input' | 'affinity-postrouting', family: NftFamily): ChainObject =>
   chain(
     { family, table: TABLE, name, ...BASE_CHAINS[name] },
-    SPACES.map((space) => [vmap(concat(...originalKey(space, family)), STICKY[space].timeouts)]),
+    KEY_SPACES.map((space) => [vmap(concat(...originalKey(space, family)), STICKY[space].timeouts)]),
   );
 
-const remember = (space: Space, family: NftFamily, seconds: number): Chain => {
+const remember = (space: KeySpace, family: NftFamily, seconds: number): ChainObject => {
   const { endpoints, departed } = STICKY[space];
   const to = translatedKey(space, family);
   const client = translatedAffinityKey(family);

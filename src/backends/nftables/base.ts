@@ -31,34 +31,34 @@ import {
   FIREWALL,
   HAIRPIN,
   hairpinKey,
+  type KeySpace,
   type NftFamily,
   NODEPORT_IPS,
   nftFamily,
   packetKey,
   SETS,
   SOURCE_RANGES,
-  type Space,
   source,
   TABLE,
 } from './names.ts';
-import { type Chain, chain, element, type NftObject, set, table } from './objects.ts';
+import { type ChainObject, chain, element, type NftObject, set, table } from './objects.ts';
 
 export const REJECT_CHAIN = 'reject-chain';
 export const FIREWALL_CHAIN = 'firewall';
 
 /** Chains of frontends with external policy Local. */
-export const POLICY_LOCAL: Readonly<Record<Space, string>> = {
+export const POLICY_LOCAL: Readonly<Record<KeySpace, string>> = {
   service: 'policy-local',
   nodePort: 'nodeport-policy-local',
 };
 
-type Rules = Chain['rules'];
+type Rules = ChainObject['rules'];
 
 /** Base objects. With `counts` they include those that count traffic. */
 export const base = (node: NodeContext, counts = false): Fragment<NftObject> => {
   const family = nftFamily(node.family);
-  const regular = (name: string, rules: Rules): Chain => chain({ family, table: TABLE, name }, rules);
-  const hooked = (name: BaseChain, rules: Rules): Chain =>
+  const regular = (name: string, rules: Rules): ChainObject => chain({ family, table: TABLE, name }, rules);
+  const hooked = (name: BaseChain, rules: Rules): ChainObject =>
     chain({ family, table: TABLE, name, ...BASE_CHAINS[name] }, rules);
   return {
     owner: 'base',
@@ -150,7 +150,7 @@ const fromPod = (detector: LocalDetector, family: NftFamily, op: '==' | '!='): M
 };
 
 /** Rules of external policy Local. Pods and the node are inside the cluster, so they reach all endpoints. */
-const policyLocal = (space: Space, node: NodeContext, family: NftFamily): Rules => {
+const policyLocal = (space: KeySpace, node: NodeContext, family: NftFamily): Rules => {
   const { insideVerdicts, localVerdicts } = SETS[space];
   const key = packetKey(space, family);
   const fromNode = match(fibType('saddr'), '==', 'local');

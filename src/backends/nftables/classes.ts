@@ -4,13 +4,13 @@
  */
 import { bits, concat, dnat, goto, lookup, mangle, meta, numgen } from '../../nftables-json/construct.ts';
 import type { Statement } from '../../nftables-json/schema.ts';
-import { AFFINITY, affinityKey, type NftFamily, packetKey, SETS, type Space, TABLE } from './names.ts';
-import { type Chain, chain } from './objects.ts';
+import { AFFINITY, affinityKey, type KeySpace, type NftFamily, packetKey, SETS, TABLE } from './names.ts';
+import { type ChainObject, chain } from './objects.ts';
 
 /** Number of endpoints and features of a frontend: frontends of one class share a chain. */
-export interface Way {
+export interface LoadBalancingClass {
   readonly family: NftFamily;
-  readonly space: Space;
+  readonly space: KeySpace;
   /** Balances over endpoints of this node only, for traffic from outside under external policy Local. */
   readonly isLocal: boolean;
   /** Bit that marks packets for masquerade. 0: none. */
@@ -21,7 +21,7 @@ export interface Way {
 }
 
 /** Name of a class's chain: `pick-3`, `external-sticky-2`, `nodeport-local-pick-1`. */
-export const wayName = ({ space, isLocal, mark, isSticky, count }: Way): string =>
+export const className = ({ space, isLocal, mark, isSticky, count }: LoadBalancingClass): string =>
   [
     ...(space === 'nodePort' ? ['nodeport'] : []),
     ...(isLocal ? ['local'] : []),
@@ -33,26 +33,26 @@ export const wayName = ({ space, isLocal, mark, isSticky, count }: Way): string 
 export const setMark = (bit: number): Statement => mangle(meta('mark'), bits(meta('mark'), '|', bit));
 
 /** The chain of a class, and the chains that it leads to. */
-export const wayChains = (way: Way): readonly Chain[] => {
-  const { family } = way;
-  const make = (of: Way, ...rules: readonly (readonly Statement[])[]): Chain =>
-    chain({ family, table: TABLE, name: wayName(of) }, rules);
-  if (way.mark !== 0) {
-    const unmarked = { ...way, mark: 0 };
-    return [make(way, [setMark(way.mark)], [goto(wayName(unmarked))]), ...wayChains(unmarked)];
+export const classChains = (wanted: LoadBalancingClass): readonly ChainObject[] => {
+  const { family } = wanted;
+  const make = (of: LoadBalancingClass, ...rules: readonly (readonly Statement[])[]): ChainObject =>
+    chain({ family, table: TABLE, name: className(of) }, rules);
+  if (wanted.mark !== 0) {
+    const unmarked = { ...wanted, mark: 0 };
+    return [make(wanted, [setMark(wanted.mark)], [goto(className(unmarked))]), ...classChains(unmarked)];
   }
-  if (way.isSticky) {
-    const plain = { ...way, isSticky: false };
+  if (wanted.isSticky) {
+    const plain = { ...wanted, isSticky: false };
     // a client that is not in the affinity map goes on to the next rule
-    return [make(way, [remembered(family)], [goto(wayName(plain))]), ...wayChains(plain)];
+    return [make(wanted, [remembered(family)], [goto(className(plain))]), ...classChains(plain)];
   }
-  return [make(way, [picked(way)])];
+  return [make(wanted, [picked(wanted)])];
 };
 
 const remembered = (family: NftFamily): Statement =>
   dnat(family, lookup(concat(...affinityKey(family).concat), AFFINITY));
 
-const picked = ({ family, space, isLocal, count }: Way): Statement => {
+const picked = ({ family, space, isLocal, count }: LoadBalancingClass): Statement => {
   const { endpoints, localEndpoints } = SETS[space];
   const key = packetKey(space, family, numgen(count));
   return dnat(family, lookup(key, isLocal ? localEndpoints : endpoints));

@@ -6,38 +6,31 @@
 import type { Fragment } from '../../dataplane/contract.ts';
 import { type Cidr, cidrContains } from '../../model/address.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
-import {
-  type Choice,
-  endpointsOf,
-  frontendsOf,
-  isServed,
-  type Frontend as ModelFrontend,
-  type Sources,
-} from '../../model/frontend.ts';
+import { type Choice, endpointsOf, type Frontend, frontendsOf, isServed, type Sources } from '../../model/frontend.ts';
 import type { NodeContext } from '../../model/node.ts';
 import { formatServicePortName, ownerOf, type ServicePort } from '../../model/service.ts';
 import type { ServiceEndpoints } from '../../model/topology.ts';
 import { concat, drop, goto, element as withComment } from '../../nftables-json/construct.ts';
-import type { Concat, Expression, Element as NftElement, Verdict } from '../../nftables-json/schema.ts';
+import type { Concat, Element, Expression, Verdict } from '../../nftables-json/schema.ts';
 import { rememberName, stickyObjects } from './affinity.ts';
 import { FIREWALL_CHAIN, networkOf, POLICY_LOCAL, refusal as REFUSAL } from './base.ts';
-import { type Way, wayChains, wayName } from './classes.ts';
+import { classChains, className, type LoadBalancingClass } from './classes.ts';
 import { counterMembers } from './counters.ts';
 import {
   CLUSTER_IPS,
   FIREWALL,
   HAIRPIN,
+  type KeySpace,
   type NftFamily,
   nftFamily,
   SETS,
   SOURCE_RANGES,
-  type Space,
   STICKY,
 } from './names.ts';
 import {
   element,
-  type Frontend,
-  frontend,
+  type FrontendElements,
+  frontendElements,
   type Member,
   type NftObject,
   type Target,
@@ -46,7 +39,7 @@ import {
 } from './objects.ts';
 
 /** Input that the functions below pass on. */
-interface Subject {
+interface NftCompileInput {
   readonly service: ServiceEndpoints;
   readonly node: NodeContext;
   readonly family: NftFamily;
@@ -58,28 +51,28 @@ interface Subject {
 interface Draft {
   readonly members: readonly Member[];
   readonly lists: readonly (readonly [set: string, targets: readonly Target[]])[];
-  readonly ways: readonly Way[];
+  readonly classes: readonly LoadBalancingClass[];
 }
 
-const NOTHING: Draft = { members: [], lists: [], ways: [] };
+const NOTHING: Draft = { members: [], lists: [], classes: [] };
 
 const merge = (...drafts: readonly Draft[]): Draft => ({
   members: drafts.flatMap(({ members }) => members),
   lists: drafts.flatMap(({ lists }) => lists),
-  ways: drafts.flatMap(({ ways }) => ways),
+  classes: drafts.flatMap(({ classes }) => classes),
 });
 
 /** Compiles a service port. With `counts` the traffic of each frontend is counted. */
 export const compile = (service: ServiceEndpoints, node: NodeContext, counts = false): Fragment<NftObject> => {
   const { port } = service;
-  const subject: Subject = { service, node, family: nftFamily(node.family), comment: commentOf(port), counts };
+  const input: NftCompileInput = { service, node, family: nftFamily(node.family), comment: commentOf(port), counts };
   return {
     owner: ownerOf(port.name),
     since: port.createdAt,
     objects: distinct([
       element({ set: CLUSTER_IPS, element: port.clusterIP }),
-      ...frontendsOf(service, node).flatMap((front) => frontendObjects(subject, front)),
-      ...hairpins(subject),
+      ...frontendsOf(service, node).flatMap((frontend) => frontendObjects(input, frontend)),
+      ...hairpins(input),
     ]),
   };
 };
@@ -99,54 +92,59 @@ const commentOf = (port: ServicePort): string =>
 
 const protocolOf = (port: ServicePort): string => port.name.protocol.toLowerCase();
 
-const keyOf = ({ ip, protocol, port }: ModelFrontend): Concat =>
+const keyOf = ({ ip, protocol, port }: Frontend): Concat =>
   concat(...(ip === undefined ? [] : [ip]), protocol.toLowerCase(), port);
 
-const frontendObjects = (subject: Subject, front: ModelFrontend): readonly NftObject[] => {
-  const { family, service } = subject;
-  const space = front.kind === 'node-port' ? 'nodePort' : 'service';
-  const key = keyOf(front);
+const frontendObjects = (input: NftCompileInput, frontend: Frontend): readonly NftObject[] => {
+  const { family, service } = input;
+  const space = frontend.kind === 'node-port' ? 'nodePort' : 'service';
+  const key = keyOf(frontend);
   const draft = merge(
-    front.policy === 'Local' && isServed(front.inside) && front.kind !== 'cluster-ip'
-      ? parted(subject, front, space, key)
-      : lead(subject, space, key, endpointsOf(front.inside), {
+    frontend.policy === 'Local' && isServed(frontend.inside) && frontend.kind !== 'cluster-ip'
+      ? externalPolicyLocal(input, frontend, space, key)
+      : balance(input, space, key, endpointsOf(frontend.inside), {
           set: SETS[space].verdicts,
           list: SETS[space].endpoints,
           isLocal: false,
-          isMarked: isMarked(front),
+          isMarked: isMarked(frontend),
         }),
-    refusal(subject, space, key, front.outside),
-    firewall(subject, key, front.sources),
+    refusal(input, space, key, frontend.outside),
+    firewall(input, key, frontend.sources),
   );
   const seconds = service.port.affinitySeconds;
   const isSticky = seconds > 0 && draft.lists.length > 0;
   const targets = new Set(draft.lists.flatMap(([, list]) => list));
   const guards = isSticky
     ? [
-        verdictMember(STICKY[space].timeouts, key, goto(rememberName(space, seconds)), subject.comment),
+        verdictMember(STICKY[space].timeouts, key, goto(rememberName(space, seconds)), input.comment),
         ...[...targets].map((target) => guard(space, key, target)),
       ]
     : [];
-  const counters = subject.counts ? counterMembers(space, key, subject.comment) : [];
-  const whole: Frontend = frontend(family, key, [...draft.members, ...guards, ...counters], new Map(draft.lists));
-  return [whole, ...draft.ways.flatMap(wayChains), ...(isSticky ? stickyObjects(space, family, seconds) : [])];
+  const counters = input.counts ? counterMembers(space, key, input.comment) : [];
+  const whole: FrontendElements = frontendElements(
+    family,
+    key,
+    [...draft.members, ...guards, ...counters],
+    new Map(draft.lists),
+  );
+  return [whole, ...draft.classes.flatMap(classChains), ...(isSticky ? stickyObjects(space, family, seconds) : [])];
 };
 
 /** Whether the frontend's chain marks packets for masquerade. ClusterIPs have one rule for all in base.ts. */
-const isMarked = ({ kind, masquerade }: ModelFrontend): boolean => kind !== 'cluster-ip' && masquerade === 'always';
+const isMarked = ({ kind, masquerade }: Frontend): boolean => kind !== 'cluster-ip' && masquerade === 'always';
 
 /** Element that allows clients to be remembered with this endpoint. */
-const guard = (space: Space, key: Concat, target: Target): Member => ({
+const guard = (space: KeySpace, key: Concat, target: Target): Member => ({
   set: STICKY[space].endpoints,
   element: withTarget(key, target),
 });
 
 const verdictMember = (set: string, key: Concat, verdict: Verdict, comment: string): Member => ({
   set,
-  element: [withComment(key, comment), verdict] satisfies NftElement,
+  element: [withComment(key, comment), verdict] satisfies Element,
 });
 
-interface Leading {
+interface BalancingMaps {
   readonly set: string;
   readonly list: string;
   readonly isLocal: boolean;
@@ -154,10 +152,16 @@ interface Leading {
 }
 
 /** Verdict and list that balance over endpoints. Nothing without endpoints. */
-const lead = (subject: Subject, space: Space, key: Concat, endpoints: readonly Endpoint[], to: Leading): Draft => {
+const balance = (
+  input: NftCompileInput,
+  space: KeySpace,
+  key: Concat,
+  endpoints: readonly Endpoint[],
+  to: BalancingMaps,
+): Draft => {
   if (endpoints.length === 0) return NOTHING;
-  const { family, node, service, comment } = subject;
-  const way: Way = {
+  const { family, node, service, comment } = input;
+  const balancing: LoadBalancingClass = {
     family,
     space,
     isLocal: to.isLocal,
@@ -166,33 +170,38 @@ const lead = (subject: Subject, space: Space, key: Concat, endpoints: readonly E
     count: endpoints.length,
   };
   return {
-    members: [verdictMember(to.set, key, goto(wayName(way)), comment)],
+    members: [verdictMember(to.set, key, goto(className(balancing)), comment)],
     lists: [[to.list, endpoints.map(({ ip, port }) => targetOf(ip, port))]],
-    ways: [way],
+    classes: [balancing],
   };
 };
 
 /** Verdict of a frontend without endpoints. Source ranges are checked before it: excluded clients are dropped, not refused. */
-const refusal = ({ comment }: Subject, space: Space, key: Concat, choice: Choice): Draft => {
+const refusal = ({ comment }: NftCompileInput, space: KeySpace, key: Concat, choice: Choice): Draft => {
   if (isServed(choice)) return NOTHING;
   const verdict = choice === 'drop' ? drop : REFUSAL;
   return { ...NOTHING, members: [verdictMember(SETS[space].refusals, key, verdict, comment)] };
 };
 
 /** External policy Local: all endpoints for pods and the node, local ones for clients outside the cluster. */
-const parted = (subject: Subject, { inside, outside }: ModelFrontend, space: Space, key: Concat): Draft => {
+const externalPolicyLocal = (
+  input: NftCompileInput,
+  { inside, outside }: Frontend,
+  space: KeySpace,
+  key: Concat,
+): Draft => {
   const { verdicts, endpoints, insideVerdicts, localVerdicts, localEndpoints } = SETS[space];
-  const entry = verdictMember(verdicts, key, goto(POLICY_LOCAL[space]), subject.comment);
+  const entry = verdictMember(verdicts, key, goto(POLICY_LOCAL[space]), input.comment);
   const toInside = { set: insideVerdicts, list: endpoints, isLocal: false, isMarked: false };
   const toOutside = { set: localVerdicts, list: localEndpoints, isLocal: true, isMarked: false };
   return merge(
     { ...NOTHING, members: [entry] },
-    lead(subject, space, key, endpointsOf(inside), toInside),
-    lead(subject, space, key, endpointsOf(outside), toOutside),
+    balance(input, space, key, endpointsOf(inside), toInside),
+    balance(input, space, key, endpointsOf(outside), toOutside),
   );
 };
 
-const firewall = ({ comment }: Subject, key: Concat, sources: Sources | undefined): Draft => {
+const firewall = ({ comment }: NftCompileInput, key: Concat, sources: Sources | undefined): Draft => {
   if (sources === undefined) return NOTHING;
   const { ranges, own } = sources;
   const others = own.filter((ip) => !ranges.some((cidr) => cidrContains(cidr, ip)));
@@ -219,7 +228,7 @@ const outermost = (ranges: readonly Cidr[]): readonly Cidr[] => {
 };
 
 /** Hairpin elements: a pod that reaches itself is masqueraded, or it would answer itself. */
-const hairpins = ({ service: { port, reachable } }: Subject): readonly NftObject[] =>
+const hairpins = ({ service: { port, reachable } }: NftCompileInput): readonly NftObject[] =>
   reachable
     .filter(({ isLocal }) => isLocal)
     .map(({ ip, port: number }) => element({ set: HAIRPIN, element: concat(ip, ip, protocolOf(port), number) }));

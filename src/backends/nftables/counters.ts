@@ -11,24 +11,24 @@ import { concat, ct, element, goto, inSet, jump, match, meta } from '../../nftab
 import type { Concat, SetDeclaration, Statement } from '../../nftables-json/schema.ts';
 import { BASE_CHAINS, type BaseChain } from './hooks.ts';
 import {
+  KEY_SPACES,
+  type KeySpace,
   keyTypes,
   type NftFamily,
   NODEPORT_IPS,
   nftFamily,
   originalAddress,
   originalKey,
-  SPACES,
-  type Space,
   TABLE,
 } from './names.ts';
-import { type Chain, chain, type Member, type NftObject, set } from './objects.ts';
+import { type ChainObject, chain, type Member, type NftObject, set } from './objects.ts';
 
 export type Counted = 'connections' | 'in' | 'out';
 
 const COUNTED: readonly Counted[] = ['connections', 'in', 'out'];
 
 /** Names of the sets. `in`: packets from clients, `out`: packets to them. */
-export const COUNTERS: Readonly<Record<Space, Readonly<Record<Counted, string>>>> = {
+export const COUNTERS: Readonly<Record<KeySpace, Readonly<Record<Counted, string>>>> = {
   service: { connections: 'traffic-connections', in: 'traffic-in', out: 'traffic-out' },
   nodePort: {
     connections: 'nodeport-traffic-connections',
@@ -38,13 +38,13 @@ export const COUNTERS: Readonly<Record<Space, Readonly<Record<Counted, string>>>
 };
 
 export interface CounterSet {
-  readonly space: Space;
+  readonly space: KeySpace;
   readonly counted: Counted;
 }
 
 /** Parses the name of a set with counters. Undefined for other sets. */
 export const readCounterSet = (name: string): CounterSet | undefined => {
-  for (const space of SPACES) {
+  for (const space of KEY_SPACES) {
     const counted = COUNTED.find((one) => COUNTERS[space][one] === name);
     if (counted !== undefined) return { space, counted };
   }
@@ -52,7 +52,7 @@ export const readCounterSet = (name: string): CounterSet | undefined => {
 };
 
 export const counterDeclarations = (family: NftFamily): readonly SetDeclaration[] =>
-  SPACES.flatMap((space) =>
+  KEY_SPACES.flatMap((space) =>
     COUNTED.map((counted) => ({
       family,
       table: TABLE,
@@ -63,14 +63,15 @@ export const counterDeclarations = (family: NftFamily): readonly SetDeclaration[
   );
 
 /** Elements of one frontend. The comment names the service port, so that another owner begins at zero. */
-export const counterMembers = (space: Space, key: Concat, comment: string): readonly Member[] =>
+export const counterMembers = (space: KeySpace, key: Concat, comment: string): readonly Member[] =>
   COUNTED.map((counted) => ({ set: COUNTERS[space][counted], element: element(key, comment) }));
 
 /** Sets and chains that count, whatever the Services. */
 export const counterObjects = (node: NodeContext): readonly NftObject[] => {
   const family = nftFamily(node.family);
-  const regular = (name: string, rules: Chain['rules']): Chain => chain({ family, table: TABLE, name }, rules);
-  const hooked = (name: BaseChain, ...rule: readonly Statement[]): Chain =>
+  const regular = (name: string, rules: ChainObject['rules']): ChainObject =>
+    chain({ family, table: TABLE, name }, rules);
+  const hooked = (name: BaseChain, ...rule: readonly Statement[]): ChainObject =>
     chain({ family, table: TABLE, name, ...BASE_CHAINS[name] }, [rule]);
   const isTranslated = match(ct('status'), 'in', 'dnat');
   return [
@@ -87,7 +88,7 @@ export const counterObjects = (node: NodeContext): readonly NftObject[] => {
 };
 
 /** Rules that count. A port is looked up as a NodePort at these addresses of the node, unless it is a Service's there. */
-const count = (counted: Counted, { nodePortAddresses: at }: NodeContext, family: NftFamily): Chain['rules'] => {
+const count = (counted: Counted, { nodePortAddresses: at }: NodeContext, family: NftFamily): ChainObject['rules'] => {
   const isNodePort = at === 'all' ? [] : [inSet(originalAddress(family), NODEPORT_IPS)];
   return [
     [inSet(concat(...originalKey('service', family)), COUNTERS.service[counted]), { return: null }],

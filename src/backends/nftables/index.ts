@@ -7,31 +7,31 @@ import { IP_FAMILIES, type IPFamily } from '../../model/address.ts';
 import { base } from './base.ts';
 import { compile } from './compile.ts';
 import { Driver } from './driver.ts';
-import { type Ends, openEnds } from './ends.ts';
+import { type KernelSockets, openKernelSockets } from './kernel-sockets.ts';
 import { nftFamily } from './names.ts';
 import { formatObject, type NftObject } from './objects.ts';
 import { madeByKubeProxy } from './origin.ts';
 import { placesOfFrontend } from './places.ts';
-import { type Payload, plan } from './plan.ts';
+import { type NftPayload, plan } from './plan.ts';
 import { print, printJson } from './print.ts';
 import { probe } from './probe.ts';
 
 /** Objects of some hundred Services: the event loop runs between two groups. */
 const GROUP_SIZE = 1_000;
 /** Interval of polling for writes of other programs. */
-const LOOK_MS = 100;
+const POLL_MS = 100;
 
 export interface NftablesOptions {
   readonly family: IPFamily;
   /** Undefined for a dump, which reads and writes nothing. */
-  readonly ends?: Ends;
+  readonly sockets?: KernelSockets;
   /** Neither probes the kernel nor deletes stale entries of the affinity map. */
   readonly readOnly?: boolean | undefined;
   /** Counts the traffic of each frontend. */
   readonly counts?: boolean;
 }
 
-export interface NftablesBackend extends Backend<NftObject, Payload> {
+export interface NftablesBackend extends Backend<NftObject, NftPayload> {
   /** Resolves when no client is remembered with an endpoint that left. */
   settled(): Promise<void>;
 }
@@ -44,21 +44,22 @@ export const nftablesBackends = ({
   readonly backends: ReadonlyMap<IPFamily, NftablesBackend>;
   close(): void;
 } => {
-  const ends = openEnds(warn);
-  const all = IP_FAMILIES.map((family): NftablesOptions => ({ family, ends, ...options }));
-  const online = new Map(all.map((one) => [one, new Online(one)]));
+  const sockets = openKernelSockets(warn);
+  const all = IP_FAMILIES.map((family): NftablesOptions => ({ family, sockets, ...options }));
+  const online = new Map(all.map((one) => [one, new LazyDriver(one)]));
   return {
     backends: new Map([...online].map(([one, kernel]) => [one.family, backendOver(one, kernel)])),
     close: () => {
       for (const one of online.values()) one.close();
-      ends.writer.close();
+      sockets.writer.close();
     },
   };
 };
 
-export const nftablesBackend = (options: NftablesOptions): NftablesBackend => backendOver(options, new Online(options));
+export const nftablesBackend = (options: NftablesOptions): NftablesBackend =>
+  backendOver(options, new LazyDriver(options));
 
-const backendOver = ({ family, counts = false }: NftablesOptions, online: Online): NftablesBackend => {
+const backendOver = ({ family, counts = false }: NftablesOptions, online: LazyDriver): NftablesBackend => {
   const nft = nftFamily(family);
   return {
     mode: 'nftables',
@@ -81,7 +82,7 @@ const backendOver = ({ family, counts = false }: NftablesOptions, online: Online
 };
 
 /** Driver made on first use, after one successful probe of the kernel. */
-class Online {
+class LazyDriver {
   readonly #options: NftablesOptions;
   #driver: Driver | undefined;
 
@@ -90,11 +91,11 @@ class Online {
   }
 
   driver(): Driver {
-    const { family, ends, readOnly = false, counts = false } = this.#options;
-    if (ends === undefined) throw new Error('this backend was made for a dump, and has no kernel');
+    const { family, sockets, readOnly = false, counts = false } = this.#options;
+    if (sockets === undefined) throw new Error('this backend was made for a dump, and has no kernel');
     if (this.#driver !== undefined) return this.#driver;
-    if (!readOnly) probe(ends.writer, family, counts);
-    this.#driver = new Driver(nftFamily(family), ends, { readOnly });
+    if (!readOnly) probe(sockets.writer, family, counts);
+    this.#driver = new Driver(nftFamily(family), sockets, { readOnly });
     return this.#driver;
   }
 
@@ -106,6 +107,6 @@ class Online {
 const watch = (driver: Driver, onChange: () => void): { stop(): void } => {
   const timer = setInterval(() => {
     if (driver.hasChanged()) onChange();
-  }, LOOK_MS);
+  }, POLL_MS);
   return { stop: () => clearInterval(timer) };
 };

@@ -6,43 +6,52 @@
  */
 import { bareKeyOf } from '../../nftables-json/elements.ts';
 import { formatElement, formatExpression } from '../../nftables-json/text.ts';
-import { type Frontend, type Member, slotMember, type Target } from './objects.ts';
+import { type FrontendElements, type Member, slotMember, type Target } from './objects.ts';
 import { fillSlots } from './slots.ts';
 
 /** Elements of a frontend in the kernel. */
-export interface Held {
+export interface InstalledFrontend {
   readonly members: readonly Member[];
   /** Targets by set, in the order of their slots. */
   readonly slots: ReadonlyMap<string, readonly Target[]>;
 }
 
-export const NOTHING_HELD: Held = { members: [], slots: new Map() };
+export const NOT_INSTALLED: InstalledFrontend = { members: [], slots: new Map() };
 
-export interface Step {
+export interface FrontendStep {
   readonly removed: readonly Member[];
   readonly added: readonly Member[];
-  readonly held: Held;
+  readonly installed: InstalledFrontend;
 }
 
 const keyText = ({ set, element }: Member): string => `${set} ${formatExpression(bareKeyOf(element))}`;
 
 /** Step from the installed frontend to the desired one. Undefined: removed. */
-export const stepTo = (held: Held, wanted: Frontend | undefined, key: Frontend['key']): Step => {
+export const stepTo = (
+  installed: InstalledFrontend,
+  wanted: FrontendElements | undefined,
+  key: FrontendElements['key'],
+): FrontendStep => {
   const slots = new Map<string, readonly Target[]>();
-  for (const [name, targets] of wanted?.lists ?? []) slots.set(name, fillSlots(held.slots.get(name) ?? [], targets));
+  for (const [name, targets] of wanted?.lists ?? [])
+    slots.set(name, fillSlots(installed.slots.get(name) ?? [], targets));
   const members = wanted?.members ?? [];
-  const [goneSlots, newSlots] = slotChanges(held.slots, slots, key);
-  const [goneMembers, newMembers] = memberChanges(held.members, members);
+  const [goneSlots, newSlots] = slotChanges(installed.slots, slots, key);
+  const [goneMembers, newMembers] = memberChanges(installed.members, members);
   return {
     removed: [...goneSlots, ...goneMembers],
     added: [...newSlots, ...newMembers],
-    held: { members, slots },
+    installed: { members, slots },
   };
 };
 
 type Changes = readonly [removed: readonly Member[], added: readonly Member[]];
 
-const slotChanges = (former: Held['slots'], wanted: Held['slots'], key: Frontend['key']): Changes => {
+const slotChanges = (
+  former: InstalledFrontend['slots'],
+  wanted: InstalledFrontend['slots'],
+  key: FrontendElements['key'],
+): Changes => {
   const removed: Member[] = [];
   const added: Member[] = [];
   for (const name of new Set([...former.keys(), ...wanted.keys()])) {

@@ -15,12 +15,12 @@ export const nftFamily = (family: IPFamily): NftFamily => (family === 'IPv4' ? '
 export const tableOf = (family: NftFamily): Table => ({ family, name: TABLE });
 
 /** Key of a lookup: address, protocol and port of a Service, or protocol and port of the node. */
-export type Space = 'service' | 'nodePort';
+export type KeySpace = 'service' | 'nodePort';
 
-export const SPACES: readonly Space[] = ['service', 'nodePort'];
+export const KEY_SPACES: readonly KeySpace[] = ['service', 'nodePort'];
 
 /** Sets of a key space. Maps of endpoints have an index (slot) behind the key, dense from 0 on. */
-export interface SpaceSets {
+export interface KeySpaceSets {
   /** Verdict map: frontend → chain of a load-balancing class. */
   readonly verdicts: string;
   readonly endpoints: string;
@@ -32,7 +32,7 @@ export interface SpaceSets {
   readonly refusals: string;
 }
 
-export const SETS: Readonly<Record<Space, SpaceSets>> = {
+export const SETS: Readonly<Record<KeySpace, KeySpaceSets>> = {
   service: {
     verdicts: 'service-ips',
     endpoints: 'endpoints',
@@ -70,7 +70,7 @@ export interface StickySets {
   readonly departed: string;
 }
 
-export const STICKY: Readonly<Record<Space, StickySets>> = {
+export const STICKY: Readonly<Record<KeySpace, StickySets>> = {
   service: { timeouts: 'sticky-ips', endpoints: 'sticky-endpoints', departed: 'departed-endpoints' },
   nodePort: {
     timeouts: 'sticky-nodeports',
@@ -80,7 +80,7 @@ export const STICKY: Readonly<Record<Space, StickySets>> = {
 };
 
 /** Whether elements of this map mark frontends with session affinity. */
-export const saysSticky = (set: string): boolean => SPACES.some((space) => STICKY[space].timeouts === set);
+export const saysSticky = (set: string): boolean => KEY_SPACES.some((space) => STICKY[space].timeouts === set);
 
 export const source = (family: NftFamily): Payload => payload(family, 'saddr');
 export const destination = (family: NftFamily): Payload => payload(family, 'daddr');
@@ -88,7 +88,7 @@ const PROTOCOL = meta('l4proto');
 const PORT = payload('th', 'dport');
 
 /** Key of a key space's maps, from a packet. */
-export const packetKey = (space: Space, family: NftFamily, ...more: readonly Expression[]): Concat =>
+export const packetKey = (space: KeySpace, family: NftFamily, ...more: readonly Expression[]): Concat =>
   space === 'service' ? concat(destination(family), PROTOCOL, PORT, ...more) : concat(PROTOCOL, PORT, ...more);
 
 export const affinityKey = (family: NftFamily): Concat => concat(source(family), destination(family), PROTOCOL, PORT);
@@ -101,11 +101,11 @@ export const originalAddress = (family: NftFamily): Expression =>
   ct(family === 'ip' ? 'ip daddr' : 'ip6 daddr', 'original');
 
 /** Original destination of a packet's connection, in the fields of `packetKey`. */
-export const originalKey = (space: Space, family: NftFamily): readonly Expression[] =>
+export const originalKey = (space: KeySpace, family: NftFamily): readonly Expression[] =>
   space === 'service' ? [originalAddress(family), PROTOCOL, originalPort] : [PROTOCOL, originalPort];
 
 /** Original destination and endpoint of a packet behind DNAT. */
-export const translatedKey = (space: Space, family: NftFamily): Concat =>
+export const translatedKey = (space: KeySpace, family: NftFamily): Concat =>
   concat(...originalKey(space, family), destination(family), PORT);
 
 /** Key of the affinity map, from a packet behind DNAT. */
@@ -116,7 +116,7 @@ export const endpointData = (family: NftFamily): Concat => concat(destination(fa
 
 const addressType = (family: NftFamily): TypeName => (family === 'ip' ? 'ipv4_addr' : 'ipv6_addr');
 
-export const keyTypes = (space: Space, family: NftFamily): readonly TypeName[] =>
+export const keyTypes = (space: KeySpace, family: NftFamily): readonly TypeName[] =>
   space === 'service' ? [addressType(family), 'inet_proto', 'inet_service'] : ['inet_proto', 'inet_service'];
 
 /** Size of the affinity map. Beyond it clients are not remembered: each of their connections is balanced, none is dropped. */
@@ -130,7 +130,7 @@ export const declarations = (family: NftFamily): readonly SetDeclaration[] => {
     { ...where, name: CLUSTER_IPS, type: address },
     { ...where, name: NODEPORT_IPS, type: address },
     { ...where, name: HAIRPIN, type: [address, address, 'inet_proto', 'inet_service'] },
-    ...SPACES.flatMap((space) => spaceDeclarations(space, family)),
+    ...KEY_SPACES.flatMap((space) => keySpaceDeclarations(space, family)),
     { ...where, name: FIREWALL, type: keyTypes('service', family), map: 'verdict' },
     { ...where, name: SOURCE_RANGES, type: [...keyTypes('service', family), address], flags: ['interval'] },
     {
@@ -144,7 +144,7 @@ export const declarations = (family: NftFamily): readonly SetDeclaration[] => {
   ];
 };
 
-const spaceDeclarations = (space: Space, family: NftFamily): readonly SetDeclaration[] => {
+const keySpaceDeclarations = (space: KeySpace, family: NftFamily): readonly SetDeclaration[] => {
   const names = SETS[space];
   const where = { family, table: TABLE };
   const verdicts = [names.verdicts, names.insideVerdicts, names.localVerdicts, names.refusals];
@@ -158,7 +158,7 @@ const spaceDeclarations = (space: Space, family: NftFamily): readonly SetDeclara
 };
 
 export const stickyDeclarations = (family: NftFamily): readonly SetDeclaration[] =>
-  SPACES.flatMap((space) => {
+  KEY_SPACES.flatMap((space) => {
     const { timeouts, endpoints, departed } = STICKY[space];
     const where = { family, table: TABLE };
     const type: readonly TypeName[] = [...keyTypes(space, family), addressType(family), 'inet_service'];
@@ -170,9 +170,9 @@ export const stickyDeclarations = (family: NftFamily): readonly SetDeclaration[]
   });
 
 /** Key space of a set, and whether it has slots. Undefined: elements of the set belong to no frontend. */
-export const frontendSet = (name: string): { readonly space: Space; readonly hasSlots: boolean } | undefined => {
+export const frontendSet = (name: string): { readonly space: KeySpace; readonly hasSlots: boolean } | undefined => {
   if (name === FIREWALL || name === SOURCE_RANGES) return { space: 'service', hasSlots: false };
-  for (const space of SPACES) {
+  for (const space of KEY_SPACES) {
     const { endpoints, localEndpoints, ...others } = SETS[space];
     if (name === STICKY[space].timeouts || name === STICKY[space].endpoints) return { space, hasSlots: false };
     if (name === endpoints || name === localEndpoints) return { space, hasSlots: true };
@@ -182,4 +182,4 @@ export const frontendSet = (name: string): { readonly space: Space; readonly has
 };
 
 /** Number of fields in a frontend's key. */
-export const KEY_FIELDS: Readonly<Record<Space, number>> = { service: 3, nodePort: 2 };
+export const KEY_FIELDS: Readonly<Record<KeySpace, number>> = { service: 3, nodePort: 2 };

@@ -2,15 +2,7 @@
 import type { KernelObject } from '../../dataplane/contract.ts';
 import { compareText } from '../../model/endpoint.ts';
 import { concat } from '../../nftables-json/construct.ts';
-import type {
-  Chain as ChainDeclaration,
-  Command,
-  Concat,
-  Element as NftElement,
-  SetDeclaration,
-  Statement,
-  Table as TableDeclaration,
-} from '../../nftables-json/schema.ts';
+import type { Chain, Command, Concat, Element, SetDeclaration, Statement, Table } from '../../nftables-json/schema.ts';
 import {
   formatCommand,
   formatElement,
@@ -22,15 +14,15 @@ import {
 import { type NftFamily, TABLE, tableOf } from './names.ts';
 
 /** The table. Its content tells whether it is dormant, or has sets or base chains of other types than ours. */
-export interface Table extends KernelObject {
+export interface TableObject extends KernelObject {
   readonly kind: 'table';
-  readonly declaration: TableDeclaration;
+  readonly declaration: Table;
 }
 
 /** A chain with all its rules. */
-export interface Chain extends KernelObject {
+export interface ChainObject extends KernelObject {
   readonly kind: 'chain';
-  readonly declaration: ChainDeclaration;
+  readonly declaration: Chain;
   readonly rules: readonly (readonly Statement[])[];
 }
 
@@ -41,7 +33,7 @@ export interface SetObject extends KernelObject {
 }
 
 /** An element that several owners may share. */
-export interface Element extends KernelObject {
+export interface ElementObject extends KernelObject {
   readonly kind: 'element';
   readonly member: Member;
 }
@@ -49,7 +41,7 @@ export interface Element extends KernelObject {
 /** An element with the name of its set. */
 export interface Member {
   readonly set: string;
-  readonly element: NftElement;
+  readonly element: Element;
 }
 
 /** Address and port of an endpoint: `10.0.0.1 . 8080`. */
@@ -59,7 +51,7 @@ export type Target = string;
  * A frontend with all its elements: the unit that is granted to one of several Services. `lists` holds targets by set. The
  * content leaves out their slots, which the driver assigns (see slots.ts).
  */
-export interface Frontend extends KernelObject {
+export interface FrontendElements extends KernelObject {
   readonly kind: 'frontend';
   readonly family: NftFamily;
   readonly key: Concat;
@@ -67,7 +59,7 @@ export interface Frontend extends KernelObject {
   readonly lists: ReadonlyMap<string, readonly Target[]>;
 }
 
-export type NftObject = Table | Chain | SetObject | Element | Frontend;
+export type NftObject = TableObject | ChainObject | SetObject | ElementObject | FrontendElements;
 
 export const FRONTEND_PREFIX = 'frontend ';
 
@@ -76,7 +68,7 @@ export const OTHER_SHAPE = 'of another shape';
 /** Content of a dormant table: its base chains are not registered at their hooks. */
 export const DORMANT = 'dormant';
 
-export const table = (family: NftFamily, content = ''): Table => ({
+export const table = (family: NftFamily, content = ''): TableObject => ({
   kind: 'table',
   id: 'table',
   content,
@@ -89,7 +81,7 @@ export const table = (family: NftFamily, content = ''): Table => ({
  */
 const CLASS_CHAIN = /^(nodeport-)?(local-)?(external-)?(pick|sticky)-\d+$/;
 
-export const chain = (declaration: ChainDeclaration, rules: Chain['rules']): Chain => ({
+export const chain = (declaration: Chain, rules: ChainObject['rules']): ChainObject => ({
   kind: 'chain',
   id: `chain ${declaration.name}`,
   content: [formatHook(declaration), ...rules.map(formatStatements)].join('\n'),
@@ -105,19 +97,19 @@ export const set = (declaration: SetDeclaration): SetObject => ({
   declaration,
 });
 
-export const element = (member: Member): Element => ({
+export const element = (member: Member): ElementObject => ({
   kind: 'element',
   id: `element ${member.set} ${formatElement(member.element)}`,
   content: '',
   member,
 });
 
-export const frontend = (
+export const frontendElements = (
   family: NftFamily,
   key: Concat,
   members: readonly Member[],
   lists: ReadonlyMap<string, readonly Target[]>,
-): Frontend => ({
+): FrontendElements => ({
   kind: 'frontend',
   id: `${FRONTEND_PREFIX}${formatExpression(key)}`,
   content: frontendContent(members, lists),
@@ -127,7 +119,7 @@ export const frontend = (
   lists,
 });
 
-const frontendContent = (members: readonly Member[], lists: Frontend['lists']): string =>
+const frontendContent = (members: readonly Member[], lists: FrontendElements['lists']): string =>
   [
     ...members.map(({ set: name, element: one }) => `${name} { ${formatElement(one)} }`),
     ...[...lists].map(([name, targets]) => `${name} ${[...targets].sort(compareText).join(', ')}`),
@@ -152,7 +144,7 @@ export const targetData = (target: Target): Concat => {
 export const withTarget = (key: Concat, target: Target): Concat => concat(...key.concat, ...targetData(target).concat);
 
 /** Elements of a frontend on an empty kernel: targets fill the slots in their order. */
-export const initialMembers = ({ key, members, lists }: Frontend): readonly Member[] => [
+export const initialMembers = ({ key, members, lists }: FrontendElements): readonly Member[] => [
   ...members,
   ...[...lists].flatMap(([name, targets]) => targets.map((target, slot) => slotMember(name, key, slot, target))),
 ];
@@ -178,19 +170,19 @@ export const declare = (
 ): { readonly set: SetDeclaration } | { readonly map: SetDeclaration } =>
   declaration.map === undefined ? { set: declaration } : { map: declaration };
 
-export const rulesOf = ({ declaration: { family, table: of, name }, rules }: Chain): readonly Command[] =>
+export const rulesOf = ({ declaration: { family, table: of, name }, rules }: ChainObject): readonly Command[] =>
   rules.map((expr) => ({ add: { rule: { family, table: of, chain: name, expr } } }));
 
 export interface SetElements {
   readonly family: NftFamily;
   readonly table: string;
   readonly name: string;
-  readonly elem: readonly NftElement[];
+  readonly elem: readonly Element[];
 }
 
 /** Groups elements by set. */
 export const bySet = (members: readonly Member[], family: NftFamily): readonly SetElements[] => {
-  const lists = new Map<string, NftElement[]>();
+  const lists = new Map<string, Element[]>();
   for (const { set: name, element: one } of members) {
     const list = lists.get(name);
     if (list === undefined) lists.set(name, [one]);

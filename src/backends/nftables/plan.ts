@@ -11,14 +11,14 @@ import { type NftObject, OTHER_SHAPE } from './objects.ts';
 export type NftChange = Change<NftObject>;
 
 /** Changes of one transaction, which write.ts orders. */
-export interface Payload {
+export interface NftPayload {
   readonly changes: readonly NftChange[];
 }
 
 /** Elements of one transaction: some ten milliseconds of this process and the kernel, without a turn of the event loop. */
 const MAX_ELEMENTS = 500;
 
-export const plan = (changes: readonly NftChange[]): readonly Batch<Payload>[] => {
+export const plan = (changes: readonly NftChange[]): readonly Batch<NftPayload>[] => {
   const table = changes.find(({ object }) => object.kind === 'table');
   // deleting the table deletes all in it; replacing it writes everything anew, in one transaction
   if (table?.op === 'remove') return [batch(changes)];
@@ -40,7 +40,7 @@ const isStructure = ({ object }: NftChange): boolean => object.kind !== 'fronten
 
 const isKept = ({ op }: NftChange): boolean => op !== 'remove';
 
-const batch = (changes: readonly NftChange[]): Batch<Payload> => ({
+const batch = (changes: readonly NftChange[]): Batch<NftPayload> => ({
   payload: { changes },
   ids: changes.map(({ object }) => object.id),
 });

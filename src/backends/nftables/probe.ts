@@ -4,10 +4,10 @@ import type { NodeContext } from '../../model/node.ts';
 import { type Nftables, TransactionError } from '../../nftables-json/nftables.ts';
 import { stickyObjects } from './affinity.ts';
 import { base } from './base.ts';
-import { wayChains } from './classes.ts';
-import { unable } from './ends.ts';
-import { type NftFamily, nftFamily, SPACES } from './names.ts';
-import { type NftObject, type Table, table } from './objects.ts';
+import { classChains } from './classes.ts';
+import { unable } from './kernel-sockets.ts';
+import { KEY_SPACES, type NftFamily, nftFamily } from './names.ts';
+import { type NftObject, type TableObject, table } from './objects.ts';
 import { commandsOf } from './write.ts';
 
 /** Name of the probed table, which is never committed. */
@@ -42,13 +42,13 @@ export const probe = (nftables: Nftables, family: IPFamily, counts = false): voi
 
 const probeObjects = (family: IPFamily, counts: boolean): readonly NftObject[] => {
   const nft = nftFamily(family);
-  const ways = SPACES.flatMap((space) =>
-    wayChains({ family: nft, space, isLocal: false, mark: 1, isSticky: true, count: 2 }),
+  const classes = KEY_SPACES.flatMap((space) =>
+    classChains({ family: nft, space, isLocal: false, mark: 1, isSticky: true, count: 2 }),
   );
   const objects = [
     ...base(node(family), counts).objects,
-    ...SPACES.flatMap((space) => stickyObjects(space, nft, A_DAY)),
-    ...ways,
+    ...KEY_SPACES.flatMap((space) => stickyObjects(space, nft, A_DAY)),
+    ...classes,
   ];
   return [...new Map(objects.map((object) => [object.id, object])).values()].map((object) => renamed(object, nft));
 };
@@ -57,7 +57,7 @@ const probeObjects = (family: IPFamily, counts: boolean): readonly NftObject[] =
 const renamed = (object: NftObject, family: NftFamily): NftObject => {
   switch (object.kind) {
     case 'table':
-      return { ...table(family), declaration: { family, name: PROBE } } satisfies Table;
+      return { ...table(family), declaration: { family, name: PROBE } } satisfies TableObject;
     case 'set':
       return { ...object, declaration: { ...object.declaration, table: PROBE } };
     case 'chain':

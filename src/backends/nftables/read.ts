@@ -4,29 +4,22 @@ import { concat } from '../../nftables-json/construct.ts';
 import { bareKeyOf, keyOf } from '../../nftables-json/elements.ts';
 import type { TableListing } from '../../nftables-json/listing.ts';
 import type { Nftables } from '../../nftables-json/nftables.ts';
-import type {
-  Chain as ChainDeclaration,
-  Concat,
-  Expression,
-  Element as NftElement,
-  SetDeclaration,
-  Statement,
-} from '../../nftables-json/schema.ts';
+import type { Chain, Concat, Element, Expression, SetDeclaration, Statement } from '../../nftables-json/schema.ts';
 import { formatElement, formatExpression, formatShape } from '../../nftables-json/text.ts';
 import { counterDeclarations, readCounterSet } from './counters.ts';
-import type { Departed } from './departures.ts';
+import type { DepartedEndpoint } from './departed-endpoints.ts';
 import { BASE_CHAINS } from './hooks.ts';
-import type { Held } from './members.ts';
+import type { InstalledFrontend } from './members.ts';
 import {
   CLUSTER_IPS,
   declarations,
   frontendSet,
   HAIRPIN,
   KEY_FIELDS,
+  KEY_SPACES,
+  type KeySpace,
   type NftFamily,
   NODEPORT_IPS,
-  SPACES,
-  type Space,
   STICKY,
   stickyDeclarations,
   TABLE,
@@ -35,7 +28,7 @@ import {
   chain,
   DORMANT,
   element,
-  frontend,
+  frontendElements,
   type Member,
   type NftObject,
   OTHER_SHAPE,
@@ -45,21 +38,21 @@ import {
   table,
 } from './objects.ts';
 
-export interface Found {
+export interface TableContents {
   readonly objects: ReadonlyMap<string, NftObject>;
-  readonly held: ReadonlyMap<string, Held>;
+  readonly installed: ReadonlyMap<string, InstalledFrontend>;
   /** Endpoints that left frontends with affinity, and with which clients may still be remembered. */
-  readonly departed: readonly Departed[];
+  readonly departed: readonly DepartedEndpoint[];
   /** False when an element was listed twice: it has displaced another in the list. */
   readonly isWhole: boolean;
 }
 
-const NOTHING: Found = { objects: new Map(), held: new Map(), departed: [], isWhole: true };
+const NOTHING: TableContents = { objects: new Map(), installed: new Map(), departed: [], isWhole: true };
 
 const PLAIN_SETS = [CLUSTER_IPS, NODEPORT_IPS, HAIRPIN];
 
 /** Reads the table. Throws NetlinkError. */
-export const readTable = async (nftables: Nftables, family: NftFamily): Promise<Found> => {
+export const readTable = async (nftables: Nftables, family: NftFamily): Promise<TableContents> => {
   const listing = await nftables.visitTable(family, TABLE);
   if (listing === undefined) return NOTHING;
   // sets and chains of our names and other types cannot be changed in place
@@ -82,8 +75,8 @@ const finishAll = async (
   objects: Map<string, NftObject>,
   { elements, frontends, departed, isWhole: isListed }: Collection,
   family: NftFamily,
-): Promise<Found> => {
-  const held = new Map<string, Held>();
+): Promise<TableContents> => {
+  const installed = new Map<string, InstalledFrontend>();
   const structure = objects.size;
   let isWhole = isListed;
   const turn = new Turn();
@@ -96,10 +89,10 @@ const finishAll = async (
     if (turn.isOver()) await turn.rest();
     const finished = finish(collected, family);
     objects.set(finished.object.id, finished.object);
-    held.set(finished.object.id, finished.held);
+    installed.set(finished.object.id, finished.installed);
     isWhole &&= finished.isWhole;
   }
-  return { objects, held, departed, isWhole };
+  return { objects, installed: installed, departed, isWhole };
 };
 
 const hasOtherShape = ({ sets, chains: found }: TableListing, family: NftFamily): boolean => {
@@ -117,7 +110,7 @@ const lastingShape = ({ timeout: _timeout, size, ...shape }: SetDeclaration, our
   formatShape(ours.size === undefined && size !== undefined ? { ...shape, size } : shape);
 
 /** Whether a chain has the name of a base chain and no hook: rules may lead to it, so it cannot be deleted alone. */
-const lacksHook = ({ name, hook }: ChainDeclaration): boolean => name in BASE_CHAINS && hook === undefined;
+const lacksHook = ({ name, hook }: Chain): boolean => name in BASE_CHAINS && hook === undefined;
 
 const chains = (listing: TableListing): readonly NftObject[] => {
   const rules = new Map<string, (readonly Statement[])[]>(listing.chains.map(({ name }) => [name, []]));
@@ -135,14 +128,14 @@ interface Collected {
 interface Collection {
   readonly elements: NftObject[];
   readonly frontends: Map<string, Collected>;
-  readonly departed: Departed[];
+  readonly departed: DepartedEndpoint[];
   isWhole: boolean;
 }
 
 /** Handler of a set's elements. Undefined for sets whose elements are no objects: they time out, or go with their set. */
-const taker = (name: string, collection: Collection): ((found: NftElement) => void) | undefined => {
+const taker = (name: string, collection: Collection): ((found: Element) => void) | undefined => {
   if (PLAIN_SETS.includes(name)) return (found) => collection.elements.push(element({ set: name, element: found }));
-  const leftBehind = SPACES.find((space) => STICKY[space].departed === name);
+  const leftBehind = KEY_SPACES.find((space) => STICKY[space].departed === name);
   if (leftBehind !== undefined) return (found) => collection.departed.push(departedOf(found, leftBehind));
   const counters = readCounterSet(name);
   const shape = counters === undefined ? frontendSet(name) : { space: counters.space, hasSlots: false };
@@ -156,21 +149,21 @@ const taker = (name: string, collection: Collection): ((found: NftElement) => vo
   };
 };
 
-const departedOf = (found: NftElement, space: Space): Departed => {
+const departedOf = (found: Element, space: KeySpace): DepartedEndpoint => {
   const parts = keyParts(found);
   const text = (some: readonly Expression[]): string => some.map(formatExpression).join(' . ');
   return { frontend: text(parts.slice(0, KEY_FIELDS[space])), target: text(parts.slice(KEY_FIELDS[space])) };
 };
 
 /** Drops the counter of an element: it is not part of the desired element. */
-const withoutCounter = (found: NftElement): NftElement => {
+const withoutCounter = (found: Element): Element => {
   const key = keyOf(found);
   if (typeof key !== 'object' || !('elem' in key)) return found;
   const { comment, val } = key.elem;
   return comment === undefined ? val : { elem: { val, comment } };
 };
 
-const keyParts = (found: NftElement): readonly Expression[] => {
+const keyParts = (found: Element): readonly Expression[] => {
   const bare = bareKeyOf(found);
   return typeof bare === 'object' && 'concat' in bare ? bare.concat : [bare];
 };
@@ -189,7 +182,7 @@ const collectedAt = (frontends: Map<string, Collected>, parts: readonly Expressi
 const MAX_SLOT = 100_000;
 
 /** Stores a slot. Returns false for a slot that was listed before. */
-const putSlot = (collected: Collected, name: string, slot: number, found: NftElement): boolean => {
+const putSlot = (collected: Collected, name: string, slot: number, found: Element): boolean => {
   if (slot > MAX_SLOT) {
     collected.members.push({ set: name, element: found });
     return true;
@@ -204,14 +197,14 @@ const putSlot = (collected: Collected, name: string, slot: number, found: NftEle
   return isNew;
 };
 
-const dataText = (found: NftElement): Target => {
+const dataText = (found: Element): Target => {
   const [, data] = found as readonly [Expression, Expression];
   return formatExpression(data);
 };
 
 interface Finished {
   readonly object: NftObject;
-  readonly held: Held;
+  readonly installed: InstalledFrontend;
   readonly isWhole: boolean;
 }
 
@@ -232,8 +225,8 @@ const finish = ({ key, members, slots }: Collected, family: NftFamily): Finished
   const single = new Map(members.map((member) => [`${member.set} ${formatElement(member.element)}`, member]));
   const all = [...single.values(), ...odd];
   return {
-    object: frontend(family, key, all, lists),
-    held: { members: all, slots: lists },
+    object: frontendElements(family, key, all, lists),
+    installed: { members: all, slots: lists },
     isWhole: single.size === members.length,
   };
 };

@@ -20,9 +20,9 @@ export const fillSlots = (former: readonly (Target | undefined)[], wanted: reado
       .filter((target) => target !== undefined)
       .reverse(),
   );
-  const homeless = wanted.filter((target) => !placed.has(target));
+  const unplaced = wanted.filter((target) => !placed.has(target));
   const waiting = [
-    ...homeless.filter((target) => !behind.has(target)),
+    ...unplaced.filter((target) => !behind.has(target)),
     ...[...behind].filter((target) => wants.has(target) && !placed.has(target)),
   ].values();
   return kept.map((target) => target ?? waiting.next().value ?? '');

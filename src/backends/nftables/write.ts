@@ -3,49 +3,58 @@
  * them. Each command has the id of its object.
  */
 import type { Command } from '../../nftables-json/schema.ts';
-import { type Held, NOTHING_HELD, stepTo } from './members.ts';
+import { type InstalledFrontend, NOT_INSTALLED, stepTo } from './members.ts';
 import type { NftFamily } from './names.ts';
-import { bySet, type Chain, declare, type Frontend, type Member, type NftObject, rulesOf } from './objects.ts';
+import {
+  bySet,
+  type ChainObject,
+  declare,
+  type FrontendElements,
+  type Member,
+  type NftObject,
+  rulesOf,
+} from './objects.ts';
 import { isRebuilt, type NftChange } from './plan.ts';
 
-export interface Issued {
+export interface IssuedCommand {
   readonly command: Command;
   /** Id of the object. */
   readonly id: string;
 }
 
-export interface Written {
-  readonly commands: readonly Issued[];
+export interface Transaction {
+  readonly commands: readonly IssuedCommand[];
   /** Frontends as installed by the transaction. Undefined: removed. */
-  readonly held: ReadonlyMap<string, Held | undefined>;
+  readonly installed: ReadonlyMap<string, InstalledFrontend | undefined>;
 }
 
 export const commandsOf = (
   changes: readonly NftChange[],
   family: NftFamily,
-  holds: (id: string) => Held | undefined,
-): Written => {
-  const held = new Map<string, Held | undefined>();
+  installedAt: (id: string) => InstalledFrontend | undefined,
+): Transaction => {
+  const installed = new Map<string, InstalledFrontend | undefined>();
   const ofTable = changes.flatMap((change) => (change.object.kind === 'table' ? tableCommands(change) : []));
   // deleting the table deletes all in it
-  if (changes.some(({ op, object }) => object.kind === 'table' && op === 'remove')) return { commands: ofTable, held };
+  if (changes.some(({ op, object }) => object.kind === 'table' && op === 'remove'))
+    return { commands: ofTable, installed: installed };
   const isNew = ofTable.length > 1;
   const members = changes.flatMap((change) => {
     if (change.object.kind === 'element')
       return issue(change.object.id, elementCommands(change, change.object.member, family));
     if (change.object.kind !== 'frontend') return [];
     const { id } = change.object;
-    const step = frontendStep(change, change.object, isNew ? undefined : holds(id));
-    held.set(id, change.op === 'remove' ? undefined : step.held);
+    const step = frontendStep(change, change.object, isNew ? undefined : installedAt(id));
+    installed.set(id, change.op === 'remove' ? undefined : step.installed);
     return issue(id, memberCommands(step.removed, step.added, family));
   });
-  return { commands: [...ofTable, ...structure(changes), ...members, ...removals(changes)], held };
+  return { commands: [...ofTable, ...structure(changes), ...members, ...removals(changes)], installed: installed };
 };
 
-const issue = (id: string, commands: readonly Command[]): readonly Issued[] =>
+const issue = (id: string, commands: readonly Command[]): readonly IssuedCommand[] =>
   commands.map((command) => ({ command, id }));
 
-const tableCommands = (change: NftChange): readonly Issued[] => {
+const tableCommands = (change: NftChange): readonly IssuedCommand[] => {
   const { op, object } = change;
   if (object.kind !== 'table') return [];
   const table = object.declaration;
@@ -68,7 +77,7 @@ const isKept = (op: NftChange['op']): boolean => op !== 'remove';
 const isRemoved = (op: NftChange['op']): boolean => op === 'remove';
 
 /** Adds sets, then chains, then rules: rules refer to sets and chains. */
-const structure = (changes: readonly NftChange[]): readonly Issued[] => {
+const structure = (changes: readonly NftChange[]): readonly IssuedCommand[] => {
   const chains = ofKind(changes, 'chain', isKept);
   return [
     ...ofKind(changes, 'set', isKept).flatMap(({ object }) => issue(object.id, [{ add: declare(object.declaration) }])),
@@ -93,12 +102,12 @@ const isMoved = (change: NftChange): boolean => {
   return before.hook !== undefined && !isSame;
 };
 
-const vanish = (chain: Chain): readonly Command[] => [flush(chain), { delete: { chain: chain.declaration } }];
+const vanish = (chain: ChainObject): readonly Command[] => [flush(chain), { delete: { chain: chain.declaration } }];
 
-const flush = ({ declaration }: Chain): Command => ({ flush: { chain: declaration } });
+const flush = ({ declaration }: ChainObject): Command => ({ flush: { chain: declaration } });
 
 /** Removes the rules of all chains first: chains may refer to each other. */
-const removals = (changes: readonly NftChange[]): readonly Issued[] => {
+const removals = (changes: readonly NftChange[]): readonly IssuedCommand[] => {
   const chains = ofKind(changes, 'chain', isRemoved);
   return [
     ...chains.flatMap(({ object }) => issue(object.id, [flush(object)])),
@@ -112,7 +121,7 @@ const removals = (changes: readonly NftChange[]): readonly Issued[] => {
 const elementCommands = ({ op }: NftChange, member: Member, family: NftFamily): readonly Command[] =>
   op === 'remove' ? memberCommands([member], [], family) : memberCommands([], [member], family);
 
-const frontendStep = ({ op }: NftChange, frontend: Frontend, held: Held = NOTHING_HELD) =>
+const frontendStep = ({ op }: NftChange, frontend: FrontendElements, held: InstalledFrontend = NOT_INSTALLED) =>
   stepTo(held, op === 'remove' ? undefined : frontend, frontend.key);
 
 const memberCommands = (

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { compile } from '../../../src/backends/iptables/compile.ts';
 import { Dispatch } from '../../../src/backends/iptables/dispatch.ts';
-import type { Destination, Wish } from '../../../src/backends/iptables/objects.ts';
+import type { DesiredIptablesObject, PacketDestination } from '../../../src/backends/iptables/objects.ts';
 import type { IPFamily } from '../../../src/model/address.ts';
 import { costOf, endOf, flatten, frontendTo, idOf, LOCAL, nodeOf, numbers, Tree, treeOf } from './dispatching.ts';
 import { COUNT, DISTRIBUTIONS } from './distributions.ts';
@@ -11,7 +11,7 @@ import { type Packet, Walker } from './walker.ts';
 
 const CLIENT: Readonly<Record<IPFamily, string>> = { IPv4: '10.250.0.9', IPv6: 'fd50::9' };
 
-const packetTo = ({ ip, protocol, port }: Destination, family: IPFamily): Packet => ({
+const packetTo = ({ ip, protocol, port }: PacketDestination, family: IPFamily): Packet => ({
   source: CLIENT[family],
   destination: ip ?? LOCAL[family],
   protocol: protocol.toLowerCase() as Packet['protocol'],
@@ -19,18 +19,18 @@ const packetTo = ({ ip, protocol, port }: Destination, family: IPFamily): Packet
   inInterface: 'eth0',
 });
 
-const dense = (count: number): readonly Destination[] =>
+const dense = (count: number): readonly PacketDestination[] =>
   Array.from({ length: count }, (_, i) => ({ ip: `10.96.${i >> 8}.${i & 255}`, protocol: 'TCP' as const, port: 80 }));
 
-const rulesOf = (objects: readonly Wish[], id: string): readonly string[] => {
+const rulesOf = (objects: readonly DesiredIptablesObject[], id: string): readonly string[] => {
   const found = objects.find((object) => object.id === id);
   return found?.kind === 'chain' ? found.rules : [];
 };
 
-const treeChains = (objects: readonly Wish[]): readonly string[] =>
+const treeChains = (objects: readonly DesiredIptablesObject[]): readonly string[] =>
   objects.map(({ id }) => id).filter((id) => /^nat KUBE-(?:SVC|EXT)-/.test(id));
 
-const contents = (objects: readonly Wish[]): readonly string[] =>
+const contents = (objects: readonly DesiredIptablesObject[]): readonly string[] =>
   objects.map(({ id, content }) => `${id}\n${content}`).sort();
 
 describe('a dispatch chain', () => {
@@ -82,7 +82,7 @@ describe.each(DISTRIBUTIONS)(`${COUNT} Services $name`, ({ all, family }) => {
     const known = new Set(all.map(idOf));
     let most = 0;
     for (let n = 0; n < all.length; n += 19) {
-      const to = all[n] as Destination;
+      const to = all[n] as PacketDestination;
       const { outcomes, natRules } = walker.walk(packetTo(to, family));
       expect(outcomes).toEqual([endOf(n, family)]);
       const neighbour = { ...to, port: to.port === 65_535 ? 1 : to.port + 1 };
@@ -98,7 +98,7 @@ describe.each(DISTRIBUTIONS)(`${COUNT} Services $name`, ({ all, family }) => {
     const below = numbers(3);
     const costs = Array.from({ length: 80 }, () => {
       const n = below(all.length);
-      const to = all[n] as Destination;
+      const to = all[n] as PacketDestination;
       tree.remove(to);
       const less = costOf(tree.write());
       tree.put(to, n);
@@ -126,7 +126,7 @@ describe('whatever the history', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 250 }), (steps) => {
         const tree = new Tree('IPv4');
-        const last = new Map<string, { readonly to: Destination; readonly n: number }>();
+        const last = new Map<string, { readonly to: PacketDestination; readonly n: number }>();
         for (const [n, { to: destination, isRemoved, isWritten }] of steps.entries()) {
           if (isRemoved) {
             tree.remove(destination);

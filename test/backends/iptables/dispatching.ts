@@ -2,7 +2,12 @@
 import { base } from '../../../src/backends/iptables/base.ts';
 import { Dispatch } from '../../../src/backends/iptables/dispatch.ts';
 import { NODEPORTS } from '../../../src/backends/iptables/names.ts';
-import { type Destination, type Frontend, frontend, type Wish } from '../../../src/backends/iptables/objects.ts';
+import {
+  type DesiredIptablesObject,
+  type FrontendLines,
+  frontendLines,
+  type PacketDestination,
+} from '../../../src/backends/iptables/objects.ts';
 import { SERVICES } from '../../../src/backends/xtables/names.ts';
 import { chain, chainId } from '../../../src/backends/xtables/objects.ts';
 import { hostCidr, rule } from '../../../src/backends/xtables/rule.ts';
@@ -28,48 +33,48 @@ export const endOf = (n: number, family: IPFamily): string =>
   family === 'IPv4' ? `172.16.${n >> 8}.${n & 255}:8080` : joinHostPort(`fd20::${n.toString(16)}`, 8080);
 
 /** A frontend that leads straight to an address of its own; on any address of the node when it names none. */
-export const frontendTo = (to: Destination, n: number, family: IPFamily): Frontend => {
+export const frontendTo = (to: PacketDestination, n: number, family: IPFamily): FrontendLines => {
   const name = to.ip === undefined ? NODEPORTS : SERVICES;
   const where = to.ip === undefined ? {} : { destination: hostCidr(to.ip) };
   const text = rule({ ...where, protocol: to.protocol, port: to.port }, `DNAT --to-destination ${endOf(n, family)}`);
-  return frontend(idOf(to), [{ table: 'nat', chain: name, to, rule: text }]);
+  return frontendLines(idOf(to), [{ table: 'nat', chain: name, to, rule: text }]);
 };
 
-export const idOf = ({ ip, protocol, port }: Destination): string => `${ip ?? 'node'} ${protocol} ${port}`;
+export const idOf = ({ ip, protocol, port }: PacketDestination): string => `${ip ?? 'node'} ${protocol} ${port}`;
 
 /** The kernel's side of a dispatch tree, as the engine keeps it. */
 export class Tree {
-  readonly state: KernelState<Wish>;
+  readonly state: KernelState<DesiredIptablesObject>;
   readonly family: IPFamily;
 
   constructor(family: IPFamily) {
     this.family = family;
-    this.state = new KernelState<Wish>(new Dispatch(bits(family)));
+    this.state = new KernelState<DesiredIptablesObject>(new Dispatch(bits(family)));
     this.state.stage('base', base(nodeOf(family)));
   }
 
-  put(to: Destination, n: number): void {
+  put(to: PacketDestination, n: number): void {
     this.state.stage(idOf(to), { owner: idOf(to), since: n, objects: [frontendTo(to, n, this.family)] });
   }
 
-  remove(to: Destination): void {
+  remove(to: PacketDestination): void {
     this.state.stage(idOf(to), undefined);
   }
 
   /** What has to be written, taken as written. */
-  write(): readonly Change<Wish>[] {
+  write(): readonly Change<DesiredIptablesObject>[] {
     const changes = diff(this.state.have, this.state.want);
     this.state.applied(changes.map(({ object }) => object.id));
     this.state.settled();
     return changes;
   }
 
-  get objects(): readonly Wish[] {
+  get objects(): readonly DesiredIptablesObject[] {
     return [...this.state.want.values()];
   }
 }
 
-export const treeOf = (all: readonly Destination[], family: IPFamily): Tree => {
+export const treeOf = (all: readonly PacketDestination[], family: IPFamily): Tree => {
   const tree = new Tree(family);
   for (const [n, to] of all.entries()) tree.put(to, n);
   tree.write();
@@ -77,7 +82,9 @@ export const treeOf = (all: readonly Destination[], family: IPFamily): Tree => {
 };
 
 /** How much a list of changes makes the tool write: chains, and the rules in them. */
-export const costOf = (changes: readonly Change<Wish>[]): { readonly chains: number; readonly rules: number } => ({
+export const costOf = (
+  changes: readonly Change<DesiredIptablesObject>[],
+): { readonly chains: number; readonly rules: number } => ({
   chains: changes.length,
   rules: changes.reduce(
     (sum, { op, object }) => sum + (op !== 'remove' && object.kind === 'chain' ? object.rules.length : 0),
@@ -86,8 +93,11 @@ export const costOf = (changes: readonly Change<Wish>[]): { readonly chains: num
 });
 
 /** The same wishes with each dispatch chain as one list: what the tree must be equal to. */
-export const flatten = (wishes: readonly Wish[]): readonly Wish[] => {
-  const rules = new Map<string, { readonly wish: Wish & { readonly kind: 'trunk' }; readonly lines: string[] }>();
+export const flatten = (wishes: readonly DesiredIptablesObject[]): readonly DesiredIptablesObject[] => {
+  const rules = new Map<
+    string,
+    { readonly wish: DesiredIptablesObject & { readonly kind: 'trunk' }; readonly lines: string[] }
+  >();
   for (const wish of wishes) if (wish.kind === 'trunk') rules.set(chainId(wish.table, wish.chain), { wish, lines: [] });
   for (const wish of wishes) {
     if (wish.kind !== 'frontend') continue;

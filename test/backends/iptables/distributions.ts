@@ -1,5 +1,5 @@
 /** Ten thousand addresses, spread as clusters spread them: what a dispatch tree has to be good at. */
-import type { Destination } from '../../../src/backends/iptables/objects.ts';
+import type { PacketDestination } from '../../../src/backends/iptables/objects.ts';
 import { formatBytes, type IPFamily } from '../../../src/model/address.ts';
 import { idOf, numbers } from './dispatching.ts';
 
@@ -9,19 +9,19 @@ const NODE_PORTS = 2_768;
 export interface Distribution {
   readonly name: string;
   readonly family: IPFamily;
-  readonly all: readonly Destination[];
+  readonly all: readonly PacketDestination[];
 }
 
 const inTen = (second: number, offset: number): string =>
   formatBytes([10, second + (offset >> 16), (offset >> 8) & 255, offset & 255]);
 
-const sequence = (of: (i: number) => Destination, count = COUNT): readonly Destination[] =>
+const sequence = (of: (i: number) => PacketDestination, count = COUNT): readonly PacketDestination[] =>
   Array.from({ length: count }, (_, i) => of(i));
 
 /** As many different ones as asked for. */
-const scattered = (of: (below: (n: number) => number) => Destination): readonly Destination[] => {
+const scattered = (of: (below: (n: number) => number) => PacketDestination): readonly PacketDestination[] => {
   const below = numbers(7);
-  const found = new Map<string, Destination>();
+  const found = new Map<string, PacketDestination>();
   while (found.size < COUNT) {
     const to = of(below);
     found.set(idOf(to), to);
@@ -29,7 +29,7 @@ const scattered = (of: (below: (n: number) => number) => Destination): readonly 
   return [...found.values()];
 };
 
-const tcp = (ip: string | undefined, port = 80): Destination => ({ ip, protocol: 'TCP', port });
+const tcp = (ip: string | undefined, port = 80): PacketDestination => ({ ip, protocol: 'TCP', port });
 const PROTOCOLS = ['TCP', 'UDP', 'SCTP'] as const;
 const anyProtocol = (n: number): (typeof PROTOCOLS)[number] => PROTOCOLS[n] ?? 'TCP';
 

@@ -2,8 +2,8 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { iptablesBackend } from '../../../src/backends/iptables/index.ts';
-import { frontend, trunk, type Wish } from '../../../src/backends/iptables/objects.ts';
-import type { Payload } from '../../../src/backends/iptables/plan.ts';
+import { type DesiredIptablesObject, dispatchChain, frontendLines } from '../../../src/backends/iptables/objects.ts';
+import type { IptablesPayload } from '../../../src/backends/iptables/plan.ts';
 import { chain, jump } from '../../../src/backends/xtables/objects.ts';
 import type { RestoreInput } from '../../../src/backends/xtables/restore.ts';
 import type { Backend, Batch, Change, KernelError } from '../../../src/dataplane/contract.ts';
@@ -17,21 +17,23 @@ beforeAll(async () => {
 });
 afterAll(() => scripts.remove());
 
-const backendWith = (name: string, variant: IptablesVariant = 'nft'): Backend<Wish, Payload> =>
+const backendWith = (name: string, variant: IptablesVariant = 'nft'): Backend<DesiredIptablesObject, IptablesPayload> =>
   iptablesBackend({ family: 'IPv4', tools: { variant, IPv4: scripts.path(name), IPv6: 'of the other family' } });
 
 const SEP = chain('nat', 'KUBE-SEP-AAAAAAAAAAAAAAAA', ['-j ACCEPT', '-j DROP']);
-const CHANGES: readonly Change<Wish>[] = [
+const CHANGES: readonly Change<DesiredIptablesObject>[] = [
   { op: 'add', object: chain('filter', 'KUBE-FORWARD', ['-j ACCEPT']) },
   { op: 'add', object: SEP },
   { op: 'remove', object: chain('nat', 'KUBE-SVC-BBBBBBBBBBBBBBBB', []) },
   { op: 'add', object: jump('nat', 'OUTPUT', '-j KUBE-SERVICES') },
 ];
 
-const batchesOf = (backend: Backend<Wish, Payload>, changes: readonly Change<Wish>[]): readonly Batch<Payload>[] =>
-  [...backend.plan(changes)].filter((batch) => batch !== undefined);
+const batchesOf = (
+  backend: Backend<DesiredIptablesObject, IptablesPayload>,
+  changes: readonly Change<DesiredIptablesObject>[],
+): readonly Batch<IptablesPayload>[] => [...backend.plan(changes)].filter((batch) => batch !== undefined);
 
-const batchOf = (backend: Backend<Wish, Payload>): Batch<RestoreInput> => {
+const batchOf = (backend: Backend<DesiredIptablesObject, IptablesPayload>): Batch<RestoreInput> => {
   const [batch] = batchesOf(backend, CHANGES);
   if (batch === undefined || 'settings' in batch.payload) throw new Error('no batch of rules');
   return { ...batch, payload: batch.payload };
@@ -65,7 +67,10 @@ describe('the driver', () => {
   });
 
   it('plans for the kernel only: what a dispatch tree is made of has become chains by then', () => {
-    const wishes: readonly Wish[] = [frontend('frontend', []), trunk('nat', 'KUBE-SERVICES', [])];
+    const wishes: readonly DesiredIptablesObject[] = [
+      frontendLines('frontend', []),
+      dispatchChain('nat', 'KUBE-SERVICES', []),
+    ];
     const changes = wishes.map((object) => ({ op: 'add', object }) as const);
     expect(batchesOf(backendWith('x'), changes)).toEqual([]);
   });
@@ -128,9 +133,9 @@ describe('an object in the language of the tool', () => {
       ':KUBE-SEP-AAAAAAAAAAAAAAAA - [0:0]\n-A KUBE-SEP-AAAAAAAAAAAAAAAA -j ACCEPT\n-A KUBE-SEP-AAAAAAAAAAAAAAAA -j DROP',
     ],
     [jump('nat', 'OUTPUT', '-m comment --comment x -j KUBE-SERVICES'), '-A OUTPUT -j KUBE-SERVICES'],
-    [trunk('nat', 'KUBE-SERVICES', ['-j A', '-j B']), '-A KUBE-SERVICES -j A\n-A KUBE-SERVICES -j B'],
+    [dispatchChain('nat', 'KUBE-SERVICES', ['-j A', '-j B']), '-A KUBE-SERVICES -j A\n-A KUBE-SERVICES -j B'],
     [
-      frontend('f', [
+      frontendLines('f', [
         { table: 'nat', chain: 'KUBE-SERVICES', to: { ip: '10.0.0.1', protocol: 'TCP', port: 1 }, rule: '-j A' },
       ]),
       '-A KUBE-SERVICES -j A',

@@ -1,7 +1,7 @@
 /** The whole engine over the tables of a strict kernel in memory: what it writes is always taken, and ends the same. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Wish } from '../../../src/backends/iptables/objects.ts';
+import type { DesiredIptablesObject } from '../../../src/backends/iptables/objects.ts';
 import { removeAll } from '../../../src/dataplane/cleanup.ts';
 import { KernelError } from '../../../src/dataplane/contract.ts';
 import { Reconciler } from '../../../src/dataplane/reconciler.ts';
@@ -34,7 +34,7 @@ const many = (count: number, family: IPFamily): readonly ServiceEndpoints[] =>
   });
 
 interface Engine {
-  readonly reconciler: Reconciler<Wish, unknown>;
+  readonly reconciler: Reconciler<DesiredIptablesObject, unknown>;
   readonly sync: (services: readonly ServiceEndpoints[], gone?: readonly string[]) => Promise<unknown>;
   /** Whom the kernel refused. */
   readonly refused: readonly string[];

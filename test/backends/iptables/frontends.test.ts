@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { compile } from '../../../src/backends/iptables/compile.ts';
-import { dispatched } from '../../../src/backends/iptables/frontends.ts';
+import { frontendObjects } from '../../../src/backends/iptables/frontends.ts';
 import { parseCIDR } from '../../../src/model/address.ts';
 import { frontendsOf } from '../../../src/model/frontend.ts';
 import type { ServicePort } from '../../../src/model/service.ts';
@@ -23,7 +23,7 @@ const withPort = (fields: Partial<ServicePort>): ServiceEndpoints => {
   return { ...service, port: { ...service.port, ...fields } };
 };
 
-const frontends = (service: ServiceEndpoints) => dispatched(service, frontendsOf(service, nodeOf('IPv4')));
+const frontends = (service: ServiceEndpoints) => frontendObjects(service, frontendsOf(service, nodeOf('IPv4')));
 
 const linesOf = (service: ServiceEndpoints): readonly string[] =>
   frontends(service).flatMap(({ lines }) =>

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { iptablesBackend } from '../../../src/backends/iptables/index.ts';
 import { Listing } from '../../../src/backends/iptables/listing.ts';
-import type { Wish } from '../../../src/backends/iptables/objects.ts';
+import type { DesiredIptablesObject } from '../../../src/backends/iptables/objects.ts';
 import { compileAll } from '../../../src/dataplane/report.ts';
 import { type IPFamily, parseCIDR } from '../../../src/model/address.ts';
 import { OBJECT_KINDS } from '../../../src/model/kubernetes.ts';
@@ -13,7 +13,7 @@ import { resourcesFor } from '../../../src/sources/resources.ts';
 const FOLDER = new URL('../../fixtures/kube-proxy-1.36.2/', import.meta.url);
 const read = (name: string): string => readFileSync(new URL(name, FOLDER), 'utf8');
 
-const ours = (family: IPFamily): readonly Wish[] => {
+const ours = (family: IPFamily): readonly DesiredIptablesObject[] => {
   const { items } = JSON.parse(read('objects.json')) as { items: { kind: string }[] };
   const tracker = new Tracker({
     node: {
@@ -48,7 +48,7 @@ const BAGS = /KUBE-(SERVICES|EXTERNAL-SERVICES|NODEPORTS|PROXY-FIREWALL)$/;
 /** What kube-proxy has and we have not: its flush detector, and rules that only count packets to localhost. */
 const NOT_OURS = /KUBE-PROXY-CANARY|localhost_nps_accepted_pkts/;
 
-const comparable = (objects: Iterable<Wish>): Readonly<Record<string, readonly string[]>> => {
+const comparable = (objects: Iterable<DesiredIptablesObject>): Readonly<Record<string, readonly string[]>> => {
   const chains: Record<string, readonly string[]> = {};
   for (const object of objects) {
     if (NOT_OURS.test(object.id) || object.kind === 'sysctl') continue;

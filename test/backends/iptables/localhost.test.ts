@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { iptablesBackend } from '../../../src/backends/iptables/index.ts';
 import { Listing } from '../../../src/backends/iptables/listing.ts';
 import { GUARDS, ROUTE_LOCALNET } from '../../../src/backends/iptables/localhost.ts';
-import type { Wish } from '../../../src/backends/iptables/objects.ts';
+import type { DesiredIptablesObject } from '../../../src/backends/iptables/objects.ts';
 import { Settings } from '../../../src/backends/iptables/settings.ts';
 import { formatRule } from '../../../src/backends/xtables/objects.ts';
 import { sysctl } from '../../../src/backends/xtables/sysctl.ts';
@@ -35,7 +35,7 @@ interface Asked {
 }
 
 /** A NodePort Service with one endpoint here and one elsewhere, as it is on such a node. */
-const objectsFor = ({ family = 'IPv4', localhost, addresses = [] }: Asked): readonly Wish[] => {
+const objectsFor = ({ family = 'IPv4', localhost, addresses = [] }: Asked): readonly DesiredIptablesObject[] => {
   const node = { ...NODE_OPTIONS, localhostNodePorts: localhost, nodePortAddresses: addresses };
   const tracker = new Tracker({ node, interfaceAddresses: () => LOCAL[family] });
   const service = { nodePort: true, endpoints: [{ on: 'pod1' }, { on: 'remote1' }] } as const;

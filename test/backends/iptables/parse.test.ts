@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { iptablesBackend } from '../../../src/backends/iptables/index.ts';
-import type { Wish } from '../../../src/backends/iptables/objects.ts';
+import type { DesiredIptablesObject } from '../../../src/backends/iptables/objects.ts';
 import { chain } from '../../../src/backends/xtables/objects.ts';
 import { compileAll } from '../../../src/dataplane/report.ts';
 import { input } from '../../dataplane/fake-backend.ts';
@@ -9,7 +9,7 @@ import { nodeOf } from './dispatching.ts';
 import { type ServiceDraft, serviceOf } from './services.ts';
 import { listed, parse, Tables } from './tables.ts';
 
-const contents = (objects: Iterable<Wish>): readonly string[] =>
+const contents = (objects: Iterable<DesiredIptablesObject>): readonly string[] =>
   [...objects].map(({ id, content }) => `${id}\n${content}`).sort();
 
 const ids = (text: string): readonly string[] => [...parse(text).keys()].sort();

@@ -7,8 +7,8 @@
  */
 import { iptablesBackend } from '../../../src/backends/iptables/index.ts';
 import { Listing } from '../../../src/backends/iptables/listing.ts';
-import type { Held, Wish } from '../../../src/backends/iptables/objects.ts';
-import { type Payload, plan } from '../../../src/backends/iptables/plan.ts';
+import type { DesiredIptablesObject, IptablesObject } from '../../../src/backends/iptables/objects.ts';
+import { type IptablesPayload, plan } from '../../../src/backends/iptables/plan.ts';
 import { SaveParser } from '../../../src/backends/xtables/parse.ts';
 import { sysctl } from '../../../src/backends/xtables/sysctl.ts';
 import { type Backend, KernelError } from '../../../src/dataplane/contract.ts';
@@ -155,7 +155,7 @@ class Transaction {
 export const backendOver = (
   tables: Tables,
   { family = 'IPv4', maxRules = 4_000, groupSize = 6_000 }: BackendOptions = {},
-): Backend<Wish, Payload> => ({
+): Backend<DesiredIptablesObject, IptablesPayload> => ({
   ...iptablesBackend({ family }),
   groupSize,
   plan: (changes) => plan(changes, maxRules),
@@ -181,11 +181,11 @@ export interface BackendOptions {
 }
 
 /** All that the driver would find. */
-export const listed = (tables: Tables, family: IPFamily): ReadonlyMap<string, Held> => {
+export const listed = (tables: Tables, family: IPFamily): ReadonlyMap<string, IptablesObject> => {
   const listing = new Listing(family);
   for (const line of tables.save().split('\n')) listing.push(line);
   const settings = [...tables.settings].map(([path, value]) => sysctl(path, Number(value)));
-  return new Map<string, Held>([...listing.objects(), ...settings].map((object) => [object.id, object]));
+  return new Map<string, IptablesObject>([...listing.objects(), ...settings].map((object) => [object.id, object]));
 };
 
 export const parse = (text: string): SaveParser['objects'] => {

@@ -5,7 +5,7 @@
  * cannot pass unseen.
  */
 
-import type { Wish } from '../../../src/backends/iptables/objects.ts';
+import type { DesiredIptablesObject } from '../../../src/backends/iptables/objects.ts';
 import type { Table } from '../../../src/backends/xtables/names.ts';
 import { cidrContains, isLoopback, parseCIDR } from '../../../src/model/address.ts';
 
@@ -52,9 +52,9 @@ export class Walker {
   readonly #localAddresses: ReadonlySet<string>;
   readonly #settings = new Map<string, string>();
 
-  constructor(objects: Iterable<Wish>, localAddresses: readonly string[]) {
+  constructor(objects: Iterable<DesiredIptablesObject>, localAddresses: readonly string[]) {
     this.#localAddresses = new Set(localAddresses);
-    const jumps: Wish[] = [];
+    const jumps: DesiredIptablesObject[] = [];
     for (const object of objects) {
       if (object.kind === 'chain')
         this.#chains.set(

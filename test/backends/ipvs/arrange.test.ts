@@ -1,22 +1,29 @@
 /** Frontends taken apart: what is wanted is the same whatever came first, and however much came at once. */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { Frontends } from '../../../src/backends/ipvs/arrange.ts';
+import { FrontendArranger } from '../../../src/backends/ipvs/arrange.ts';
 import { compile } from '../../../src/backends/ipvs/compile.ts';
 import { setDefinition } from '../../../src/backends/ipvs/names.ts';
-import { address, entry, frontend, realServer, virtualServer, type Wish } from '../../../src/backends/ipvs/objects.ts';
+import {
+  address,
+  type DesiredIpvsObject,
+  entry,
+  frontendServers,
+  realServer,
+  virtualServer,
+} from '../../../src/backends/ipvs/objects.ts';
 import type { Fragment } from '../../../src/dataplane/contract.ts';
 import { KernelState } from '../../../src/dataplane/state.ts';
 import { MASQUERADE, PLAIN } from '../../../src/ipvs-netlink/ipvs.ts';
 import { SETTINGS } from './memory-kernel.ts';
 import { nodeOf, tcp, withLocal } from './world.ts';
 
-const newState = (): KernelState<Wish> => new KernelState<Wish>(new Frontends());
-const contents = (state: KernelState<Wish>): readonly string[] =>
+const newState = (): KernelState<DesiredIpvsObject> => new KernelState<DesiredIpvsObject>(new FrontendArranger());
+const contents = (state: KernelState<DesiredIpvsObject>): readonly string[] =>
   [...state.want.values()].map(({ id, content }) => `${id} ${content}`).sort();
 
 /** One of four Services; all of them want one external IP, and two have one ClusterIP. */
-const fragmentOf = (n: number, isLocal: boolean, endpoints: number, since: number): Fragment<Wish> => {
+const fragmentOf = (n: number, isLocal: boolean, endpoints: number, since: number): Fragment<DesiredIpvsObject> => {
   const ips = Array.from({ length: endpoints }, (_, i) => `10.200.${n}.${i}`);
   const port = {
     externalIPs: ['192.0.2.7'],
@@ -40,7 +47,7 @@ it('any order of wishes, looked at whenever, ends in what is wanted of them all'
   fc.assert(
     fc.property(fc.array(event, { maxLength: 12 }), (events) => {
       const state = newState();
-      const last = new Map<string, Fragment<Wish>>();
+      const last = new Map<string, Fragment<DesiredIpvsObject>>();
       for (const { n, isThere, isLocal, endpoints, since, isLookedAt } of events) {
         const fragment = fragmentOf(n, isLocal, endpoints, since);
         if (isThere) last.set(fragment.owner, fragment);
@@ -65,15 +72,15 @@ it('what one frontend gives up another may take over, in one go', () => {
   const key = { protocol: 'TCP', address: '10.96.0.1', port: 80 } as const;
   const server = virtualServer(key, PLAIN);
   const own = realServer(key, { address: '10.200.0.1', port: 80 }, MASQUERADE);
-  const frontends = new Frontends();
-  const state = new KernelState<Wish>(frontends);
-  state.stage('a', { owner: 'a', since: 1, objects: [frontend('one', [server, own]), address('10.96.0.1')] });
+  const frontends = new FrontendArranger();
+  const state = new KernelState<DesiredIpvsObject>(frontends);
+  state.stage('a', { owner: 'a', since: 1, objects: [frontendServers('one', [server, own]), address('10.96.0.1')] });
   contents(state);
-  state.stage('b', { owner: 'b', since: 1, objects: [frontend('two', [server])] });
+  state.stage('b', { owner: 'b', since: 1, objects: [frontendServers('two', [server])] });
   state.stage('a', {
     owner: 'a',
     since: 1,
-    objects: [frontend('one', [entry(setDefinition('IPVS-IPS', 'IPv4'), {})])],
+    objects: [frontendServers('one', [entry(setDefinition('IPVS-IPS', 'IPv4'), {})])],
   });
   expect([...state.want.keys()].sort()).toEqual(['entry KUBE-IPVS-IPS ', 'service -t 10.96.0.1:80']);
   expect(state.ownersOf(server.id)).toEqual(['b']);

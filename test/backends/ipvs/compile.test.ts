@@ -1,7 +1,7 @@
 /** One service port to the objects that it needs. */
 import { describe, expect, it } from 'vitest';
 import { compile } from '../../../src/backends/ipvs/compile.ts';
-import { formatObject, type Wish } from '../../../src/backends/ipvs/objects.ts';
+import { type DesiredIpvsObject, formatObject } from '../../../src/backends/ipvs/objects.ts';
 import { SCHEDULERS } from '../../../src/backends/ipvs/settings.ts';
 import { parseCIDR } from '../../../src/model/address.ts';
 import type { NodeContext } from '../../../src/model/node.ts';
@@ -16,7 +16,9 @@ const NODE = nodeOf('IPv4');
 /** In the tools' words, without frontends around them. */
 const linesOf = (service: ServiceEndpoints, node: NodeContext = NODE): readonly string[] => {
   const { objects } = compile(service, node, SETTINGS);
-  const flat = objects.flatMap((object): readonly Wish[] => (object.kind === 'frontend' ? object.objects : [object]));
+  const flat = objects.flatMap((object): readonly DesiredIpvsObject[] =>
+    object.kind === 'frontend' ? object.objects : [object],
+  );
   return flat.map((object) => {
     if (object.kind === 'frontend' || object.kind === 'chain' || object.kind === 'jump') throw new Error(object.id);
     return formatObject(object);

@@ -2,7 +2,14 @@
 import { describe, expect, it } from 'vitest';
 import { ipvsBackend } from '../../../src/backends/ipvs/index.ts';
 import { setDefinition } from '../../../src/backends/ipvs/names.ts';
-import { address, device, entry, realServer, virtualServer, type Wish } from '../../../src/backends/ipvs/objects.ts';
+import {
+  address,
+  type DesiredIpvsObject,
+  device,
+  entry,
+  realServer,
+  virtualServer,
+} from '../../../src/backends/ipvs/objects.ts';
 import { sysctl } from '../../../src/backends/xtables/sysctl.ts';
 import { removeAll } from '../../../src/dataplane/cleanup.ts';
 import { type Change, KernelError } from '../../../src/dataplane/contract.ts';
@@ -18,13 +25,13 @@ const WEB: ServiceKey = { protocol: 'TCP', address: '10.96.0.1', port: 80 };
 const OTHER: ServiceKey = { protocol: 'TCP', address: '192.0.2.1', port: 80 };
 const POD = { address: '10.200.0.1', port: 8080 };
 
-const add = (object: Wish): Change<Wish> => ({ op: 'add', object });
-const remove = (object: Wish): Change<Wish> => ({ op: 'remove', object });
+const add = (object: DesiredIpvsObject): Change<DesiredIpvsObject> => ({ op: 'add', object });
+const remove = (object: DesiredIpvsObject): Change<DesiredIpvsObject> => ({ op: 'remove', object });
 
 /** Applies the changes; gives the error of the batch that was refused, as the engine would see it. */
 const apply = async (
   kernel: MemoryKernel,
-  changes: readonly Change<Wish>[],
+  changes: readonly Change<DesiredIpvsObject>[],
   backend = kernel.backend('IPv4'),
 ): Promise<KernelError | undefined> => {
   for (const batch of backend.plan(changes)) {
@@ -244,9 +251,9 @@ describe('lost answers', () => {
       virtualServer(WEB, PLAIN),
     ];
     const backend = kernel.backend('IPv4');
-    kernel.ends[end].losesAnswers = true;
+    kernel.sockets[end].losesAnswers = true;
     expect(await apply(kernel, objects.map(add), backend)).toMatchObject({ scope: 'environment', suspects: [] });
-    kernel.ends[end].losesAnswers = true;
+    kernel.sockets[end].losesAnswers = true;
     await expect(backend.read(signal)).rejects.toMatchObject({ scope: 'environment' });
   });
 });

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { ipvsBackend } from '../../../src/backends/ipvs/index.ts';
-import { formatObject, type Wish } from '../../../src/backends/ipvs/objects.ts';
+import { type DesiredIpvsObject, formatObject } from '../../../src/backends/ipvs/objects.ts';
 import { SaveParser } from '../../../src/backends/xtables/parse.ts';
 import { compileAll } from '../../../src/dataplane/report.ts';
 import { IP_FAMILIES, type IPFamily, parseCIDR } from '../../../src/model/address.ts';
@@ -49,7 +49,7 @@ const trackerOfRecording = (): Tracker => {
   return tracker;
 };
 
-const formatted = (object: Wish): readonly string[] => {
+const formatted = (object: DesiredIpvsObject): readonly string[] => {
   switch (object.kind) {
     case 'virtual-server':
     case 'real-server':
@@ -139,7 +139,7 @@ describe.each(IP_FAMILIES)('%s', (family) => {
 const withoutComment = (rule: string): string => rule.replace(/-m comment --comment (?:"[^"]*"|\S+) /, '');
 
 /** Of our chains and of the jumps to them, table by table. */
-const rulesIn = (lines: Iterable<Wish>): readonly string[] =>
+const rulesIn = (lines: Iterable<DesiredIpvsObject>): readonly string[] =>
   [...lines].flatMap((object) => {
     if (object.kind === 'chain')
       return object.rules.map((rule) => `${object.table} ${object.name} ${withoutComment(rule)}`);

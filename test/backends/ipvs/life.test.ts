@@ -73,7 +73,7 @@ describe('answers that are lost', () => {
       const kernel = newKernel();
       const life = start(kernel);
       await life.sync(GOOD);
-      kernel.ends[end].losesAnswers = true;
+      kernel.sockets[end].losesAnswers = true;
       const more = everyKind('IPv4');
       await expect(life.sync(more)).rejects.toMatchObject({ scope: 'environment' });
       expect(life.refused).toEqual([]);

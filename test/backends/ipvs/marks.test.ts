@@ -44,7 +44,7 @@ describe('numbers', () => {
 
   it('that others have are not given, with the masquerade bit or without', () => {
     const marks = newMarks(0x13);
-    marks.learn({ recorded: new Map(), seen: [0x10, 0x11 | MASQUERADE, 77] }, marks.begin());
+    marks.adopt({ recorded: new Map(), seen: [0x10, 0x11 | MASQUERADE, 77] }, marks.begin());
     expect([marks.numberOf('a'), marks.numberOf('b'), marks.numberOf('c')]).toEqual([0x12, 0x13, undefined]);
   });
 
@@ -78,7 +78,7 @@ describe('numbers', () => {
             for (const [number, of] of kernel) if (of === one.name) kernel.delete(number);
             marks.release(one.name);
           } else if (one.does === 'begin') read = { begun: marks.begin(), recorded: new Map(kernel) };
-          else if (read !== undefined) marks.learn({ recorded: read.recorded, seen: read.recorded.keys() }, read.begun);
+          else if (read !== undefined) marks.adopt({ recorded: read.recorded, seen: read.recorded.keys() }, read.begun);
           for (const [number, of] of kernel) expect(marks.known(of)).toBe(number);
         }
       }),

@@ -6,8 +6,8 @@
  */
 import { handlesOver } from '../../../src/backends/ipvs/handles.ts';
 import { type IpvsKernel, ipvsBackend } from '../../../src/backends/ipvs/index.ts';
-import { serviceFlag, type Wish } from '../../../src/backends/ipvs/objects.ts';
-import type { Payload } from '../../../src/backends/ipvs/plan.ts';
+import { type DesiredIpvsObject, serviceFlag } from '../../../src/backends/ipvs/objects.ts';
+import type { IpvsPayload } from '../../../src/backends/ipvs/plan.ts';
 import type { IpvsSettings } from '../../../src/backends/ipvs/settings.ts';
 import type { RulesDriver } from '../../../src/backends/xtables/driver.ts';
 import { SaveParser } from '../../../src/backends/xtables/parse.ts';
@@ -41,7 +41,7 @@ export class MemoryKernel {
   readonly iptables: Readonly<Record<IPFamily, MemoryIptables>>;
   /** Below /proc/sys. */
   readonly sysctls = new Map<string, string>();
-  readonly ends = {
+  readonly sockets = {
     ipvs: new End(this.ipvs.handle),
     sets: new End(this.sets.handle),
     links: new End(this.links.handle),
@@ -62,13 +62,13 @@ export class MemoryKernel {
   /** For a program that starts now. */
   open(): IpvsKernel {
     const handles = handlesOver({
-      ipvs: Ipvs.open(this.ends.ipvs.open()),
-      sets: new Connection(this.ends.sets.open()),
-      links: new Connection(this.ends.links.open()),
+      ipvs: Ipvs.open(this.sockets.ipvs.open()),
+      sets: new Connection(this.sockets.sets.open()),
+      links: new Connection(this.sockets.links.open()),
       open: {
-        ipvs: () => Ipvs.open(this.ends.ipvs.open()),
-        sets: () => new Connection(this.ends.sets.open()),
-        links: () => new Connection(this.ends.links.open()),
+        ipvs: () => Ipvs.open(this.sockets.ipvs.open()),
+        sets: () => new Connection(this.sockets.sets.open()),
+        links: () => new Connection(this.sockets.links.open()),
       },
       sysctls: {
         read: async (path) => this.sysctls.get(path),
@@ -81,7 +81,7 @@ export class MemoryKernel {
     return { handles, rules: { IPv4: this.#rules('IPv4'), IPv6: this.#rules('IPv6') }, now: () => this.time };
   }
 
-  backend(family: IPFamily, settings: IpvsSettings = SETTINGS): Backend<Wish, Payload> {
+  backend(family: IPFamily, settings: IpvsSettings = SETTINGS): Backend<DesiredIpvsObject, IpvsPayload> {
     return ipvsBackend({ family, settings, kernel: this.open() });
   }
 

@@ -3,9 +3,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ipvsBackend } from '../../../src/backends/ipvs/index.ts';
 import { setDefinition } from '../../../src/backends/ipvs/names.ts';
-import type { Held, Wish } from '../../../src/backends/ipvs/objects.ts';
+import type { DesiredIpvsObject, IpvsObject } from '../../../src/backends/ipvs/objects.ts';
 import { entry, realServer, serviceFlag, virtualServer } from '../../../src/backends/ipvs/objects.ts';
-import { type Payload, plan as planning } from '../../../src/backends/ipvs/plan.ts';
+import { type IpvsPayload, plan as planning } from '../../../src/backends/ipvs/plan.ts';
 import { SaveParser } from '../../../src/backends/xtables/parse.ts';
 import type { Batch, Change } from '../../../src/dataplane/contract.ts';
 import { diff } from '../../../src/dataplane/desired.ts';
@@ -18,17 +18,17 @@ import { type ServiceDraft, serviceOf } from '../iptables/services.ts';
 import { SETTINGS } from './memory-kernel.ts';
 import { FAMILIES, nodeOf } from './world.ts';
 
-type Objects = ReadonlyMap<string, Wish>;
+type Objects = ReadonlyMap<string, DesiredIpvsObject>;
 
-const plan = (changes: readonly Change<Wish>[]): readonly Batch<Payload>[] =>
+const plan = (changes: readonly Change<DesiredIpvsObject>[]): readonly Batch<IpvsPayload>[] =>
   [...planning(changes)].filter((batch) => batch !== undefined);
 
 /** Strict: each object names others by their ids, and has to find them; who is named cannot go. */
 class Model {
-  readonly objects = new Map<string, Wish>();
+  readonly objects = new Map<string, DesiredIpvsObject>();
   readonly iptables = new MemoryIptables();
 
-  apply({ payload }: Batch<Payload>): void {
+  apply({ payload }: Batch<IpvsPayload>): void {
     if (payload.by === 'iptables') this.#restore(payload.input.text);
     else for (const change of payload.changes) this.#change(change);
   }
@@ -45,7 +45,7 @@ class Model {
     this.iptables.restore(text);
   }
 
-  #change({ op, object }: Change<Held>): void {
+  #change({ op, object }: Change<IpvsObject>): void {
     if (op === 'remove') {
       if (!this.objects.delete(object.id)) throw new Error(`${object.id} is not there`);
       for (const other of this.objects.values()) {
@@ -64,7 +64,7 @@ class Model {
   }
 }
 
-const needs = (object: Wish): readonly string[] => {
+const needs = (object: DesiredIpvsObject): readonly string[] => {
   if (object.kind === 'entry') return [`set ${object.set.name}`];
   if (object.kind === 'address') return ['link kube-ipvs0'];
   if (object.kind === 'real-server') return [`service ${serviceFlag(object.service)}`];
@@ -74,7 +74,7 @@ const needs = (object: Wish): readonly string[] => {
 const setsIn = (text: string): readonly string[] =>
   [...text.matchAll(/--(?:match|map)-set (\S+)/g)].flatMap(([, name]) => name ?? []);
 
-const contentOf = (objects: readonly Wish[]): readonly string[] =>
+const contentOf = (objects: readonly DesiredIpvsObject[]): readonly string[] =>
   objects.map(({ id, content }) => `${id}: ${content}`).sort();
 
 const drafts: fc.Arbitrary<ServiceDraft> = fc.record({
@@ -154,7 +154,7 @@ describe('a plan', () => {
       virtualServer(service(2), PLAIN),
       entry(setDefinition('IPVS-IPS', 'IPv4'), { address: '10.96.0.1' }),
     ];
-    const changes: readonly Change<Wish>[] = [
+    const changes: readonly Change<DesiredIpvsObject>[] = [
       ...old.map((object) => ({ op: 'remove', object }) as const),
       ...fresh.map((object) => ({ op: 'add', object }) as const),
     ];
@@ -182,7 +182,7 @@ describe('a plan', () => {
 });
 
 /** Neighbours of a kind count as one step. */
-const stepsOf = (batches: readonly Batch<Payload>[]): readonly string[] => {
+const stepsOf = (batches: readonly Batch<IpvsPayload>[]): readonly string[] => {
   const steps = batches.flatMap(({ payload }) =>
     payload.by === 'iptables'
       ? ['iptables']
@@ -195,9 +195,9 @@ it('rules that take the place of another mode’s come when what they lead to is
   const { objects } = ipvsBackend({ family: 'IPv4', settings: SETTINGS }).base(nodeOf('IPv4'));
   const web = { protocol: 'TCP', address: '10.96.0.1', port: 80 } as const;
   const changes = [...objects, virtualServer(web, PLAIN)].map(
-    (object): Change<Wish> =>
+    (object): Change<DesiredIpvsObject> =>
       object.id === 'nat KUBE-SERVICES'
-        ? { op: 'replace', object, previous: { ...object, content: 'of another' } as Wish }
+        ? { op: 'replace', object, previous: { ...object, content: 'of another' } as DesiredIpvsObject }
         : { op: 'add', object },
   );
   const batches = plan(changes);

@@ -5,7 +5,7 @@ import {
   address,
   device,
   entry,
-  type Held,
+  type IpvsObject,
   ipSet,
   realServer,
   virtualServer,
@@ -38,8 +38,8 @@ const entryOf = (text: string, { type, family }: SetDefinition): SetEntry => {
   };
 };
 
-const setObjects = (family: IPFamily): readonly Held[] =>
-  recordedLines('ipvs/ipset-save.txt').flatMap((line): readonly Held[] => {
+const setObjects = (family: IPFamily): readonly IpvsObject[] =>
+  recordedLines('ipvs/ipset-save.txt').flatMap((line): readonly IpvsObject[] => {
     const [command, name = '', text = ''] = line.split(' ');
     const known = SET_NAMES.find((one) => setName(one, family) === name);
     if (known === undefined) return [];
@@ -52,8 +52,8 @@ const hostPort = (text: string): { readonly address: string; readonly port: numb
   return { address: ip, port: Number(port) };
 };
 
-const serverObjects = (family: IPFamily): readonly Held[] =>
-  recordedLines('ipvs/ipvsadm-Sn.txt').flatMap((line): readonly Held[] => {
+const serverObjects = (family: IPFamily): readonly IpvsObject[] =>
+  recordedLines('ipvs/ipvsadm-Sn.txt').flatMap((line): readonly IpvsObject[] => {
     const [command, flag, at = '', , to = ''] = line.split(' ');
     if (at === '' || familyOf(at) !== family) return [];
     const protocol: Protocol = flag === '-u' ? 'UDP' : 'TCP';
@@ -67,7 +67,7 @@ export const recordedRules = (name: string) => {
   return [...parser.objects.values()];
 };
 
-export const recordedHeld = (family: IPFamily): readonly Held[] => [
+export const recordedHeld = (family: IPFamily): readonly IpvsObject[] => [
   ...recordedRules(`ipvs/${family === 'IPv6' ? 'ip6' : 'ip'}tables-save.txt`),
   device,
   ...setObjects(family),

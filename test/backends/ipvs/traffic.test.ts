@@ -44,7 +44,7 @@ describe('traffic', () => {
     const kernel = newKernel();
     const { reconciler, sync } = start(kernel, 'IPv4');
     await sync([LOCAL]);
-    const theirs = Ipvs.open(kernel.ends.ipvs.open());
+    const theirs = Ipvs.open(kernel.sockets.ipvs.open());
     theirs.execute([
       newService({ protocol: 'TCP', address: '192.0.2.1', port: 80 }, PLAIN),
       newService({ protocol: 'TCP', address: 'fd00::1', port: 80 }, PLAIN),

@@ -1,5 +1,5 @@
 /** A node with a network card, Services of every kind for it, and the engine over its kernel in memory. */
-import type { Wish } from '../../../src/backends/ipvs/objects.ts';
+import type { DesiredIpvsObject } from '../../../src/backends/ipvs/objects.ts';
 import type { IpvsSettings } from '../../../src/backends/ipvs/settings.ts';
 import { Reconciler } from '../../../src/dataplane/reconciler.ts';
 import type { SyncReport } from '../../../src/dataplane/status.ts';
@@ -46,7 +46,7 @@ export const newKernel = (): MemoryKernel => {
 };
 
 export interface Life {
-  readonly reconciler: Reconciler<Wish, unknown>;
+  readonly reconciler: Reconciler<DesiredIpvsObject, unknown>;
   /** `owner: why`, of those that the kernel refused. */
   readonly refused: readonly string[];
   readonly notes: readonly string[];

@@ -1,14 +1,14 @@
 /** What a node has whatever its Services; and names that say what they stand for. */
 import { describe, expect, it } from 'vitest';
 import { base } from '../../../src/backends/nftables/base.ts';
-import { wayName } from '../../../src/backends/nftables/classes.ts';
+import { className } from '../../../src/backends/nftables/classes.ts';
 import {
   declarations,
   frontendSet,
+  KEY_SPACES,
   type NftFamily,
   nftFamily,
   SETS,
-  SPACES,
   STICKY,
   saysSticky,
 } from '../../../src/backends/nftables/names.ts';
@@ -150,11 +150,11 @@ describe('names', () => {
     ['nodeport-local-pick-1', { space: 'nodePort', isLocal: true, mark: 0, isSticky: false, count: 1 }],
     ['nodeport-external-pick-250', { space: 'nodePort', isLocal: false, mark: 1, isSticky: false, count: 250 }],
   ] as const)('of a way: %s', (name, way) => {
-    expect(wayName({ family: 'ip', ...way })).toBe(name);
+    expect(className({ family: 'ip', ...way })).toBe(name);
   });
 
   it('of affinity’s sets say which belong to a frontend, and which one says that it has affinity', () => {
-    for (const space of SPACES) {
+    for (const space of KEY_SPACES) {
       const { timeouts, endpoints, departed } = STICKY[space];
       for (const name of [timeouts, endpoints]) expect(frontendSet(name)).toEqual({ space, hasSlots: false });
       expect(frontendSet(departed)).toBeUndefined();
@@ -163,7 +163,7 @@ describe('names', () => {
   });
 
   it('of sets say whose key they have, and which have slots', () => {
-    for (const space of SPACES) {
+    for (const space of KEY_SPACES) {
       for (const [role, name] of Object.entries(SETS[space])) {
         expect(frontendSet(name)).toEqual({ space, hasSlots: role === 'endpoints' || role === 'localEndpoints' });
       }

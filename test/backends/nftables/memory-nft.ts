@@ -3,7 +3,7 @@
  *
  * Everything goes through messages, what others do included, so the code under test runs unchanged.
  */
-import type { Ends } from '../../../src/backends/nftables/ends.ts';
+import type { KernelSockets } from '../../../src/backends/nftables/kernel-sockets.ts';
 import { declarations, type NftFamily, TABLE } from '../../../src/backends/nftables/names.ts';
 import { decode, decodeList } from '../../../src/netlink/attributes.ts';
 import { readU16, writeU16 } from '../../../src/netlink/bytes.ts';
@@ -72,7 +72,7 @@ export class MemoryNft {
   }
 
   /** For a program that starts now. */
-  ends(): Ends {
+  sockets(): KernelSockets {
     // a list is read with a rest behind each of its parts
     const connect = (): Nftables => new Nftables(new Connection(this.open(), { visitMs: 0 }));
     const writer = connect();
@@ -81,7 +81,7 @@ export class MemoryNft {
 
   /** What somebody else does. */
   run(commands: readonly Command[], sets: readonly SetDeclaration[] = []): void {
-    const { writer } = this.ends();
+    const { writer } = this.sockets();
     const ours = (['ip', 'ip6'] as const).flatMap((family) => declarations(family));
     const [command] = commands;
     const family = command === undefined ? 'ip' : familyOf(command);
@@ -107,7 +107,7 @@ export class MemoryNft {
     found.counted.bytes += bytes;
   }
 
-  #watch(family: number, deafTo: number): ReturnType<Ends['openWatch']> {
+  #watch(family: number, deafTo: number): ReturnType<KernelSockets['openWatch']> {
     const watch = { family, deafTo, isChanged: false };
     this.#watches.add(watch);
     return {

@@ -2,12 +2,12 @@
 import { describe, expect, it } from 'vitest';
 import { base } from '../../../src/backends/nftables/base.ts';
 import { compile } from '../../../src/backends/nftables/compile.ts';
-import type { Held } from '../../../src/backends/nftables/members.ts';
+import type { InstalledFrontend } from '../../../src/backends/nftables/members.ts';
 import {
   chain,
   DORMANT,
   element,
-  frontend,
+  frontendElements,
   type NftObject,
   OTHER_SHAPE,
   set,
@@ -34,7 +34,7 @@ const sticky = set({ ...here, name: 'sticky-60', type: ['ipv4_addr', 'inet_servi
 const ip = (n: number): NftObject => element({ set: 'cluster-ips', element: `10.96.0.${n}` });
 const web = (n: number, endpoints: number): NftObject => {
   const targets = Array.from({ length: endpoints }, (_, i) => `10.200.${i >> 8}.${i & 255} . 80`);
-  return frontend('ip', concat(`10.96.0.${n}`, 'tcp', 80), [], new Map([['endpoints', targets]]));
+  return frontendElements('ip', concat(`10.96.0.${n}`, 'tcp', 80), [], new Map([['endpoints', targets]]));
 };
 
 const shape = (changes: readonly NftChange[]): readonly (readonly string[])[] =>
@@ -97,7 +97,7 @@ describe('a plan', () => {
 
   it('needs no more than one command for that, and does not ask what each frontend holds', () => {
     const changes = [remove(table('ip')), ...Array.from({ length: 100 }, (_, n) => remove(web(n, 5)))];
-    const { commands, held } = commandsOf(changes, 'ip', () => {
+    const { commands, installed: held } = commandsOf(changes, 'ip', () => {
       throw new Error('asked');
     });
     expect(commands.map(({ command }) => command)).toEqual([{ delete: { table: table('ip').declaration } }]);
@@ -136,7 +136,7 @@ const elementsIn = (command: Command): readonly unknown[] => {
   return 'delete' in command && 'element' in command.delete ? command.delete.element.elem : [];
 };
 
-const textOf = (changes: readonly NftChange[], held?: Held): readonly string[] =>
+const textOf = (changes: readonly NftChange[], held?: InstalledFrontend): readonly string[] =>
   commandsOf(changes, 'ip', () => held).commands.map(({ command }) =>
     formatCommand(command).replaceAll('ip kube-proxy ', ''),
   );
@@ -175,7 +175,7 @@ describe('commands', () => {
   });
 
   it('delete what a frontend holds and does not want before they add what it wants', () => {
-    const held: Held = {
+    const held: InstalledFrontend = {
       members: [],
       slots: new Map([['endpoints', ['10.200.0.9 . 80', '10.200.0.0 . 80', '10.200.0.8 . 80']]]),
     };
@@ -190,8 +190,12 @@ describe('commands', () => {
   });
 
   it('of a table that is replaced write everything anew: nothing is held any more', () => {
-    const held: Held = { members: [], slots: new Map([['endpoints', ['10.200.0.0 . 80']]]) };
-    const { commands, held: after } = commandsOf([replace(table('ip', OTHER_SHAPE)), add(web(1, 1))], 'ip', () => held);
+    const held: InstalledFrontend = { members: [], slots: new Map([['endpoints', ['10.200.0.0 . 80']]]) };
+    const { commands, installed: after } = commandsOf(
+      [replace(table('ip', OTHER_SHAPE)), add(web(1, 1))],
+      'ip',
+      () => held,
+    );
     expect(commands.map(({ command }) => formatCommand(command))).toEqual([
       'delete table ip kube-proxy',
       'add table ip kube-proxy',
@@ -206,7 +210,7 @@ describe('commands', () => {
       ...base(node).objects,
       ...compile(tcp('web', '10.96.0.1', ['10.200.0.1'], { affinitySeconds: 60 }), node).objects,
     ];
-    const { commands, held } = commandsOf(objects.map(add), 'ip', () => undefined);
+    const { commands, installed: held } = commandsOf(objects.map(add), 'ip', () => undefined);
     const ids = new Set(objects.map(({ id }) => id));
     expect(commands.filter(({ id }) => !ids.has(id))).toEqual([]);
     expect(new Set(commands.map(({ id }) => id))).toEqual(ids);

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { COUNTERS, counterDeclarations } from '../../../src/backends/nftables/counters.ts';
 import { nftablesBackend } from '../../../src/backends/nftables/index.ts';
-import { SPACES } from '../../../src/backends/nftables/names.ts';
+import { KEY_SPACES } from '../../../src/backends/nftables/names.ts';
 import { removeAll } from '../../../src/dataplane/cleanup.ts';
 import { concat } from '../../../src/nftables-json/construct.ts';
 import type { SetDeclaration } from '../../../src/nftables-json/schema.ts';
@@ -16,7 +16,7 @@ const NODE = nodeOf('IPv4');
 const WEB = tcp('web', '10.96.0.1', ['10.200.0.1', '10.200.0.2'], { nodePort: 30_080 });
 const VIP = '10.96.0.1 . tcp . 80';
 const PORT = 'tcp . 30080';
-const NAMES = SPACES.flatMap((space) => Object.values(COUNTERS[space]));
+const NAMES = KEY_SPACES.flatMap((space) => Object.values(COUNTERS[space]));
 
 const counting = (kernel: MemoryNft) => start(kernel, 'IPv4', NODE, true);
 const setOf = (name: string): SetDeclaration => {

@@ -1,6 +1,6 @@
 /** What others write is heard of, and a table that is written to while it is read is read again. */
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import type { Ends } from '../../../src/backends/nftables/ends.ts';
+import type { KernelSockets } from '../../../src/backends/nftables/kernel-sockets.ts';
 import { TABLE } from '../../../src/backends/nftables/names.ts';
 import { ERRNO, NetlinkError } from '../../../src/netlink/error.ts';
 import { concat } from '../../../src/nftables-json/construct.ts';
@@ -90,19 +90,19 @@ describe('a watch whose socket breaks', () => {
     readonly said: string[] = [];
     opened = 0;
 
-    override ends(): Ends {
-      const ends = super.ends();
-      const openWatch: Ends['openWatch'] = (family) => {
+    override sockets(): KernelSockets {
+      const sockets = super.sockets();
+      const openWatch: KernelSockets['openWatch'] = (family) => {
         if (this.isBroken) throw new NetlinkError(ERRNO.ENOMEM, 'socket');
         this.opened += 1;
-        const watch = ends.openWatch(family);
+        const watch = sockets.openWatch(family);
         const hasChanged = (): boolean => {
           if (this.isBroken) throw new NetlinkError(ERRNO.EBADF, 'recv');
           return watch.hasChanged();
         };
         return { ...watch, hasChanged };
       };
-      return { ...ends, openWatch, warn: (message) => this.said.push(message) };
+      return { ...sockets, openWatch, warn: (message) => this.said.push(message) };
     }
   }
 

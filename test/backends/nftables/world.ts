@@ -2,7 +2,7 @@
 import { type NftablesBackend, nftablesBackend } from '../../../src/backends/nftables/index.ts';
 import { type NftFamily, nftFamily, TABLE } from '../../../src/backends/nftables/names.ts';
 import type { NftObject } from '../../../src/backends/nftables/objects.ts';
-import type { Payload } from '../../../src/backends/nftables/plan.ts';
+import type { NftPayload } from '../../../src/backends/nftables/plan.ts';
 import { Reconciler } from '../../../src/dataplane/reconciler.ts';
 import type { SyncReport } from '../../../src/dataplane/status.ts';
 import type { IPFamily } from '../../../src/model/address.ts';
@@ -19,11 +19,11 @@ export const NO_DRIFT = { missing: [], changed: [], foreign: [] };
 export const NOTHING_CHANGED = { added: 0, replaced: 0, removed: 0 };
 
 export const backendOver = (kernel: MemoryNft, family: IPFamily = 'IPv4', counts = false): NftablesBackend =>
-  nftablesBackend({ family, ends: kernel.ends(), counts });
+  nftablesBackend({ family, sockets: kernel.sockets(), counts });
 
 export interface Life {
   readonly backend: NftablesBackend;
-  readonly reconciler: Reconciler<NftObject, Payload>;
+  readonly reconciler: Reconciler<NftObject, NftPayload>;
   /** `owner: why`, of those that the kernel refused. */
   readonly refused: readonly string[];
   readonly sync: (services: readonly ServiceEndpoints[], gone?: readonly string[]) => Promise<SyncReport>;
@@ -57,7 +57,7 @@ export const listingOf = async (
   family: NftFamily = 'ip',
   { table = TABLE, isSorted = true }: { readonly table?: string; readonly isSorted?: boolean } = {},
 ): Promise<readonly string[]> => {
-  const reader = kernel.ends().openReader();
+  const reader = kernel.sockets().openReader();
   const found = reader.list(family, table);
   if (found === undefined) return [];
   const lines = [
@@ -82,7 +82,7 @@ const lasting = (element: Element): Element => {
 
 /** The same as commands that would make it, all at one moment. */
 export const commandsFor = (kernel: MemoryNft, family: NftFamily = 'ip'): readonly Command[] => {
-  const found = kernel.ends().openReader().list(family, TABLE);
+  const found = kernel.sockets().openReader().list(family, TABLE);
   if (found === undefined) return [];
   const sets = found.sets.filter(({ isKnown }) => isKnown).map(({ declaration }) => declaration);
   return [

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { type ChangeFeed, reportIntervalFor, RuleWatch } from '../../../src/backends/xtables/rule-watch.ts';
+import { type ChangeFeed, RuleWatch, reportIntervalFor } from '../../../src/backends/xtables/rule-watch.ts';
 import type { ChainChange } from '../../../src/nftables-json/chain-watch.ts';
 
 const change = (chain: string | undefined, more: Partial<ChainChange> = {}): ChainChange => ({

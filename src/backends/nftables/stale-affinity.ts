@@ -2,25 +2,28 @@
 import { bareKeyOf } from '../../nftables-json/elements.ts';
 import type { Element, Expression } from '../../nftables-json/schema.ts';
 import { formatExpression } from '../../nftables-json/text.ts';
-import type { Held } from './members.ts';
+import type { InstalledFrontend } from './members.ts';
 import { KEY_FIELDS, saysSticky } from './names.ts';
 import type { Target } from './objects.ts';
 
 /** Endpoints that left, by key of the frontend (`10.96.0.1 . tcp . 80`, `tcp . 30080`). */
-export interface Left {
+export interface DepartedLookup {
   hasFrontend(key: string): boolean;
   has(key: string, target: Target): boolean;
 }
 
-export const isSticky = ({ members }: Held): boolean => members.some(({ set }) => saysSticky(set));
+export const isSticky = ({ members }: InstalledFrontend): boolean => members.some(({ set }) => saysSticky(set));
 
-export const targetsOf = ({ slots }: Held): readonly Target[] => [...slots.values()].flat();
+export const targetsOf = ({ slots }: InstalledFrontend): readonly Target[] => [...slots.values()].flat();
 
 /**
  * Targets that left between two states of a frontend. A target that left one list and is in another counts as departed: the
  * list of a client depends on its source, which an affinity entry does not tell.
  */
-export const departed = (before: Held | undefined, after: Held | undefined): ReadonlySet<Target> => {
+export const departedTargets = (
+  before: InstalledFrontend | undefined,
+  after: InstalledFrontend | undefined,
+): ReadonlySet<Target> => {
   if (before === undefined || !isSticky(before)) return new Set();
   const lists = after !== undefined && isSticky(after) ? [...after.slots] : [];
   const leaves = (name: string, targets: ReadonlySet<Target>) => (target: Target) =>
@@ -35,14 +38,14 @@ const ADDRESS_FIELDS = KEY_FIELDS.service;
 const parts = (value: Expression): readonly Expression[] =>
   typeof value === 'object' && 'concat' in value ? value.concat : [value];
 
-interface Entry {
+interface AffinityEntry {
   /** client . address . protocol . port */
   readonly key: Expression;
   readonly frontend: string;
   readonly target: Target;
 }
 
-const entryOf = (element: Element, isService: (key: string) => boolean): Entry => {
+const entryOf = (element: Element, isService: (key: string) => boolean): AffinityEntry => {
   const [, data] = element as readonly [Expression, Expression];
   const key = bareKeyOf(element);
   const [, ...to] = parts(key);
@@ -55,7 +58,7 @@ const entryOf = (element: Element, isService: (key: string) => boolean): Entry =
 /** Bare key of an entry whose endpoint left. Undefined for other entries. */
 export const staleKey = (
   element: Element,
-  left: Left,
+  left: DepartedLookup,
   isFrontend: (key: string) => boolean,
 ): Expression | undefined => {
   const { key, frontend, target } = entryOf(element, (service) => isFrontend(service) || left.hasFrontend(service));
@@ -63,8 +66,11 @@ export const staleKey = (
 };
 
 /** Bare key of an entry whose endpoint is not in its frontend, left behind by a former process. Undefined for others. */
-export const strayKey = (element: Element, heldAt: (key: string) => Held | undefined): Expression | undefined => {
-  const { key, frontend, target } = entryOf(element, (service) => heldAt(service) !== undefined);
-  const held = heldAt(frontend);
-  return held !== undefined && isSticky(held) && targetsOf(held).includes(target) ? undefined : key;
+export const strayKey = (
+  element: Element,
+  installedAt: (key: string) => InstalledFrontend | undefined,
+): Expression | undefined => {
+  const { key, frontend, target } = entryOf(element, (service) => installedAt(service) !== undefined);
+  const installed = installedAt(frontend);
+  return installed !== undefined && isSticky(installed) && targetsOf(installed).includes(target) ? undefined : key;
 };

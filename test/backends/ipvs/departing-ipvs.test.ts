@@ -1,7 +1,7 @@
 /** Mode ipvs as one leaves it: who is connected stays so, everything else goes, of others nothing. */
 import { describe, expect, it } from 'vitest';
-import { type FlowTable, Leaving } from '../../../src/backends/ipvs/leaving.ts';
-import type { Wish } from '../../../src/backends/ipvs/objects.ts';
+import { DepartingIpvs, type FlowTable } from '../../../src/backends/ipvs/departing-ipvs.ts';
+import type { DesiredIpvsObject } from '../../../src/backends/ipvs/objects.ts';
 import { plan } from '../../../src/backends/ipvs/plan.ts';
 import { removeAll } from '../../../src/dataplane/cleanup.ts';
 import type { IpvsConnection } from '../../../src/kernel/ipvs-connections.ts';
@@ -38,10 +38,10 @@ class Scene {
   /** Rules and sets of others, before anything was ours. */
   readonly before = this.kernel.listing();
 
-  leaving(family: IPFamily = 'IPv4'): Leaving {
+  leaving(family: IPFamily = 'IPv4'): DepartingIpvs {
     const { connections, flows } = this.#sources();
     const kernel = { ...this.kernel.open(), connections, flows };
-    return new Leaving({ family, settings: SETTINGS, kernel, masqueradeMark: 0x4000 });
+    return new DepartingIpvs({ family, settings: SETTINGS, kernel, masqueradeMark: 0x4000 });
   }
 
   /** One real server of a virtual server has so many connections. */
@@ -110,7 +110,7 @@ describe('where nobody is connected', () => {
     const backend = scene.kernel.backend(family);
     const changes = recordedHeld(family)
       .filter(({ kind }) => kind !== 'chain' && kind !== 'jump')
-      .map((object: Wish) => ({ op: 'add' as const, object }));
+      .map((object: DesiredIpvsObject) => ({ op: 'add' as const, object }));
     for (const batch of backend.plan(changes)) if (batch !== undefined) await backend.apply(batch, signal);
     expect(scene.kernel.listing().length).toBeGreaterThan(scene.before.length + 25);
     const { left } = await removeAll(scene.leaving(family), signal);

@@ -23,12 +23,12 @@ import { type Chain, chainOf, type Jump } from '../xtables/objects.ts';
 import { ownCalls } from './base.ts';
 import { Draining } from './draining.ts';
 import { type Handles, hasAddresses } from './handles.ts';
-import { BusyServers, type FrontsOf, findInUse, frontsIn, type InUse, isUdp } from './in-use.ts';
+import { BusyServers, type FrontendKeysOf, findInUse, frontendKeysIn, type InUse, isUdp } from './in-use.ts';
 import { Marks } from './marks.ts';
-import { formatObject, type Held, realServer, type Wish } from './objects.ts';
-import { type MessageChange, type Payload, plan } from './plan.ts';
+import { type DesiredIpvsObject, formatObject, type IpvsObject, realServer } from './objects.ts';
+import { type IpvsPayload, type MessageChange, plan } from './plan.ts';
 import { print } from './print.ts';
-import { readHeld } from './read.ts';
+import { readIpvsObjects } from './read.ts';
 import type { IpvsSettings } from './settings.ts';
 import { writeNumbered } from './write.ts';
 
@@ -40,7 +40,7 @@ export interface FlowTable {
   delete(flows: readonly Flow[]): void;
 }
 
-export interface LeavingKernel {
+export interface DepartingIpvsKernel {
   readonly handles: Handles;
   readonly rules: Readonly<Record<IPFamily, RulesDriver>>;
   /** Milliseconds of a monotonic clock. */
@@ -49,27 +49,28 @@ export interface LeavingKernel {
   readonly flows: FlowTable;
 }
 
-export interface LeavingOptions {
+export interface DepartingIpvsOptions {
   readonly family: IPFamily;
   readonly settings: IpvsSettings;
-  readonly kernel: LeavingKernel;
+  readonly kernel: DepartingIpvsKernel;
   /** Masquerade mark of the mode that serves now. */
   readonly masqueradeMark: number;
 }
 
-export class Leaving implements Departing<Wish, Payload> {
+export class DepartingIpvs implements Departing<DesiredIpvsObject, IpvsPayload> {
   readonly mode = 'ipvs';
   readonly groupSize = 1;
   readonly plan = plan;
-  readonly print = (sections: readonly Section<Wish>[]): readonly Part[] => print(sections, this.#marks.settings);
-  readonly #options: LeavingOptions;
+  readonly print = (sections: readonly Section<DesiredIpvsObject>[]): readonly Part[] =>
+    print(sections, this.#marks.settings);
+  readonly #options: DepartingIpvsOptions;
   readonly #draining: Draining;
   readonly #marks: Marks;
-  #frontsOf: FrontsOf = () => [];
+  #frontendKeysOf: FrontendKeysOf = () => [];
   #awaited = 0;
   #isShielded = false;
 
-  constructor(options: LeavingOptions) {
+  constructor(options: DepartingIpvsOptions) {
     const { kernel } = options;
     this.#options = options;
     this.#draining = new Draining(kernel.handles.ipvs, kernel.now);
@@ -90,18 +91,18 @@ export class Leaving implements Departing<Wish, Payload> {
     return this.base();
   }
 
-  format(object: Wish): string {
+  format(object: DesiredIpvsObject): string {
     return object.kind === 'frontend' || object.kind === 'chain' || object.kind === 'jump'
       ? object.id
       : formatObject(object);
   }
 
   /** Reads the objects that may be removed. Throws KernelError. */
-  async read(): Promise<ReadonlyMap<string, Held>> {
+  async read(): Promise<ReadonlyMap<string, IpvsObject>> {
     const { family, settings, kernel } = this.#options;
     try {
       const busy = new BusyServers();
-      const held = await readHeld(
+      const held = await readIpvsObjects(
         kernel.handles,
         this.#draining,
         family,
@@ -110,12 +111,12 @@ export class Leaving implements Departing<Wish, Payload> {
         this.#marks,
         (key, destination) => busy.add(key, destination),
       );
-      this.#frontsOf = frontsIn(held);
-      const inUse = await findInUse(busy.all, this.#frontsOf, kernel.connections);
+      this.#frontendKeysOf = frontendKeysIn(held);
+      const inUse = await findInUse(busy.all, this.#frontendKeysOf, kernel.connections);
       this.#awaited = inUse.connections;
       // chains match sets: without sets there are no chains, and the iptables tool is not run
       const needsRules = inUse.connections === 0 && held.some(({ kind }) => kind === 'set');
-      const free = await byId<Held>(needsRules ? await this.#rules() : []);
+      const free = await byId<IpvsObject>(needsRules ? await this.#rules() : []);
       // the link goes when neither family has an address on it
       const goes = inUse.connections === 0 && !(await this.#hasOthersAddresses());
       const turn = new Turn();
@@ -130,7 +131,7 @@ export class Leaving implements Departing<Wish, Payload> {
   }
 
   /** Deletes UDP flows with their virtual server, so that a client's next packet is translated by the mode that serves now. */
-  async apply({ payload }: Batch<Payload>): Promise<void> {
+  async apply({ payload }: Batch<IpvsPayload>): Promise<void> {
     const { family, kernel } = this.#options;
     if (payload.by === 'iptables') return kernel.rules[family].write(payload.input);
     await inItsTerms(() => this.#write(payload.changes));
@@ -166,7 +167,7 @@ export class Leaving implements Departing<Wish, Payload> {
   }
 
   /** Whether an object may be removed. Sets stay until the last connection has ended: chains match them. */
-  #mayGo(object: Held, inUse: InUse): boolean {
+  #mayGo(object: IpvsObject, inUse: InUse): boolean {
     switch (object.kind) {
       case 'timeouts':
       case 'sysctl':
@@ -179,8 +180,8 @@ export class Leaving implements Departing<Wish, Payload> {
   }
 
   /** Real servers of UDP do not drain. The protocol behind a mark is known from the entries of the last read only. */
-  #leaving(object: Held): Held {
-    if (object.kind !== 'real-server' || !isUdp(this.#frontsOf(object.service))) return object;
+  #leaving(object: IpvsObject): IpvsObject {
+    if (object.kind !== 'real-server' || !isUdp(this.#frontendKeysOf(object.service))) return object;
     return realServer(object.service, object.key, object.settings, false);
   }
 
@@ -196,8 +197,10 @@ export class Leaving implements Departing<Wish, Payload> {
     const keys = changes.flatMap(({ object }): readonly ServiceKey[] =>
       object.kind === 'virtual-server' ? [object.key] : object.kind === 'real-server' ? [object.service] : [],
     );
-    const fronts = new Set(keys.flatMap((key) => (isUdp(this.#frontsOf(key)) ? this.#frontsOf(key) : [])));
-    return new Set([...fronts].map((front) => front.replace('UDP ', '')));
+    const frontends = new Set(
+      keys.flatMap((key) => (isUdp(this.#frontendKeysOf(key)) ? this.#frontendKeysOf(key) : [])),
+    );
+    return new Set([...frontends].map((frontend) => frontend.replace('UDP ', '')));
   }
 }
 

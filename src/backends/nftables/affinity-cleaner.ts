@@ -11,35 +11,35 @@ import type { Lane } from '../../dataplane/lane.ts';
 import { ERRNO } from '../../netlink/error.ts';
 import { TransactionError } from '../../nftables-json/nftables.ts';
 import type { Command, Element, Expression } from '../../nftables-json/schema.ts';
-import { type Departed, Departures, type Mark } from './departures.ts';
-import { type Ends, isMissing } from './ends.ts';
-import { isSticky, staleKey, strayKey, targetsOf, departed as whoLeft } from './forget.ts';
-import { type Held, NOTHING_HELD } from './members.ts';
+import { type DepartedEndpoint, DepartedEndpoints, type Snapshot } from './departed-endpoints.ts';
+import { isMissing, type KernelSockets } from './kernel-sockets.ts';
+import { type InstalledFrontend, NOT_INSTALLED } from './members.ts';
 import { AFFINITY, declarations, type NftFamily, STICKY, stickyDeclarations, TABLE } from './names.ts';
 import { FRONTEND_PREFIX, type Target, targetData } from './objects.ts';
+import { departedTargets, isSticky, staleKey, strayKey, targetsOf } from './stale-affinity.ts';
 
 /** Entries that one transaction deletes: other writes wait for some milliseconds. */
 const MAX_DELETED = 1_000;
 /** Pause after a walk, as a multiple of its time: endpoints that come and go all the time do not cost a whole core. */
-const REST = 4;
+const REST_FACTOR = 4;
 /** Walks shorter than this, in milliseconds, have no pause behind them. */
 const SHORT_MS = 20;
 const RETRY_MS = 1_000;
 /** Walks of a map until one finds nothing stale: a list of a map that changes meanwhile shows some entries twice, others not. */
 const MAX_WALKS = 5;
 
-export interface ForgettingOptions {
+export interface AffinityCleanerOptions {
   readonly family: NftFamily;
-  readonly ends: Ends;
+  readonly sockets: KernelSockets;
   /** Lane of all writes. */
   readonly lane: Lane;
   /** Installed frontend by key. */
-  readonly heldAt: (key: string) => Held | undefined;
+  readonly installedAt: (key: string) => InstalledFrontend | undefined;
 }
 
-export class Forgetting {
-  readonly #options: ForgettingOptions;
-  readonly #left = new Departures();
+export class AffinityCleaner {
+  readonly #options: AffinityCleanerOptions;
+  readonly #left = new DepartedEndpoints();
   /** The next walk also deletes entries of a former process, whose endpoint is in no frontend. */
   #sweeps = false;
   #running: Promise<void> | undefined;
@@ -47,7 +47,7 @@ export class Forgetting {
   #restsUntil = 0;
   #isClosed = false;
 
-  constructor(options: ForgettingOptions) {
+  constructor(options: AffinityCleanerOptions) {
     this.#options = options;
   }
 
@@ -56,18 +56,18 @@ export class Forgetting {
   }
 
   /** Commands for the transaction that changes a frontend: from then on no client is led to an endpoint that leaves. */
-  guards(id: string, before: Held | undefined, now: Held | undefined): readonly Command[] {
+  guards(id: string, before: InstalledFrontend | undefined, now: InstalledFrontend | undefined): readonly Command[] {
     if (now === undefined || !isSticky(now)) return [];
     const key = keyOf(id);
     const stays = new Set(targetsOf(now));
     const isAnew = before === undefined || !isSticky(before);
-    const gone = isAnew ? this.#left.of(key) : [...whoLeft(before, now)];
+    const gone = isAnew ? this.#left.of(key) : [...departedTargets(before, now)];
     const elem = gone.filter((target) => !stays.has(target)).map((target) => elementOf({ frontend: key, target }));
     return elem.length === 0 ? [] : [{ add: { element: { ...this.#departedSet(key), elem } } }];
   }
 
   /** Records which endpoints left a frontend, and which came back. */
-  follow(id: string, before: Held = NOTHING_HELD, now: Held = NOTHING_HELD): void {
+  follow(id: string, before: InstalledFrontend = NOT_INSTALLED, now: InstalledFrontend = NOT_INSTALLED): void {
     const key = keyOf(id);
     if (isSticky(now)) {
       const was = new Set(isSticky(before) ? targetsOf(before) : []);
@@ -76,15 +76,15 @@ export class Forgetting {
         targetsOf(now).filter((target) => !was.has(target)),
       );
     }
-    this.#left.leave(key, whoLeft(before, now));
+    this.#left.leave(key, departedTargets(before, now));
   }
 
   /** Takes over departed endpoints from the kernel: of a former process, or of a write whose answer was lost. */
-  adopt(found: readonly Departed[]): void {
+  adopt(found: readonly DepartedEndpoint[]): void {
     for (const { frontend, target } of found) {
       if (this.#left.of(frontend).includes(target)) continue;
       this.#left.leave(frontend, [target]);
-      const held = this.#options.heldAt(frontend);
+      const held = this.#options.installedAt(frontend);
       if (held !== undefined && targetsOf(held).includes(target)) this.#left.comeBack(frontend, [target]);
     }
   }
@@ -126,13 +126,13 @@ export class Forgetting {
         () => false,
       );
       const tookMs = performance.now() - startedAt;
-      this.#restsUntil = performance.now() + (isDone ? (tookMs > SHORT_MS ? REST * tookMs : 0) : RETRY_MS);
+      this.#restsUntil = performance.now() + (isDone ? (tookMs > SHORT_MS ? REST_FACTOR * tookMs : 0) : RETRY_MS);
     }
   }
 
   /** Deletes all stale entries. After an error the whole work is repeated. */
   async #forget(): Promise<void> {
-    const mark = this.#left.mark();
+    const mark = this.#left.snapshot();
     const isSweep = this.#sweeps;
     for (let walk = 1; walk <= MAX_WALKS; walk += 1) {
       const stale = await this.#staleEntries(isSweep);
@@ -145,18 +145,18 @@ export class Forgetting {
 
   /** Bare key of an entry that is stale now. Undefined: it is not stale. */
   #keyOfStale(entry: Element, isSweep: boolean): Expression | undefined {
-    const { heldAt } = this.#options;
-    const isFrontend = (key: string): boolean => heldAt(key) !== undefined;
-    return staleKey(entry, this.#left, isFrontend) ?? (isSweep ? strayKey(entry, heldAt) : undefined);
+    const { installedAt } = this.#options;
+    const isFrontend = (key: string): boolean => installedAt(key) !== undefined;
+    return staleKey(entry, this.#left, isFrontend) ?? (isSweep ? strayKey(entry, installedAt) : undefined);
   }
 
   async #staleEntries(isSweep: boolean): Promise<readonly Element[]> {
-    const { ends } = this.#options;
+    const { sockets } = this.#options;
     const stale: Element[] = [];
     const take = (entry: Element): void => {
       if (this.#keyOfStale(entry, isSweep) !== undefined) stale.push(entry);
     };
-    const reader = ends.openReader();
+    const reader = sockets.openReader();
     try {
       await reader.visit(this.#map, take);
     } catch (error) {
@@ -167,7 +167,7 @@ export class Forgetting {
     return stale;
   }
 
-  async #settle(mark: Mark): Promise<void> {
+  async #settle(mark: Snapshot): Promise<void> {
     await this.#options.lane(async () => {
       const settled = this.#left.settle(mark);
       this.#delete(settled.map((one) => ({ ...this.#departedSet(one.frontend), elem: [elementOf(one)] })));
@@ -186,12 +186,12 @@ export class Forgetting {
 
   /** Deletes elements. Those that timed out meanwhile are left out, and the others tried again. */
   #delete(elements: readonly Deletion[]): void {
-    const { ends, family } = this.#options;
+    const { sockets, family } = this.#options;
     const sets = [...declarations(family), ...stickyDeclarations(family)];
     let left: readonly Command[] = elements.map((element) => ({ delete: { element } }));
     while (left.length > 0) {
       try {
-        ends.writer.run(left, { sets });
+        sockets.writer.run(left, { sets });
         return;
       } catch (error) {
         if (!(error instanceof TransactionError) || error.errno !== ERRNO.ENOENT || error.commands.length === 0)

@@ -5,21 +5,21 @@ import { Nftables, TransactionError } from '../../nftables-json/nftables.ts';
 import { TableWatch } from '../../nftables-json/watch.ts';
 import { asKernelError, refused } from '../kernel-error.ts';
 import { type NftFamily, tableOf } from './names.ts';
-import type { Issued } from './write.ts';
+import type { IssuedCommand } from './write.ts';
 
-export type Watch = Pick<TableWatch, 'hasChanged' | 'close'>;
+export type ChangeWatch = Pick<TableWatch, 'hasChanged' | 'close'>;
 
-export interface Ends {
+export interface KernelSockets {
   readonly writer: Nftables;
   /** Opens a socket for one reader: a long list occupies its socket. */
   readonly openReader: () => Nftables;
-  readonly openWatch: (family: NftFamily) => Watch;
+  readonly openWatch: (family: NftFamily) => ChangeWatch;
   /** Called when writes of others cannot be watched. */
   readonly warn?: (message: string) => void;
 }
 
 /** Opens the sockets. Throws NetlinkError. */
-export const openEnds = (warn?: (message: string) => void): Ends => {
+export const openKernelSockets = (warn?: (message: string) => void): KernelSockets => {
   const writer = Nftables.open();
   return {
     writer,
@@ -30,7 +30,7 @@ export const openEnds = (warn?: (message: string) => void): Ends => {
 };
 
 /** Converts an error to a KernelError, with the objects that the kernel named. */
-export const kernelError = (error: unknown, issued: readonly Issued[] = []): unknown => {
+export const kernelError = (error: unknown, issued: readonly IssuedCommand[] = []): unknown => {
   if (!(error instanceof TransactionError)) return asKernelError(error);
   const suspects = error.commands.flatMap((position) => issued[position]?.id ?? []);
   return refused([{ cause: error, message: error.message, suspects }]);

@@ -1,8 +1,9 @@
 /** Endpoints that left frontends with session affinity, until no client is remembered with them. */
-import type { Left } from './forget.ts';
-import type { Target } from './objects.ts';
 
-export interface Departed {
+import type { Target } from './objects.ts';
+import type { DepartedLookup } from './stale-affinity.ts';
+
+export interface DepartedEndpoint {
   /** Key of a frontend: `10.96.0.1 . tcp . 80`, `tcp . 30080`. */
   readonly frontend: string;
   readonly target: Target;
@@ -16,9 +17,9 @@ interface State {
 }
 
 /** Departures at one moment. */
-export type Mark = readonly (Departed & { readonly number: number })[];
+export type Snapshot = readonly (DepartedEndpoint & { readonly number: number })[];
 
-export class Departures implements Left {
+export class DepartedEndpoints implements DepartedLookup {
   readonly #left = new Map<string, Map<Target, State>>();
   #count = 0;
 
@@ -56,14 +57,14 @@ export class Departures implements Left {
     else targets.set(target, state);
   }
 
-  mark(): Mark {
+  snapshot(): Snapshot {
     return [...this.#left].flatMap(([frontend, targets]) =>
       [...targets].map(([target, { number }]) => ({ frontend, target, number })),
     );
   }
 
   /** Removes and returns those that have not departed again since the snapshot. */
-  settle(mark: Mark): readonly Departed[] {
+  settle(mark: Snapshot): readonly DepartedEndpoint[] {
     return mark.filter(({ frontend, target, number }) => {
       const targets = this.#left.get(frontend);
       if (targets?.get(target)?.number !== number) return false;

@@ -1,8 +1,8 @@
 /** Clients that are remembered are forgotten when their endpoint leaves the frontend, and only then. */
 import { describe, expect, it } from 'vitest';
-import { Departures } from '../../../src/backends/nftables/departures.ts';
-import { departed, staleKey } from '../../../src/backends/nftables/forget.ts';
-import type { Held } from '../../../src/backends/nftables/members.ts';
+import { DepartedEndpoints } from '../../../src/backends/nftables/departed-endpoints.ts';
+import type { InstalledFrontend } from '../../../src/backends/nftables/members.ts';
+import { departedTargets, staleKey } from '../../../src/backends/nftables/stale-affinity.ts';
 import { concat } from '../../../src/nftables-json/construct.ts';
 import type { Expression } from '../../../src/nftables-json/schema.ts';
 
@@ -10,7 +10,7 @@ const A = '10.200.0.1 . 8080';
 const B = '10.200.0.2 . 8080';
 const guard = { set: 'sticky-ips', element: '' };
 
-const held = (targets: readonly string[], isSticky = true, local: readonly string[] = []): Held => ({
+const held = (targets: readonly string[], isSticky = true, local: readonly string[] = []): InstalledFrontend => ({
   members: isSticky ? [guard] : [],
   slots: new Map([['endpoints', targets], ...(local.length > 0 ? [['local-endpoints', local] as const] : [])]),
 });
@@ -29,7 +29,7 @@ describe('who has left', () => {
     ['nobody where there was no affinity', held([A, B], false), held([]), []],
     ['nobody where there was nothing', undefined, held([A]), []],
   ])('is %s', (_, before, after, expected) => {
-    expect([...departed(before, after)].sort()).toEqual(expected);
+    expect([...departedTargets(before, after)].sort()).toEqual(expected);
   });
 });
 
@@ -39,7 +39,7 @@ describe('an entry', () => {
       { elem: { val: concat(client, address, 'tcp', port), timeout: 60, expires: 30 } },
       concat(ip, Number(to)) as Expression,
     ] as const;
-  const departures = new Departures();
+  const departures = new DepartedEndpoints();
   departures.leave('10.96.0.1 . tcp . 80', [A]);
   departures.leave('tcp . 30001', [B]);
   const isFrontend = (key: string): boolean => ['10.96.0.1 . tcp . 80', '10.250.0.7 . tcp . 30001'].includes(key);
@@ -65,7 +65,7 @@ describe('an entry', () => {
   });
 
   it('of a Service that is gone as a whole is stale too', () => {
-    const gone = new Departures();
+    const gone = new DepartedEndpoints();
     gone.leave('10.96.0.9 . tcp . 80', [A]);
     const key = staleKey(entry('192.0.2.1', '10.96.0.9', 80, A.split(' . ')), gone, () => false);
     expect(key).toEqual(concat('192.0.2.1', '10.96.0.9', 'tcp', 80));
@@ -80,29 +80,29 @@ describe('endpoints that left', () => {
   const F = '10.96.0.1 . tcp . 80';
 
   it('wait until they are settled, all that left until a mark at once', () => {
-    const left = new Departures();
+    const left = new DepartedEndpoints();
     left.leave(F, [A]);
-    const mark = left.mark();
+    const mark = left.snapshot();
     left.leave(F, [B]);
     expect(left.settle(mark).map(({ target }) => target)).toEqual([A]);
     expect([left.has(F, A), left.has(F, B), left.isEmpty]).toEqual([false, true, false]);
-    left.settle(left.mark());
+    left.settle(left.snapshot());
     expect(left.isEmpty).toBe(true);
   });
 
   it('and came back keep their clients', () => {
-    const left = new Departures();
+    const left = new DepartedEndpoints();
     left.leave(F, [A]);
     left.comeBack(F, [A, B]);
     expect([left.has(F, A), left.has(F, B)]).toEqual([false, false]);
     // but the kernel still has what says that it left
-    expect(left.settle(left.mark()).map(({ target }) => target)).toEqual([A]);
+    expect(left.settle(left.snapshot()).map(({ target }) => target)).toEqual([A]);
   });
 
   it('and left again while they were looked for are looked for again', () => {
-    const left = new Departures();
+    const left = new DepartedEndpoints();
     left.leave(F, [A]);
-    const mark = left.mark();
+    const mark = left.snapshot();
     left.comeBack(F, [A]);
     left.leave(F, [A]);
     expect(left.settle(mark)).toEqual([]);
