@@ -26,7 +26,7 @@ const PAGES = readPages();
 const { signal } = new AbortController();
 
 const backendsOf = (kernel: MemoryNft, { flags }: Pick<Page, 'flags'>): Backends<NftObject, NftPayload> => {
-  const common = { ends: kernel.sockets(), counts: isCounted(flags) };
+  const common = { sockets: kernel.sockets(), counts: isCounted(flags) };
   return {
     IPv4: nftablesBackend({ family: 'IPv4', ...common }),
     IPv6: nftablesBackend({ family: 'IPv6', ...common }),
