@@ -20,10 +20,10 @@ const SHOWN = 3;
  */
 export const refused = (refusals: readonly Refusal[]): KernelError => {
   const ofContent = refusals.filter(({ cause }) => scopeBy(cause) === 'content');
-  const said = refusals.slice(0, SHOWN).map(({ message }) => message);
+  const shown = refusals.slice(0, SHOWN).map(({ message }) => message);
   const more = refusals.length > SHOWN ? [`and ${refusals.length - SHOWN} more`] : [];
   const suspects = new Set(ofContent.flatMap((refusal) => refusal.suspects));
-  return new KernelError(ofContent.length === 0 ? 'environment' : 'content', [...said, ...more].join('; '), [
+  return new KernelError(ofContent.length === 0 ? 'environment' : 'content', [...shown, ...more].join('; '), [
     ...suspects,
   ]);
 };

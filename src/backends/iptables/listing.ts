@@ -1,6 +1,6 @@
 /** Parses iptables-save output to the objects of this mode: chains and jumps of ours, and the shared ones that are there. */
 import type { IPFamily } from '../../model/address.ts';
-import { FIREWALL, goesWithAddresses } from '../xtables/names.ts';
+import { FIREWALL, isNeededByAddresses } from '../xtables/names.ts';
 import { type Chain, chainOf, type Jump, type SharedChain, withoutComment } from '../xtables/objects.ts';
 import { SaveParser } from '../xtables/parse.ts';
 import { GUARDS } from './localhost.ts';
@@ -28,7 +28,7 @@ export class Listing {
 
   *objects(): Generator<Chain | Jump | SharedChain> {
     for (const object of this.#ours.objects.values())
-      if (!goesWithAddresses(object.table, chainOf(object))) yield object;
+      if (!isNeededByAddresses(object.table, chainOf(object))) yield object;
     yield* this.#shared.values();
   }
 

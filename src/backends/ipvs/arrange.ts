@@ -14,9 +14,9 @@ interface Candidates {
 
 const NO_CANDIDATES: Candidates = { first: undefined, second: undefined };
 
-const placeOf = ({ id, yieldsTo }: FrontendServers): string => yieldsTo ?? id;
+const addressKeyOf = ({ id, yieldsTo }: FrontendServers): string => yieldsTo ?? id;
 
-const holderOf = ({ first, second }: Candidates): FrontendServers | undefined =>
+const installedOf = ({ first, second }: Candidates): FrontendServers | undefined =>
   first?.isVacant === true ? (second ?? first) : (first ?? second);
 
 export class FrontendArranger implements Arranger<DesiredIpvsObject> {
@@ -26,10 +26,10 @@ export class FrontendArranger implements Arranger<DesiredIpvsObject> {
   readonly #places = new Map<string, Candidates>();
 
   arrange(changes: readonly Change<DesiredIpvsObject>[]): readonly Change<DesiredIpvsObject>[] {
-    const spans = this.#ofHolders(netChangesOf(changes));
+    const spans = this.#installedChanges(netChangesOf(changes));
     // another frontend may take over an object that one gives up: additions come last and win
-    const gone = spans.flatMap(({ before, after }) => this.#takeApart(before, after));
-    const come = spans.flatMap(({ after }) => this.#putTogether(after));
+    const gone = spans.flatMap(({ before, after }) => this.#removals(before, after));
+    const come = spans.flatMap(({ after }) => this.#additions(after));
     return [...gone, ...come];
   }
 
@@ -39,7 +39,7 @@ export class FrontendArranger implements Arranger<DesiredIpvsObject> {
   }
 
   /** Changes of the installed frontend at each address and port. Other objects pass unchanged. */
-  #ofHolders(spans: readonly NetChange[]): readonly NetChange[] {
+  #installedChanges(spans: readonly NetChange[]): readonly NetChange[] {
     const holders = new Map<string, FrontendServers | undefined>();
     const others: NetChange[] = [];
     for (const span of spans) {
@@ -48,21 +48,21 @@ export class FrontendArranger implements Arranger<DesiredIpvsObject> {
         others.push(span);
         continue;
       }
-      const at = placeOf(frontend);
+      const at = addressKeyOf(frontend);
       const place = this.#places.get(at) ?? NO_CANDIDATES;
-      if (!holders.has(at)) holders.set(at, holderOf(place));
+      if (!holders.has(at)) holders.set(at, installedOf(place));
       const rank = frontend.yieldsTo === undefined ? 'first' : 'second';
       this.#settle(at, { ...place, [rank]: asFrontend(span.after) });
     }
     const changed = [...holders].map(([at, before]) => ({
       before,
-      after: holderOf(this.#places.get(at) ?? NO_CANDIDATES),
+      after: installedOf(this.#places.get(at) ?? NO_CANDIDATES),
     }));
     return [...others, ...changed.filter(({ before, after }) => before !== after)];
   }
 
   #settle(at: string, place: Candidates): void {
-    if (holderOf(place) === undefined) this.#places.delete(at);
+    if (installedOf(place) === undefined) this.#places.delete(at);
     else this.#places.set(at, place);
   }
 
@@ -84,7 +84,7 @@ export class FrontendArranger implements Arranger<DesiredIpvsObject> {
     };
   }
 
-  #takeApart(
+  #removals(
     former: DesiredIpvsObject | undefined,
     latter: DesiredIpvsObject | undefined,
   ): readonly Change<DesiredIpvsObject>[] {
@@ -96,7 +96,7 @@ export class FrontendArranger implements Arranger<DesiredIpvsObject> {
     });
   }
 
-  #putTogether(object: DesiredIpvsObject | undefined): readonly Change<DesiredIpvsObject>[] {
+  #additions(object: DesiredIpvsObject | undefined): readonly Change<DesiredIpvsObject>[] {
     if (object === undefined) return [];
     if (object.kind !== 'frontend') return [{ op: 'add', object }];
     return object.objects.map((part) => {

@@ -138,7 +138,7 @@ const fromAddresses = (node: MarkingNode): readonly string[] => {
 type MarkingNode = Pick<NodeContext, 'family' | 'masqueradeMark'>;
 
 /** Chain and jump that masquerade the node's own packets to addresses on the device, and nothing else. */
-export const ownCalls = (node: MarkingNode): readonly (Chain | Jump)[] => [
+export const ownTrafficMasquerade = (node: MarkingNode): readonly (Chain | Jump)[] => [
   chain('nat', IPVS_OUT, fromAddresses(node)),
   jump('nat', 'OUTPUT', `-j ${IPVS_OUT}`),
 ];

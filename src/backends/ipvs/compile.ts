@@ -106,7 +106,7 @@ const server = (
   ];
 };
 
-const at = ({ protocol, port }: Frontend, ip: string) => ({ protocol, address: ip, port }) as const;
+const serviceKey = ({ protocol, port }: Frontend, ip: string) => ({ protocol, address: ip, port }) as const;
 
 const frontendId = ({ protocol, port }: Frontend, ip: string): string =>
   `frontend ${ip} ${protocol.toLowerCase()} ${port}`;
@@ -116,7 +116,7 @@ const vacancy = ({ inside }: Frontend): Pick<FrontendServers, 'isVacant'> => ({ 
 const clusterIP = (input: IpvsCompileInput, frontend: Frontend): readonly DesiredIpvsObject[] => {
   const ip = input.service.port.clusterIP;
   const objects = [
-    ...server(input, at(frontend, ip), endpointsOf(frontend.inside)),
+    ...server(input, serviceKey(frontend, ip), endpointsOf(frontend.inside)),
     entryOf(input, 'CLUSTER-IP', ip),
     ...(frontend.inside === 'drop' ? [entryOf(input, 'DROP-INTERNAL', ip)] : []),
   ];
@@ -124,7 +124,7 @@ const clusterIP = (input: IpvsCompileInput, frontend: Frontend): readonly Desire
 };
 
 const externalServer = (input: IpvsCompileInput, frontend: Frontend, ip: string): FrontendServers['objects'] => [
-  ...server(input, at(frontend, ip), endpointsOf(frontend.outside)),
+  ...server(input, serviceKey(frontend, ip), endpointsOf(frontend.outside)),
   ...(frontend.outside === 'drop' ? [entryOf(input, 'DROP-EXTERNAL', ip, { port: frontend.port })] : []),
   ...(frontend.policy === 'Local' ? [markEntry(input, ip, frontend.port)] : []),
 ];

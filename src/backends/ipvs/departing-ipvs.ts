@@ -18,9 +18,9 @@ import type { IPFamily } from '../../model/address.ts';
 import type { Flow } from '../../netlink/conntrack.ts';
 import { asKernelError } from '../kernel-error.ts';
 import type { RulesDriver } from '../xtables/driver.ts';
-import { goesWithAddresses } from '../xtables/names.ts';
+import { isNeededByAddresses } from '../xtables/names.ts';
 import { type Chain, chainOf, type Jump } from '../xtables/objects.ts';
-import { ownCalls } from './base.ts';
+import { ownTrafficMasquerade } from './base.ts';
 import { Draining } from './draining.ts';
 import { type Handles, hasAddresses } from './handles.ts';
 import { BusyServers, type FrontendKeysOf, findInUse, frontendKeysIn, type InUse, isUdp } from './in-use.ts';
@@ -153,7 +153,7 @@ export class DepartingIpvs implements Departing<DesiredIpvsObject, IpvsPayload> 
   async #shield(): Promise<void> {
     if (this.#isShielded || !(await this.#hasAddresses())) return;
     const have = await this.#rules();
-    const missing = ownCalls(this.#options).filter(
+    const missing = ownTrafficMasquerade(this.#options).filter(
       ({ id, content }) => !have.some((o) => o.id === id && o.content === content),
     );
     for (const batch of plan(missing.map((object) => ({ op: 'add', object }))))
@@ -163,7 +163,7 @@ export class DepartingIpvs implements Departing<DesiredIpvsObject, IpvsPayload> 
 
   async #rules(): Promise<readonly (Chain | Jump)[]> {
     const rules = await this.#options.kernel.rules[this.#options.family].read();
-    return [...rules.values()].filter((object) => goesWithAddresses(object.table, chainOf(object)));
+    return [...rules.values()].filter((object) => isNeededByAddresses(object.table, chainOf(object)));
   }
 
   /** Whether an object may be removed. Sets stay until the last connection has ended: chains match them. */

@@ -39,7 +39,7 @@ export interface AffinityCleanerOptions {
 
 export class AffinityCleaner {
   readonly #options: AffinityCleanerOptions;
-  readonly #left = new DepartedEndpoints();
+  readonly #departed = new DepartedEndpoints();
   /** The next walk also deletes entries of a former process, whose endpoint is in no frontend. */
   #sweeps = false;
   #running: Promise<void> | undefined;
@@ -61,7 +61,7 @@ export class AffinityCleaner {
     const key = keyOf(id);
     const stays = new Set(targetsOf(now));
     const isAnew = before === undefined || !isSticky(before);
-    const gone = isAnew ? this.#left.of(key) : [...departedTargets(before, now)];
+    const gone = isAnew ? this.#departed.of(key) : [...departedTargets(before, now)];
     const elem = gone.filter((target) => !stays.has(target)).map((target) => elementOf({ frontend: key, target }));
     return elem.length === 0 ? [] : [{ add: { element: { ...this.#departedSet(key), elem } } }];
   }
@@ -71,21 +71,21 @@ export class AffinityCleaner {
     const key = keyOf(id);
     if (isSticky(now)) {
       const was = new Set(isSticky(before) ? targetsOf(before) : []);
-      this.#left.comeBack(
+      this.#departed.comeBack(
         key,
         targetsOf(now).filter((target) => !was.has(target)),
       );
     }
-    this.#left.leave(key, departedTargets(before, now));
+    this.#departed.leave(key, departedTargets(before, now));
   }
 
   /** Takes over departed endpoints from the kernel: of a former process, or of a write whose answer was lost. */
   adopt(found: readonly DepartedEndpoint[]): void {
     for (const { frontend, target } of found) {
-      if (this.#left.of(frontend).includes(target)) continue;
-      this.#left.leave(frontend, [target]);
-      const held = this.#options.installedAt(frontend);
-      if (held !== undefined && targetsOf(held).includes(target)) this.#left.comeBack(frontend, [target]);
+      if (this.#departed.of(frontend).includes(target)) continue;
+      this.#departed.leave(frontend, [target]);
+      const installed = this.#options.installedAt(frontend);
+      if (installed !== undefined && targetsOf(installed).includes(target)) this.#departed.comeBack(frontend, [target]);
     }
   }
 
@@ -95,7 +95,7 @@ export class AffinityCleaner {
 
   /** Forgets all departed endpoints: the affinity map went with the table. */
   clear(): void {
-    this.#left.clear();
+    this.#departed.clear();
   }
 
   /** Starts cleaning, unless it runs already. */
@@ -113,7 +113,7 @@ export class AffinityCleaner {
   }
 
   get #isWanted(): boolean {
-    return this.#sweeps || !this.#left.isEmpty;
+    return this.#sweeps || !this.#departed.isEmpty;
   }
 
   async #run(): Promise<void> {
@@ -132,7 +132,7 @@ export class AffinityCleaner {
 
   /** Deletes all stale entries. After an error the whole work is repeated. */
   async #forget(): Promise<void> {
-    const mark = this.#left.snapshot();
+    const snapshot = this.#departed.snapshot();
     const isSweep = this.#sweeps;
     for (let walk = 1; walk <= MAX_WALKS; walk += 1) {
       const stale = await this.#staleEntries(isSweep);
@@ -140,14 +140,14 @@ export class AffinityCleaner {
       if (stale.length === 0 || this.#isClosed) break;
     }
     if (isSweep) this.#sweeps = false;
-    await this.#settle(mark);
+    await this.#settle(snapshot);
   }
 
   /** Bare key of an entry that is stale now. Undefined: it is not stale. */
   #keyOfStale(entry: Element, isSweep: boolean): Expression | undefined {
     const { installedAt } = this.#options;
     const isFrontend = (key: string): boolean => installedAt(key) !== undefined;
-    return staleKey(entry, this.#left, isFrontend) ?? (isSweep ? strayKey(entry, installedAt) : undefined);
+    return staleKey(entry, this.#departed, isFrontend) ?? (isSweep ? strayKey(entry, installedAt) : undefined);
   }
 
   async #staleEntries(isSweep: boolean): Promise<readonly Element[]> {
@@ -167,9 +167,9 @@ export class AffinityCleaner {
     return stale;
   }
 
-  async #settle(mark: Snapshot): Promise<void> {
+  async #settle(snapshot: Snapshot): Promise<void> {
     await this.#options.lane(async () => {
-      const settled = this.#left.settle(mark);
+      const settled = this.#departed.settle(snapshot);
       this.#delete(settled.map((one) => ({ ...this.#departedSet(one.frontend), elem: [elementOf(one)] })));
     });
   }

@@ -20,23 +20,23 @@ interface State {
 export type Snapshot = readonly (DepartedEndpoint & { readonly number: number })[];
 
 export class DepartedEndpoints implements DepartedLookup {
-  readonly #left = new Map<string, Map<Target, State>>();
+  readonly #departed = new Map<string, Map<Target, State>>();
   #count = 0;
 
   get isEmpty(): boolean {
-    return this.#left.size === 0;
+    return this.#departed.size === 0;
   }
 
   hasFrontend(key: string): boolean {
-    return this.#left.has(key);
+    return this.#departed.has(key);
   }
 
   has(key: string, target: Target): boolean {
-    return this.#left.get(key)?.get(target)?.isBack === false;
+    return this.#departed.get(key)?.get(target)?.isBack === false;
   }
 
   of(key: string): readonly Target[] {
-    return [...(this.#left.get(key)?.keys() ?? [])];
+    return [...(this.#departed.get(key)?.keys() ?? [])];
   }
 
   leave(key: string, targets: Iterable<Target>): void {
@@ -46,35 +46,35 @@ export class DepartedEndpoints implements DepartedLookup {
   /** Marks these endpoints as back in the frontend. */
   comeBack(key: string, targets: Iterable<Target>): void {
     for (const target of targets) {
-      const state = this.#left.get(key)?.get(target);
+      const state = this.#departed.get(key)?.get(target);
       if (state !== undefined) this.#put(key, target, { ...state, isBack: true });
     }
   }
 
   #put(key: string, target: Target, state: State): void {
-    const targets = this.#left.get(key);
-    if (targets === undefined) this.#left.set(key, new Map([[target, state]]));
+    const targets = this.#departed.get(key);
+    if (targets === undefined) this.#departed.set(key, new Map([[target, state]]));
     else targets.set(target, state);
   }
 
   snapshot(): Snapshot {
-    return [...this.#left].flatMap(([frontend, targets]) =>
+    return [...this.#departed].flatMap(([frontend, targets]) =>
       [...targets].map(([target, { number }]) => ({ frontend, target, number })),
     );
   }
 
   /** Removes and returns those that have not departed again since the snapshot. */
-  settle(mark: Snapshot): readonly DepartedEndpoint[] {
-    return mark.filter(({ frontend, target, number }) => {
-      const targets = this.#left.get(frontend);
+  settle(snapshot: Snapshot): readonly DepartedEndpoint[] {
+    return snapshot.filter(({ frontend, target, number }) => {
+      const targets = this.#departed.get(frontend);
       if (targets?.get(target)?.number !== number) return false;
       targets.delete(target);
-      if (targets.size === 0) this.#left.delete(frontend);
+      if (targets.size === 0) this.#departed.delete(frontend);
       return true;
     });
   }
 
   clear(): void {
-    this.#left.clear();
+    this.#departed.clear();
   }
 }

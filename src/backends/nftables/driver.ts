@@ -44,7 +44,7 @@ export class Driver {
   #foreignWrites = 0;
   #reportedWrites = 0;
   /** True when stale affinity entries of a former process are deleted, or when this driver only reads. */
-  #isSwept: boolean;
+  #isAffinitySwept: boolean;
   /** Frontends as they were before failed writes, which the kernel may have done: departed endpoints are not known yet. */
   #unsettled = new Map<string, InstalledFrontend>();
 
@@ -52,7 +52,7 @@ export class Driver {
     this.#family = family;
     this.#sockets = sockets;
     this.#readOnly = readOnly;
-    this.#isSwept = readOnly;
+    this.#isAffinitySwept = readOnly;
     this.#watch = new Reopening({
       open: () => sockets.openWatch(family),
       warn: (reason) => sockets.warn?.(`${WATCH_CLOSED}: ${reason}`),
@@ -75,19 +75,19 @@ export class Driver {
 
   /** Whether another program wrote to the table since the last read or call. */
   hasChanged(): boolean {
-    const heard = this.#listen();
-    const isNew = heard !== this.#reportedWrites;
-    this.#reportedWrites = heard;
+    const writes = this.#countForeignWrites();
+    const isNew = writes !== this.#reportedWrites;
+    this.#reportedWrites = writes;
     return isNew;
   }
 
   /** Reads the watch. Called by reads and `hasChanged`: the watch reports each write once, and both must count it. */
-  #listen(): number {
+  #countForeignWrites(): number {
     const isChanged = this.#watch.ask((watch) => watch.hasChanged());
     if (isChanged === true || this.#watch.takeMissed()) {
       this.#foreignWrites += 1;
       // another program may have written affinity entries too
-      this.#isSwept = this.#readOnly;
+      this.#isAffinitySwept = this.#readOnly;
     }
     return this.#foreignWrites;
   }
@@ -110,33 +110,33 @@ export class Driver {
   }
 
   #adopt(found: TableContents, touched: ReadonlySet<string>): void {
-    const held = new Map(found.installed);
+    const installed = new Map(found.installed);
     for (const id of touched) {
       const own = this.#installed.get(id);
-      if (own === undefined) held.delete(id);
-      else held.set(id, own);
+      if (own === undefined) installed.delete(id);
+      else installed.set(id, own);
     }
-    this.#installed = held;
-    for (const [id, before] of this.#unsettled) this.#affinityCleaner.follow(id, before, held.get(id));
+    this.#installed = installed;
+    for (const [id, before] of this.#unsettled) this.#affinityCleaner.follow(id, before, installed.get(id));
     this.#unsettled = new Map();
     if (this.#readOnly) return;
     this.#affinityCleaner.adopt(found.departed);
-    if (!this.#isSwept) this.#affinityCleaner.sweep();
-    this.#isSwept = true;
+    if (!this.#isAffinitySwept) this.#affinityCleaner.sweep();
+    this.#isAffinitySwept = true;
     this.#affinityCleaner.start();
   }
 
   /** Reads the table. A list that changes meanwhile may lack unchanged elements: it is read again, while our writes wait. */
   async #readWhole(touched: ReadonlySet<string>): Promise<TableContents> {
     for (let attempt = 1; ; attempt += 1) {
-      const heard = this.#listen();
+      const writes = this.#countForeignWrites();
       const size = touched.size;
       const found = await (attempt === 1 ? this.#readOnce() : this.#writing(() => this.#readOnce()));
-      const isForeign = this.#listen() !== heard;
+      const isForeign = this.#countForeignWrites() !== writes;
       const isTorn = isForeign || touched.size > size || !found.isWhole;
       if (!isTorn || attempt === MAX_READS) {
         // frontends that we wrote meanwhile are not taken from the list, so another program's change of them is still unread
-        if (!isForeign && touched.size === 0) this.#reportedWrites = heard;
+        if (!isForeign && touched.size === 0) this.#reportedWrites = writes;
         return found;
       }
       if (!found.isWhole) await pause(RESIZE_PAUSE_MS);
@@ -167,18 +167,18 @@ export class Driver {
   /** Writes one transaction. Throws KernelError. */
   apply(changes: readonly NftChange[]): Promise<void> {
     return this.#writing(async () => {
-      const { commands, installed: held } = commandsOf(changes, this.#family, (id) => this.#installed.get(id));
-      const former = this.#installedOf(held.keys());
-      const guards = [...held].flatMap(([id, now]) =>
+      const { commands, installed } = commandsOf(changes, this.#family, (id) => this.#installed.get(id));
+      const former = this.#installedOf(installed.keys());
+      const guards = [...installed].flatMap(([id, now]) =>
         this.#affinityCleaner.guards(id, former.get(id), now).map((command): IssuedCommand => ({ command, id })),
       );
       try {
-        await this.#write(changes, [...commands, ...guards], held);
+        await this.#write(changes, [...commands, ...guards], installed);
       } catch (error) {
         for (const [id, before] of former) if (!this.#unsettled.has(id)) this.#unsettled.set(id, before);
         throw error;
       }
-      for (const [id, now] of held) this.#affinityCleaner.follow(id, former.get(id), now);
+      for (const [id, now] of installed) this.#affinityCleaner.follow(id, former.get(id), now);
       if (!this.#readOnly) this.#affinityCleaner.start();
     });
   }
@@ -186,8 +186,8 @@ export class Driver {
   #installedOf(ids: Iterable<string>): ReadonlyMap<string, InstalledFrontend> {
     const former = new Map<string, InstalledFrontend>();
     for (const id of ids) {
-      const held = this.#installed.get(id);
-      if (held !== undefined) former.set(id, held);
+      const installed = this.#installed.get(id);
+      if (installed !== undefined) former.set(id, installed);
     }
     return former;
   }
@@ -195,7 +195,7 @@ export class Driver {
   async #write(
     changes: readonly NftChange[],
     commands: readonly IssuedCommand[],
-    held: Transaction['installed'],
+    installed: Transaction['installed'],
   ): Promise<void> {
     const isRemoval = changes.every(({ op }) => op === 'remove');
     await this.#run(commands, isRemoval ? BUSY_TRIES : 1);
@@ -207,7 +207,7 @@ export class Driver {
       this.#installed = new Map();
       this.#affinityCleaner.clear();
     }
-    for (const [id, now] of held) {
+    for (const [id, now] of installed) {
       this.#touched?.add(id);
       if (now === undefined) this.#installed.delete(id);
       else this.#installed.set(id, now);

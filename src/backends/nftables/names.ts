@@ -80,7 +80,7 @@ export const STICKY: Readonly<Record<KeySpace, StickySets>> = {
 };
 
 /** Whether elements of this map mark frontends with session affinity. */
-export const saysSticky = (set: string): boolean => KEY_SPACES.some((space) => STICKY[space].timeouts === set);
+export const isStickyMap = (set: string): boolean => KEY_SPACES.some((space) => STICKY[space].timeouts === set);
 
 export const source = (family: NftFamily): Payload => payload(family, 'saddr');
 export const destination = (family: NftFamily): Payload => payload(family, 'daddr');

@@ -59,8 +59,8 @@ export const readTable = async (nftables: Nftables, family: NftFamily): Promise<
   if (hasOtherShape(listing, family)) return { ...NOTHING, objects: await byId([table(family, OTHER_SHAPE)]) };
   const collection: Collection = { elements: [], frontends: new Map(), departed: [], isWhole: true };
   for (const { declaration } of listing.sets) {
-    const take = taker(declaration.name, collection);
-    if (take !== undefined && !(await nftables.visit(declaration, take))) collection.isWhole = false;
+    const handle = elementHandler(declaration.name, collection);
+    if (handle !== undefined && !(await nftables.visit(declaration, handle))) collection.isWhole = false;
   }
   const objects = await byId<NftObject>([
     table(family, listing.isDormant ? DORMANT : ''),
@@ -133,7 +133,7 @@ interface Collection {
 }
 
 /** Handler of a set's elements. Undefined for sets whose elements are no objects: they time out, or go with their set. */
-const taker = (name: string, collection: Collection): ((found: Element) => void) | undefined => {
+const elementHandler = (name: string, collection: Collection): ((found: Element) => void) | undefined => {
   if (PLAIN_SETS.includes(name)) return (found) => collection.elements.push(element({ set: name, element: found }));
   const leftBehind = KEY_SPACES.find((space) => STICKY[space].departed === name);
   if (leftBehind !== undefined) return (found) => collection.departed.push(departedOf(found, leftBehind));

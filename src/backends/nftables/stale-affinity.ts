@@ -3,7 +3,7 @@ import { bareKeyOf } from '../../nftables-json/elements.ts';
 import type { Element, Expression } from '../../nftables-json/schema.ts';
 import { formatExpression } from '../../nftables-json/text.ts';
 import type { InstalledFrontend } from './members.ts';
-import { KEY_FIELDS, saysSticky } from './names.ts';
+import { isStickyMap, KEY_FIELDS } from './names.ts';
 import type { Target } from './objects.ts';
 
 /** Endpoints that left, by key of the frontend (`10.96.0.1 . tcp . 80`, `tcp . 30080`). */
@@ -12,7 +12,7 @@ export interface DepartedLookup {
   has(key: string, target: Target): boolean;
 }
 
-export const isSticky = ({ members }: InstalledFrontend): boolean => members.some(({ set }) => saysSticky(set));
+export const isSticky = ({ members }: InstalledFrontend): boolean => members.some(({ set }) => isStickyMap(set));
 
 export const targetsOf = ({ slots }: InstalledFrontend): readonly Target[] => [...slots.values()].flat();
 
@@ -58,11 +58,11 @@ const entryOf = (element: Element, isService: (key: string) => boolean): Affinit
 /** Bare key of an entry whose endpoint left. Undefined for other entries. */
 export const staleKey = (
   element: Element,
-  left: DepartedLookup,
+  departed: DepartedLookup,
   isFrontend: (key: string) => boolean,
 ): Expression | undefined => {
-  const { key, frontend, target } = entryOf(element, (service) => isFrontend(service) || left.hasFrontend(service));
-  return left.has(frontend, target) ? key : undefined;
+  const { key, frontend, target } = entryOf(element, (service) => isFrontend(service) || departed.hasFrontend(service));
+  return departed.has(frontend, target) ? key : undefined;
 };
 
 /** Bare key of an entry whose endpoint is not in its frontend, left behind by a former process. Undefined for others. */

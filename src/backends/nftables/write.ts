@@ -121,8 +121,8 @@ const removals = (changes: readonly NftChange[]): readonly IssuedCommand[] => {
 const elementCommands = ({ op }: NftChange, member: Member, family: NftFamily): readonly Command[] =>
   op === 'remove' ? memberCommands([member], [], family) : memberCommands([], [member], family);
 
-const frontendStep = ({ op }: NftChange, frontend: FrontendElements, held: InstalledFrontend = NOT_INSTALLED) =>
-  stepTo(held, op === 'remove' ? undefined : frontend, frontend.key);
+const frontendStep = ({ op }: NftChange, frontend: FrontendElements, installed: InstalledFrontend = NOT_INSTALLED) =>
+  stepTo(installed, op === 'remove' ? undefined : frontend, frontend.key);
 
 const memberCommands = (
   removed: readonly Member[],

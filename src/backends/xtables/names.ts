@@ -51,7 +51,7 @@ const FIXED: Readonly<Record<Table, ReadonlySet<string>>> = {
 /** Chains needed while addresses of Services are on the node. Mode ipvs removes them after the last address. */
 const WITH_ADDRESSES: ReadonlySet<string> = new Set([`filter ${IPVS_FILTER}`, `nat ${IPVS_OUT}`]);
 
-export const goesWithAddresses = (table: Table, chain: string): boolean => WITH_ADDRESSES.has(`${table} ${chain}`);
+export const isNeededByAddresses = (table: Table, chain: string): boolean => WITH_ADDRESSES.has(`${table} ${chain}`);
 
 const PER_SERVICE = /^KUBE-(?:SVC|SVL|FW|EXT|SEP)-/;
 

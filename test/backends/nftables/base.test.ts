@@ -5,12 +5,12 @@ import { className } from '../../../src/backends/nftables/classes.ts';
 import {
   declarations,
   frontendSet,
+  isStickyMap,
   KEY_SPACES,
   type NftFamily,
   nftFamily,
   SETS,
   STICKY,
-  saysSticky,
 } from '../../../src/backends/nftables/names.ts';
 import { creation } from '../../../src/backends/nftables/objects.ts';
 import { parseCIDR } from '../../../src/model/address.ts';
@@ -158,7 +158,7 @@ describe('names', () => {
       const { timeouts, endpoints, departed } = STICKY[space];
       for (const name of [timeouts, endpoints]) expect(frontendSet(name)).toEqual({ space, hasSlots: false });
       expect(frontendSet(departed)).toBeUndefined();
-      expect([timeouts, endpoints, departed, 'affinity'].map(saysSticky)).toEqual([true, false, false, false]);
+      expect([timeouts, endpoints, departed, 'affinity'].map(isStickyMap)).toEqual([true, false, false, false]);
     }
   });
 
