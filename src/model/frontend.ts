@@ -38,12 +38,12 @@ export interface Sources {
 }
 
 export interface Frontend extends FrontendAddress {
-  /** The traffic policy that counts for this kind: the internal one for the ClusterIP, the external one for all others. */
-  readonly policy: 'Cluster' | 'Local';
   /** For pods and for this node. */
   readonly inside: Choice;
-  /** For everybody else. */
+  /** For all other clients. */
   readonly outside: Choice;
+  /** Clients inside and outside are told apart; else `outside` holds for both. */
+  readonly isParted: boolean;
   /** The clients whose address the endpoint does not see. `outsiders`: those that the local detector does not take for pods. */
   readonly masquerade: 'always' | 'outsiders' | 'never';
   /** Undefined: everybody may call. */
@@ -81,14 +81,13 @@ export const frontendsOf = (service: ServiceEndpoints, node: NodeContext): reado
 
 /** Replies to callers outside the cluster have to come back through this node. */
 const internal = (address: FrontendAddress, service: ServiceEndpoints, node: NodeContext): Frontend => {
-  const { port } = service;
   const choice = internalChoice(service);
   const outsiders = node.localDetector === undefined ? 'never' : 'outsiders';
   return {
     ...address,
-    policy: port.internalPolicyLocal ? 'Local' : 'Cluster',
     inside: choice,
     outside: choice,
+    isParted: false,
     masquerade: node.masqueradeAll ? 'always' : outsiders,
     sources: undefined,
   };
@@ -99,8 +98,8 @@ const external = (address: FrontendAddress, service: ServiceEndpoints, node: Nod
   const isLocal = port.externalPolicyLocal;
   return {
     ...address,
-    policy: isLocal ? 'Local' : 'Cluster',
     ...externalChoices(service),
+    isParted: isLocal,
     masquerade: isLocal ? 'never' : 'always',
     sources: address.kind === 'load-balancer-ip' ? sourcesOf(port, node) : undefined,
   };

@@ -14,7 +14,7 @@ import type { ServiceEndpoints } from '../../model/topology.ts';
 import { MARK_MASQ } from '../xtables/names.ts';
 import { type Chain, chain } from '../xtables/objects.ts';
 import { FROM_LOCAL, fromPod, hostCidr, oneIn, rule } from '../xtables/rule.ts';
-import { frontendObjects, isRestricted } from './frontends.ts';
+import { chainOf, frontendObjects, isRestricted } from './frontends.ts';
 import { endpointChain, serviceChains } from './names.ts';
 import type { DesiredIptablesObject } from './objects.ts';
 
@@ -34,18 +34,14 @@ const chains = (service: ServiceEndpoints, node: NodeContext, frontends: readonl
   const [internal, external] = frontends;
   const guarded = frontends.find(isRestricted);
   const isReachedOutside = external !== undefined && isServed(external.inside);
-  const usesLocal = internal?.policy === 'Local' || (isReachedOutside && external.policy === 'Local');
-  const toInternal =
-    internal !== undefined && isServed(internal.inside) ? internalMasquerade(port, internal, node) : [];
+  const usesLocal = frontends.some(({ outside }) => outside === local);
+  const toInternal = internal === undefined ? [] : internalMasquerade(port, internal, node);
+  const masquerade = (endpoints: readonly Endpoint[]) => (internal?.inside === endpoints ? toInternal : []);
   return [
-    ...(isReachedOutside ? [chain('nat', names.ext, externalRules(port, external, node))] : []),
+    ...(isReachedOutside ? [chain('nat', names.ext, externalRules(service, external, node))] : []),
     ...(guarded?.sources === undefined ? [] : [chain('nat', names.fw, firewallRules(port, guarded.sources))]),
-    ...(cluster.length > 0
-      ? [chain('nat', names.svc, [...(internal?.policy === 'Local' ? [] : toInternal), ...balance(port, cluster)])]
-      : []),
-    ...(usesLocal && local.length > 0
-      ? [chain('nat', names.svl, [...(internal?.policy === 'Local' ? toInternal : []), ...balance(port, local)])]
-      : []),
+    ...(cluster.length > 0 ? [chain('nat', names.svc, [...masquerade(cluster), ...balance(port, cluster)])] : []),
+    ...(usesLocal ? [chain('nat', names.svl, [...masquerade(local), ...balance(port, local)])] : []),
     ...reachable.map((endpoint) => endpointRules(port, endpoint)),
   ];
 };
@@ -62,21 +58,22 @@ const internalMasquerade = (port: ServicePort, { masquerade }: Frontend, node: N
   return [rule({ ...toClusterIP, ...fromPod(node.localDetector, true) }, MARK_MASQ)];
 };
 
-const externalRules = (port: ServicePort, external: Frontend, node: NodeContext): readonly string[] => {
-  const { svc, svl } = serviceChains(port.name);
+const externalRules = (service: ServiceEndpoints, external: Frontend, node: NodeContext): readonly string[] => {
+  const { port } = service;
+  const { svc } = serviceChains(port.name);
   const name = formatServicePortName(port.name);
   const rules: string[] = [];
   if (external.masquerade === 'always') {
     rules.push(rule({ comment: `masquerade traffic for ${name} external destinations` }, MARK_MASQ));
   }
-  if (external.policy === 'Local') {
+  if (external.isParted) {
     if (node.localDetector !== undefined) {
       rules.push(rule({ ...fromPod(node.localDetector, false), comment: `pod traffic for ${name} external` }, svc));
     }
     rules.push(rule({ comment: `masquerade LOCAL traffic for ${name} external`, matches: [FROM_LOCAL] }, MARK_MASQ));
     rules.push(rule({ comment: `route LOCAL traffic for ${name} external`, matches: [FROM_LOCAL] }, svc));
   }
-  if (isServed(external.outside)) rules.push(rule({}, external.policy === 'Local' ? svl : svc));
+  if (isServed(external.outside)) rules.push(rule({}, chainOf(service, external.outside)));
   // ACCEPT ends the nat table: on an address of the node this port may be another Service's NodePort, which must not match
   else rules.push(rule({ comment: `${name} has no local endpoints` }, 'ACCEPT'));
   return rules;

@@ -4,6 +4,7 @@
  * A line in the nat table leads to the Service's chains. A frontend without endpoints has a line in the filter table
  * instead, which refuses (no endpoint at all) or drops (none that the traffic policy admits).
  */
+import type { Endpoint } from '../../model/endpoint.ts';
 import { type Choice, type Frontend, type FrontendAddress, type FrontendKind, isServed } from '../../model/frontend.ts';
 import { formatServicePortName, type ServicePort } from '../../model/service.ts';
 import type { ServiceEndpoints } from '../../model/topology.ts';
@@ -17,10 +18,16 @@ export const frontendObjects = (
   frontends: readonly Frontend[],
 ): readonly FrontendLines[] => [
   ...frontends.map((frontend) =>
-    frontend.kind === 'cluster-ip' ? clusterIP(service.port, frontend) : external(service.port, frontend),
+    frontend.kind === 'cluster-ip' ? clusterIP(service, frontend) : external(service.port, frontend),
   ),
   ...(service.port.healthCheckNodePort === 0 ? [] : [healthCheck(service.port)]),
 ];
+
+/** Chain that balances over these endpoints of the service port. */
+export const chainOf = ({ port, local }: ServiceEndpoints, endpoints: readonly Endpoint[]): string => {
+  const { svc, svl } = serviceChains(port.name);
+  return endpoints === local ? svl : svc;
+};
 
 /** Source ranges need rules where there is an endpoint. Without one the filter table refuses or drops any call. */
 export const isRestricted = ({ sources, inside }: Frontend): boolean => sources !== undefined && isServed(inside);
@@ -78,13 +85,13 @@ const commented = ({ name }: ServicePort, { kind, ip, protocol, port }: Frontend
   comment: `${formatServicePortName(name)} ${COMMENTS[kind]}`,
 });
 
-const clusterIP = (port: ServicePort, frontend: Frontend): FrontendLines => {
-  const { svc, svl } = serviceChains(port.name);
+const clusterIP = (service: ServiceEndpoints, frontend: Frontend): FrontendLines => {
+  const { port } = service;
   const to = commented(port, frontend);
   return frontendLines(
     at(frontend),
     isServed(frontend.inside)
-      ? [line('nat', SERVICES, to, frontend.policy === 'Local' ? svl : svc)]
+      ? [line('nat', SERVICES, to, chainOf(service, frontend.inside))]
       : noEndpoints(port, SERVICES, to, frontend.inside),
   );
 };

@@ -55,7 +55,7 @@ export const compile = (
     objects: [
       ...(internal === undefined ? [] : clusterIP(input, internal)),
       ...external,
-      ...(port.externalPolicyLocal && external.length > 0 ? [fwmarkServers(input)] : []),
+      ...(others.some(({ isParted }) => isParted) && external.length > 0 ? [fwmarkServers(input)] : []),
       ...(port.healthCheckNodePort === 0 ? [] : [healthCheck(port)]),
       ...loopBack(service, node),
     ],
@@ -63,9 +63,9 @@ export const compile = (
 };
 
 const externalObjects = (input: IpvsCompileInput, frontend: Frontend): readonly DesiredIpvsObject[] => {
-  const { ip, kind, policy } = frontend;
+  const { ip, kind } = frontend;
   if (ip === undefined) return nodePort(input, frontend);
-  const set = policy === 'Local' ? 'EXTERNAL-IP-LOCAL' : 'EXTERNAL-IP';
+  const set = keepsSource(frontend) ? 'EXTERNAL-IP-LOCAL' : 'EXTERNAL-IP';
   const entries = kind === 'load-balancer-ip' ? balancerEntries(input, frontend, ip) : [entryOf(input, set, ip)];
   return [
     ...boundAddress(ip, input.node),
@@ -111,6 +111,9 @@ const serviceKey = ({ protocol, port }: Frontend, ip: string) => ({ protocol, ad
 const frontendId = ({ protocol, port }: Frontend, ip: string): string =>
   `frontend ${ip} ${protocol.toLowerCase()} ${port}`;
 
+/** The -LOCAL sets hold what is not masqueraded. */
+const keepsSource = ({ masquerade }: Frontend): boolean => masquerade === 'never';
+
 const vacancy = ({ inside }: Frontend): Pick<FrontendServers, 'isVacant'> => ({ isVacant: inside === 'refuse' });
 
 const clusterIP = (input: IpvsCompileInput, frontend: Frontend): readonly DesiredIpvsObject[] => {
@@ -126,13 +129,13 @@ const clusterIP = (input: IpvsCompileInput, frontend: Frontend): readonly Desire
 const externalServer = (input: IpvsCompileInput, frontend: Frontend, ip: string): FrontendServers['objects'] => [
   ...server(input, serviceKey(frontend, ip), endpointsOf(frontend.outside)),
   ...(frontend.outside === 'drop' ? [entryOf(input, 'DROP-EXTERNAL', ip, { port: frontend.port })] : []),
-  ...(frontend.policy === 'Local' ? [markEntry(input, ip, frontend.port)] : []),
+  ...(frontend.isParted ? [markEntry(input, ip, frontend.port)] : []),
 ];
 
-const balancerEntries = (input: IpvsCompileInput, { policy, sources }: Frontend, ip: string): readonly IpSetEntry[] => [
+const balancerEntries = (input: IpvsCompileInput, frontend: Frontend, ip: string): readonly IpSetEntry[] => [
   entryOf(input, 'LOAD-BALANCER', ip),
-  ...(policy === 'Local' ? [entryOf(input, 'LOAD-BALANCER-LOCAL', ip)] : []),
-  ...(sources === undefined ? [] : sourceEntries(input, ip, sources)),
+  ...(keepsSource(frontend) ? [entryOf(input, 'LOAD-BALANCER-LOCAL', ip)] : []),
+  ...(frontend.sources === undefined ? [] : sourceEntries(input, ip, frontend.sources)),
 ];
 
 const sourceEntries = (input: IpvsCompileInput, ip: string, { ranges, own }: Sources): readonly IpSetEntry[] => [
@@ -185,11 +188,11 @@ const nodePort = (input: IpvsCompileInput, frontend: Frontend): readonly Fronten
   const ips = nodeIPs(input.node);
   if (ips.length === 0) return [];
   return [
-    ...bitmap(input.service.port),
+    ...bitmap(input.service.port, frontend),
     ...ips.map((ip) => {
       const objects = [
         ...externalServer(input, frontend, ip),
-        ...(frontend.protocol === 'SCTP' ? hashEntries(input, ip) : []),
+        ...(frontend.protocol === 'SCTP' ? hashEntries(input, frontend, ip) : []),
       ];
       const yieldsTo = frontendId(frontend, ip);
       return frontendServers(`node-port at ${yieldsTo}`, objects, { yieldsTo });
@@ -197,26 +200,22 @@ const nodePort = (input: IpvsCompileInput, frontend: Frontend): readonly Fronten
   ];
 };
 
-const bitmap = ({
-  name: { protocol },
-  nodePort: number,
-  externalPolicyLocal,
-  family,
-}: ServicePort): readonly FrontendServers[] => {
+const bitmap = ({ family }: ServicePort, frontend: Frontend): readonly FrontendServers[] => {
+  const { protocol, port: number } = frontend;
   if (protocol === 'SCTP') return [];
   const entries = (set: SetName): readonly IpSetEntry[] => [entry(setDefinition(set, family), { port: number })];
-  const local = externalPolicyLocal ? entries(`NODE-PORT-LOCAL-${protocol}`) : [];
+  const local = keepsSource(frontend) ? entries(`NODE-PORT-LOCAL-${protocol}`) : [];
   return [
     frontendServers(`node-port ${protocol.toLowerCase()} ${number}`, [...entries(`NODE-PORT-${protocol}`), ...local]),
   ];
 };
 
 /** Entries of address and port for SCTP, which has no bitmap set of ports. */
-const hashEntries = (input: IpvsCompileInput, ip: string): readonly IpSetEntry[] => {
-  const { nodePort: port, externalPolicyLocal } = input.service.port;
+const hashEntries = (input: IpvsCompileInput, frontend: Frontend, ip: string): readonly IpSetEntry[] => {
+  const { port } = frontend;
   return [
     entryOf(input, 'NODE-PORT-SCTP-HASH', ip, { port }),
-    ...(externalPolicyLocal ? [entryOf(input, 'NODE-PORT-LOCAL-SCTP-HASH', ip, { port })] : []),
+    ...(keepsSource(frontend) ? [entryOf(input, 'NODE-PORT-LOCAL-SCTP-HASH', ip, { port })] : []),
   ];
 };
 

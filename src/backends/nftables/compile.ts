@@ -100,8 +100,8 @@ const frontendObjects = (input: NftCompileInput, frontend: Frontend): readonly N
   const space = frontend.kind === 'node-port' ? 'nodePort' : 'service';
   const key = keyOf(frontend);
   const draft = merge(
-    frontend.policy === 'Local' && isServed(frontend.inside) && frontend.kind !== 'cluster-ip'
-      ? externalPolicyLocal(input, frontend, space, key)
+    frontend.isParted && isServed(frontend.inside)
+      ? parted(input, frontend, space, key)
       : balance(input, space, key, endpointsOf(frontend.inside), {
           set: SETS[space].verdicts,
           list: SETS[space].endpoints,
@@ -183,21 +183,16 @@ const refusal = ({ comment }: NftCompileInput, space: KeySpace, key: Concat, cho
   return { ...NOTHING, members: [verdictMember(SETS[space].refusals, key, verdict, comment)] };
 };
 
-/** External policy Local: all endpoints for pods and the node, local ones for clients outside the cluster. */
-const externalPolicyLocal = (
-  input: NftCompileInput,
-  { inside, outside }: Frontend,
-  space: KeySpace,
-  key: Concat,
-): Draft => {
+/** Two lists of endpoints: for pods and the node, and for clients outside the cluster. */
+const parted = (input: NftCompileInput, frontend: Frontend, space: KeySpace, key: Concat): Draft => {
   const { verdicts, endpoints, insideVerdicts, localVerdicts, localEndpoints } = SETS[space];
   const entry = verdictMember(verdicts, key, goto(POLICY_LOCAL[space]), input.comment);
-  const toInside = { set: insideVerdicts, list: endpoints, isLocal: false, isMarked: false };
-  const toOutside = { set: localVerdicts, list: localEndpoints, isLocal: true, isMarked: false };
+  const toInside = { set: insideVerdicts, list: endpoints, isLocal: false, isMarked: isMarked(frontend) };
+  const toOutside = { set: localVerdicts, list: localEndpoints, isLocal: true, isMarked: isMarked(frontend) };
   return merge(
     { ...NOTHING, members: [entry] },
-    balance(input, space, key, endpointsOf(inside), toInside),
-    balance(input, space, key, endpointsOf(outside), toOutside),
+    balance(input, space, key, endpointsOf(frontend.inside), toInside),
+    balance(input, space, key, endpointsOf(frontend.outside), toOutside),
   );
 };
 
