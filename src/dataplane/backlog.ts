@@ -23,7 +23,7 @@ export const newBacklog = (): Backlog => ({ services: new Map(), gone: new Set()
 /** Trigger times kept of an owner whose changes do not get into the kernel: the oldest ones. */
 const MAX_TRIGGERS = 1_000;
 
-/** The last input of an owner counts; trigger times of earlier ones are kept, as none of them is in the kernel yet. */
+/** Adds input: an owner's last one counts, with the trigger times of earlier ones, which are not in the kernel yet either. */
 export const remember = (backlog: Backlog, input: SyncInput): void => {
   for (const owner of input.gone) {
     backlog.gone.add(owner);
@@ -39,6 +39,6 @@ export const remember = (backlog: Backlog, input: SyncInput): void => {
   backlog.nodeChanged ||= input.nodeChanged;
 };
 
-/** Whether input is left to stage. */
+/** True while input is left to stage. */
 export const isOutstanding = ({ services, gone, nodeChanged }: Backlog): boolean =>
   nodeChanged || services.size > 0 || gone.size > 0;

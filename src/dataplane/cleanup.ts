@@ -6,14 +6,14 @@ export interface CleanupResult<O> {
   readonly removed: readonly O[];
   /** Objects that could not be removed. */
   readonly left: readonly O[];
-  /** Objects of another proxy, where these are to stay. */
+  /** Objects of another proxy that stay; empty under `all`. */
   readonly kept: readonly O[];
 }
 
 /** Objects to remove: ours alone, or also those of another proxy that uses the same names. */
 export type Whose = 'ours' | 'all';
 
-/** Throws KernelError when the kernel cannot be written, or refuses without saying what. */
+/** Removes objects until the kernel refuses no more. Throws KernelError when it cannot be written, or names no refused object. */
 export const removeAll = async <O extends KernelObject, B>(
   backend: Backend<O, B>,
   signal: AbortSignal,
@@ -30,7 +30,7 @@ export const removeAll = async <O extends KernelObject, B>(
     const going = await select(left, ({ id, stays }) => stays !== true && !inUse.has(id));
     const refused = await remove(backend, going, signal);
     left = await select((await backend.read(signal)).values(), isToGo);
-    // an object that others' rules refer to cannot be removed (EBUSY), and must not keep the rest
+    // objects that foreign rules refer to cannot be removed (EBUSY); the others are tried without them
     for (const id of refused) inUse.add(id);
     isDone = refused.length === 0;
   }
@@ -44,7 +44,7 @@ export const removeAll = async <O extends KernelObject, B>(
 
 const idsOf = (objects: readonly KernelObject[]): ReadonlySet<string> => new Set(objects.map(({ id }) => id));
 
-/** Objects to remove, with rests of the loop. */
+/** Filters in several turns of the event loop. */
 const select = async <T>(items: Iterable<T>, isWanted: (item: T) => boolean): Promise<readonly T[]> => {
   const turn = new Turn();
   const selected: T[] = [];
@@ -55,7 +55,7 @@ const select = async <T>(items: Iterable<T>, isWanted: (item: T) => boolean): Pr
   return selected;
 };
 
-/** Gives the ids that the kernel named in its refusal; none when all is written. */
+/** Removes objects; returns the ids that the kernel named in its refusal, none when all are gone. */
 const remove = async <O extends KernelObject, B>(
   backend: Backend<O, B>,
   objects: readonly O[],

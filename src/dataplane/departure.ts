@@ -13,10 +13,10 @@ export interface DepartureOptions {
   readonly looks?: { readonly firstMs: number; readonly laterMs: number };
 }
 
-/** Most connections that are awaited at first end within seconds. */
+/** Most of the connections awaited at first end within seconds. */
 const LOOKS = { firstMs: 1_000, laterMs: 5_000 } as const;
 const FIRST_LOOKS = 5;
-/** Reads take no more than one part of the time in so many. */
+/** Reads take at most 1/SHARE of the time. */
 const SHARE = 5;
 const SAY_MS = 60_000;
 
@@ -29,8 +29,8 @@ interface Pass {
 }
 
 /**
- * Ends when nothing is left, when what is left cannot be removed, or when told to stop. Gives how many objects of each
- * family were removed.
+ * Leaves a mode: ends when nothing is left, when the rest cannot be removed, or on abort. Returns the number of objects
+ * removed, by family. Throws what is no KernelError.
  */
 export const depart = async <F>(
   backends: ReadonlyMap<F, AnyDeparting>,
@@ -48,7 +48,7 @@ export const depart = async <F>(
   return removed;
 };
 
-/** Undefined for an error that a later try may not meet: a lock that others hold, a process that is told to stop. */
+/** One pass; undefined after an error that a later pass may not meet: a lock held by others, an abort. */
 const attempt = async (run: () => Promise<Pass>, teller: Teller, signal: AbortSignal): Promise<Pass | undefined> => {
   try {
     return await run();
@@ -60,7 +60,7 @@ const attempt = async (run: () => Promise<Pass>, teller: Teller, signal: AbortSi
   }
 };
 
-/** One family after the other: objects that both share are removed with the last one. */
+/** Passes over the families one by one: objects that both share are removed with the last one. */
 const passOver = async <F>(
   backends: ReadonlyMap<F, AnyDeparting>,
   sums: Map<F, number>,

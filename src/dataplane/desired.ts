@@ -1,13 +1,13 @@
 /**
- * What owners want, and what is granted: the claims on each kernel object.
+ * Desired state: the claims of owners on each kernel object, and the one that is granted.
  *
- * Kernel objects have owners, plural. Equal wishes are shared and leave with the last claim; of different wishes for one
- * id the older owner's is granted (then the name's order decides), and the others are told. The result does not depend
- * on the order in which fragments came.
+ * Kernel objects have owners, plural. Equal wishes are shared and leave with the last claim. Of different wishes for one id
+ * the older owner's is granted (of two as old, the first by name); the other owners' statuses say so. The result does not
+ * depend on the order in which fragments came.
  */
 import type { Change, Fragment, KernelObject } from './contract.ts';
 
-/** Owner of a claim, and when that owner came to be, milliseconds since 1970: of different claims the oldest is granted. */
+/** Owner of a claim and that owner's creation, milliseconds since 1970: of different claims the oldest is granted. */
 export interface Age {
   readonly owner: string;
   readonly since: number;
@@ -24,23 +24,23 @@ export interface OtherClaims<O> {
   readonly oldest: Age | undefined;
 }
 
-/** Negative where the first is older. */
+/** Compares by age, then by name: negative where the first is older. */
 export const compareAge = (a: Age, b: Age): number =>
   a.since - b.since || (a.owner < b.owner ? -1 : a.owner === b.owner ? 0 : 1);
 
-/** Claims in order of age, and how many there are of each content: kept for contested objects only. */
+/** Claims in order of age, and the number of claims by content: kept for contested objects only. */
 interface Contest<O> {
   readonly byAge: Claim<O>[];
   readonly contents: Map<string, number>;
 }
 
 /**
- * The claims on one object. Thousands may share it (a chain that all Services use), and thousands may contest it (one
- * external IP): a claim costs the logarithm of their number.
+ * Claims on one object. A claim costs the logarithm of their number, as thousands of owners may share an object (a chain
+ * that all Services use) or contest it (one external IP).
  */
 class Claims<O extends KernelObject> {
   readonly #byOwner = new Map<string, Claim<O>>();
-  /** One of the claims that are granted: their contents are equal. */
+  /** One of the granted claims, which have equal contents. */
   #granted: Claim<O> | undefined;
   #contest: Contest<O> | undefined;
 
@@ -60,22 +60,22 @@ class Claims<O extends KernelObject> {
     return this.#byOwner.get(owner)?.object;
   }
 
-  /** In no order. */
+  /** Owners, unordered. */
   names(): Iterable<string> {
     return this.#byOwner.keys();
   }
 
-  /** In no order. */
+  /** Claims, unordered. */
   all(): Iterable<Claim<O>> {
     return this.#byOwner.values();
   }
 
-  /** An owner with the granted claim. */
+  /** Owner of a granted claim. */
   get first(): string | undefined {
     return this.#granted?.owner;
   }
 
-  /** Granted claims first, each part by age. */
+  /** Owners of granted claims, then the others; both by age. */
   owners(): readonly string[] {
     const claims = this.#contest?.byAge ?? [...this.#byOwner.values()].sort(compareAge);
     const isGranted = (claim: Claim<O>): boolean => claim.object.content === this.#granted?.object.content;
@@ -112,14 +112,14 @@ class Claims<O extends KernelObject> {
     this.#decide(this.#contest);
   }
 
-  /** The oldest claim is granted; with one content left nothing is contested. */
+  /** Grants the oldest claim; ends the contest when one content is left. */
   #decide({ byAge, contents }: Contest<O>): void {
     this.#granted = byAge[0];
     if (contents.size <= 1) this.#contest = undefined;
   }
 }
 
-/** Where a claim stands, or would stand, in order of age. */
+/** Position of a claim in order of age, whether it is in the list or not. */
 const positionOf = <O>(byAge: readonly Claim<O>[], claim: Claim<O>): number => {
   let [low, high] = [0, byAge.length];
   while (low < high) {
@@ -136,19 +136,19 @@ const count = (counts: Map<string, number>, key: string, by: 1 | -1): void => {
   else counts.set(key, now);
 };
 
-/** An object of which different owners want different things. */
+/** Object that owners want with different contents. */
 export interface Dispute {
   readonly id: string;
-  /** Whether the owner that was asked about has its way. */
+  /** True where the granted claim is that of the owner asked about. */
   readonly isGranted: boolean;
-  /** All that want it, one that has it first. */
+  /** Owners that want the object, those with the granted claim first. */
   readonly owners: readonly string[];
 }
 
 export class Desired<O extends KernelObject> {
   readonly #fragments = new Map<string, Fragment<O>>();
   readonly #claims = new Map<string, Claims<O>>();
-  /** Owners of which a claim may be granted now and was not before, or the other way round. */
+  /** Owners of whose claims another set may be granted than before. */
   #affected = new Set<string>();
 
   get size(): number {
@@ -163,12 +163,12 @@ export class Desired<O extends KernelObject> {
     return this.#fragments.get(owner);
   }
 
-  /** Owners that want this object, one whose wish is granted first. */
+  /** Owners that want an object, those with the granted claim first. */
   claimants(id: string): readonly string[] {
     return this.#claims.get(id)?.owners() ?? [];
   }
 
-  /** Claims on an object without those of these owners. Costs how many there are. */
+  /** Claims on an object without those of these owners. Costs the number of claims. */
   claimsOfOthers(id: string, isOneOfThese: (owner: string) => boolean): OtherClaims<O> {
     const contents = new Map<string, O>();
     let oldest: Claim<O> | undefined;
@@ -180,14 +180,14 @@ export class Desired<O extends KernelObject> {
     return { wishes: [...contents.values()], oldest };
   }
 
-  /** For an owner that did not get all it wants: the first object it lost, and to whom. Costs what the owner wants. */
+  /** First object of an owner that another owner is granted; undefined when none is. Costs the owner's objects. */
   lost(owner: string): { readonly id: string; readonly to: string } | undefined {
     for (const { id, isGranted, claims } of this.#disputesOf(owner))
       if (!isGranted) return { id, to: claims.first ?? '' };
     return undefined;
   }
 
-  /** Objects that this owner and others want differently. */
+  /** Objects that an owner and others want with different contents. */
   disputes(owner: string): readonly Dispute[] {
     return [...this.#disputesOf(owner)].map(({ id, isGranted, claims }) => ({
       id,
@@ -196,14 +196,14 @@ export class Desired<O extends KernelObject> {
     }));
   }
 
-  /** Owners whose share of contested objects may have changed since the last call. */
+  /** Owners whose granted claims may have changed since the last call. */
   takeAffected(): ReadonlySet<string> {
     const affected = this.#affected;
     this.#affected = new Set();
     return affected;
   }
 
-  /** Takes an owner's wishes in place of its former ones; undefined = it wants nothing any more. */
+  /** Replaces an owner's wishes (undefined: none). Returns the changes of granted objects. */
   put(owner: string, fragment: Fragment<O> | undefined): readonly Change<O>[] {
     const former = this.#fragments.get(owner);
     const ids = new Set([...(former?.objects ?? []), ...(fragment?.objects ?? [])].map((object) => object.id));
@@ -238,7 +238,7 @@ export class Desired<O extends KernelObject> {
     claims.add({ owner, since, object });
   }
 
-  /** A claim that is not granted concerns its owner alone; all are concerned when another owner's is granted. */
+  /** Marks affected owners: all claimants when another claim is granted, else this owner alone. */
   #affect(owner: string, id: string, before: Granted<O> | undefined): void {
     const claims = this.#claims.get(id);
     this.#affected.add(owner);
@@ -255,14 +255,14 @@ interface Granted<O> {
   readonly owner: string | undefined;
 }
 
-/** The change that leads from one state of an object to another: none if they are equal. */
+/** The change from one state of an object to another: one or none. */
 export const change = <O extends KernelObject>(have: O | undefined, want: O | undefined): readonly Change<O>[] => {
   if (have === undefined) return want === undefined ? [] : [{ op: 'add', object: want }];
   if (want === undefined) return have.stays ? [] : [{ op: 'remove', object: have }];
   return have.content === want.content ? [] : [{ op: 'replace', object: want, previous: have }];
 };
 
-/** All changes that lead from one set of objects to another; only the given ids if there are any. */
+/** Changes from one set of objects to another, of the given ids only if there are any. */
 export const diff = <O extends KernelObject>(
   have: ReadonlyMap<string, O>,
   want: ReadonlyMap<string, O>,

@@ -1,14 +1,13 @@
 /**
- * Leaving the objects of owners as they are in the kernel, whatever these want: what is isolated after a refusal is not
- * touched.
+ * Freezing of owners after a refusal: their objects are left as they are in the kernel, whatever the owners want.
  *
- * Putting former wishes back instead would take away what is fine: an owner may have no former wishes (at a start), or the
- * kernel may have lost what they were (in an audit).
+ * Former wishes in their place would remove objects that are as wanted: an owner may have no former wishes (at a start),
+ * or the kernel may have lost some of them (in an audit).
  */
 import type { Fragment, KernelObject, Standing } from './contract.ts';
 import { type Age, compareAge, type OtherClaims } from './desired.ts';
 
-/** Two wishes of an owner: the last that was in the kernel as a whole, and the one that counts now. */
+/** Wishes of an owner: `former` was the last to be in the kernel as a whole, `wanted` is the current one. */
 export interface Wishes<O> {
   readonly former: Fragment<O> | undefined;
   readonly wanted: Fragment<O> | undefined;
@@ -17,7 +16,7 @@ export interface Wishes<O> {
 export interface FreezeView<O extends KernelObject> {
   readonly have: ReadonlyMap<string, O>;
   readonly standing: Standing<O> | undefined;
-  /** Claims on this object of owners that are not frozen. */
+  /** Claims on an object of owners that are not frozen. */
   readonly wantedByOthers: (id: string) => OtherClaims<O>;
 }
 
@@ -27,8 +26,8 @@ interface Claimant<O> extends Age {
 }
 
 /**
- * The wishes that change nothing in the kernel, for each of these owners, of which any may be let go next: what is there
- * for an object is left to the owner that gets it when all are let go.
+ * Fragments that change nothing in the kernel, for each of these owners. Any of them may be unfrozen next: the object that
+ * is there for an id is given to the owner that is granted the id when all are unfrozen.
  */
 export const freeze = <O extends KernelObject>(
   held: ReadonlyMap<string, Wishes<O>>,
@@ -40,7 +39,7 @@ export const freeze = <O extends KernelObject>(
     return heir && { holder: heir, object: asFound(id, [...wishesOf(claimants), ...others.wishes], view) };
   });
 
-/** The wishes of one owner that is set aside: what is there of it is left, and what is missing of its former wishes is wished for. */
+/** Fragment of one quarantined owner: its objects that are in the kernel, and of its former wishes those that are missing. */
 export const restore = <O extends KernelObject>(
   owner: string,
   wishes: Wishes<O>,
@@ -51,7 +50,7 @@ export const restore = <O extends KernelObject>(
     return holder && { holder, object: asFound(id, wishesOf(claimants), view, holder.former) };
   });
 
-/** The object that is left for an id, and the owner that wishes for it whatever it wants now; undefined where nobody wishes for it. */
+/** The object left for an id, and the owner whose fragment holds it whatever that owner wants now; undefined for none. */
 type Leave<O> = (
   id: string,
   claimants: readonly Claimant<O>[],
@@ -65,7 +64,7 @@ const fragmentsOf = <O extends KernelObject>(
   for (const [id, claimants] of claimantsById(held)) {
     const { holder, object } = leave(id, claimants) ?? {};
     if (object === undefined) continue;
-    // all that want it keep it: one of them may be tried before the others
+    // all owners that want the id keep the object, as one of them may be tried before the others
     for (const one of claimants) if (one === holder || one.wanted !== undefined) objects.get(one.owner)?.push(object);
   }
   return new Map(
@@ -97,8 +96,8 @@ const byId = <O extends KernelObject>(fragment: Fragment<O> | undefined): Readon
   new Map(fragment?.objects.map((object) => [object.id, object]));
 
 /**
- * The owner that is granted its wish when all of them are let go; the first, where nobody wants it any more. Undefined
- * where that is an owner that is not frozen: it has its wish now.
+ * The owner that is granted the id when all are unfrozen; the first claimant when none wants the id any more. Undefined when
+ * an owner that is not frozen is granted it already.
  */
 const heirOf = <O extends KernelObject>(
   claimants: readonly Claimant<O>[],
@@ -110,8 +109,8 @@ const heirOf = <O extends KernelObject>(
 };
 
 /**
- * The owner whose object it is that the kernel holds. Undefined where that is another owner's, or where another owner
- * wants what this one has given up.
+ * The claimant whose object the kernel holds. Undefined where the object is of an owner that is not frozen, or where such
+ * an owner wants an id that the claimant has given up.
  */
 const holderOf = <O extends KernelObject>(
   id: string,
@@ -122,7 +121,7 @@ const holderOf = <O extends KernelObject>(
   const candidates = others.length === 0 ? claimants : claimants.filter(({ wanted }) => wanted !== undefined);
   const count = (wish: O | undefined): number => (wish === undefined ? 0 : standingParts(id, wish, view));
   let best: Claimant<O> | undefined;
-  // as much of it as of others': then age decides between the two claims, as ever
+  // a tie with other owners goes to the claimant: Desired then decides by age between the two claims
   let most = others.length === 0 ? -1 : Math.max(0, ...others.map((wish) => count(wish) - 1));
   for (const candidate of candidates) {
     const parts = Math.max(count(candidate.wanted), count(candidate.former));
@@ -137,7 +136,7 @@ const standingParts = <O extends KernelObject>(id: string, wish: O, { have, stan
 const wishesOf = <O>(claimants: readonly Claimant<O>[]): readonly O[] =>
   claimants.flatMap(({ wanted, former }) => [wanted, former].filter((wish) => wish !== undefined));
 
-/** All that the kernel holds of these wishes for one object, and what is missing of `filled`. */
+/** One object of all parts of these wishes that the kernel holds, and of the parts of `filled` that are missing. */
 const asFound = <O extends KernelObject>(
   id: string,
   wishes: readonly O[],

@@ -1,8 +1,7 @@
 /**
- * When one family's engine runs: on changes (through the pacer), after failures with a back-off, and for audits.
+ * Runs of one family's engine: on changes (through the pacer), after failures with a back-off, and for audits.
  *
- * Nothing is written before everything awaited is there, and nothing is ever removed because something is missing: an
- * API server that is gone leaves the rules as they are.
+ * Rules are written only once every source has synced, and an API server that is gone leaves them as they are.
  */
 import type { BaseLogger } from 'pino';
 import type { SyncInput } from './backlog.ts';
@@ -11,18 +10,18 @@ import { type Clock, Pacer, systemClock } from './pacer.ts';
 import type { Reconciler } from './reconciler.ts';
 import { type Drift, isDrift, type SyncReport } from './status.ts';
 
-/** Where the loop gets its work; the model's tracker, seen by one family. */
+/** Source of the loop's work: the model's tracker, as one family sees it. */
 export interface WorkSource {
   waitingFor(): string | undefined;
   hasWork(): boolean;
   take(): Promise<SyncInput>;
 }
 
-/** A sync or an audit that failed as a whole. */
+/** Failure of a sync or an audit as a whole. */
 export interface Failure {
   readonly what: 'sync' | 'audit';
   readonly message: string;
-  /** The kernel had to be read first. */
+  /** True when the kernel had to be read first. */
   readonly full: boolean;
   readonly durationMs: number;
 }
@@ -30,31 +29,31 @@ export interface Failure {
 export interface LoopOptions {
   readonly name: string;
   readonly minIntervalMs: number;
-  /** Between two audits; also the longest wait before a failed sync is tried again. */
+  /** Time between two audits, and the longest wait before a failed sync is tried again. */
   readonly syncPeriodMs: number;
   readonly log: Pick<BaseLogger, 'info' | 'warn' | 'error' | 'debug'>;
   readonly clock?: Clock;
-  /** The next sync waits until it has ended. */
+  /** Called after a sync; the next sync waits for its end. */
   readonly onSync?: (report: SyncReport) => void | Promise<void>;
   readonly onDrift?: (drift: Drift) => void;
   readonly onFailure?: (message: string, failure: Failure) => void;
-  /** An audit that had failed was done, and no sync fails. */
+  /** Called when an audit succeeds after one that failed, and the last sync did not fail. */
   readonly onRecovery?: () => void;
-  /** A change waits to be written. */
+  /** Called when a change waits to be written. */
   readonly onQueued?: () => void;
-  /** Hears of what others write to what is ours, where the kernel tells. */
+  /** Subscribes to writes of other programs to our objects, where the kernel reports them. */
   readonly watch?: ((onChange: () => void) => { stop(): void }) | undefined;
 }
 
 const FIRST_RETRY_MS = 200;
-/** Least time between two audits that were asked for because somebody wrote to what is ours. */
+/** Least time between two audits that writes of other programs request. */
 const AUDIT_INTERVAL_MS = 250;
 /**
- * Rest after an audit, as a multiple of the time that its read took. A tool that lists a large table takes long, and where tools run one at a
- * time a change waits for its end: iptables-nft-save takes 50 s for 150,000 endpoints (1.8.9).
+ * Rest after an audit, as a multiple of its read's length. Where tools run one at a time, a change waits for the end of a
+ * listing: iptables-nft-save (1.8.9) takes 50 s for 150,000 endpoints.
  */
 const AUDIT_RESTS = 9;
-/** A drift's log line names so many objects and counts the rest. */
+/** Objects that a drift's log line names; it counts the others. */
 const NAMED = 5;
 
 export class Loop<O extends KernelObject, B> {
@@ -63,14 +62,14 @@ export class Loop<O extends KernelObject, B> {
   readonly #options: LoopOptions;
   readonly #clock: Clock;
   readonly #pacer: Pacer;
-  /** On request, at the end of each sync period, and after a failed audit with a back-off of its own. */
+  /** Audits run on request, once a sync period, and after a failed audit with a back-off of their own. */
   readonly #audits: Pacer;
   #watch: { stop(): void } | undefined;
   #failures = 0;
   #failedAudits = 0;
-  /** Objects that others had changed, so far. */
+  /** Objects that other programs had changed, so far. */
   #repaired = 0;
-  /** Taken from the tracker, not yet in the kernel: a failed sync loses nothing. */
+  /** True while work was taken from the tracker and is not in the kernel, as after a failed sync. */
   #unsynced = false;
   #lastNode: SyncInput | undefined;
   #stopped = false;
@@ -85,19 +84,19 @@ export class Loop<O extends KernelObject, B> {
     this.#audits.requestIn(options.syncPeriodMs);
   }
 
-  /** Something changed. */
+  /** Requests a sync, if every source has synced and there is work. */
   request(): void {
     if (this.#work.waitingFor() !== undefined || !this.#work.hasWork()) return;
     this.#options.onQueued?.();
     this.#pacer.request();
   }
 
-  /** How many objects others had changed since the start, all repaired. */
+  /** Number of objects that other programs changed since the start and that were repaired. */
   get repaired(): number {
     return this.#repaired;
   }
 
-  /** Looks at the kernel now. Gives after how many milliseconds to look again unasked. */
+  /** Audits the kernel. Returns the milliseconds until the next audit. Never throws. */
   async audit(): Promise<number> {
     const startedAt = this.#clock.now();
     const { syncPeriodMs } = this.#options;
@@ -113,7 +112,7 @@ export class Loop<O extends KernelObject, B> {
     }
   }
 
-  /** Ends after the write under way, if any; the kernel keeps what it has. */
+  /** Stops after the write under way, if any; the kernel keeps its objects. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#watch?.stop();
@@ -148,7 +147,7 @@ export class Loop<O extends KernelObject, B> {
   }
 
   async #tellSync(report: SyncReport): Promise<void> {
-    // before the first sync nothing is ours to look after; after it nothing is to be missed, however long the rest of this takes
+    // before the first sync no object is ours; after it no write of others may be missed, however long onSync takes
     this.#watch ??= this.#options.watch?.(() => this.#audits.request());
     this.#logSync(report);
     this.#tellDrift(report.drift);
@@ -194,5 +193,5 @@ export class Loop<O extends KernelObject, B> {
 
 const backoff = (failures: number, mostMs: number): number => Math.min(mostMs, FIRST_RETRY_MS * 2 ** (failures - 1));
 
-/** A sync in which nothing is new: what is outstanding is tried again. */
+/** Input without changes: the sync tries again what is outstanding. */
 const onlyRetry = (last: SyncInput): SyncInput => ({ node: last.node, nodeChanged: false, services: [], gone: [] });

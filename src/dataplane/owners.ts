@@ -1,4 +1,4 @@
-/** Owners: what of their wishes is in the kernel, since when, and what each was told. */
+/** Owners: which of their wishes are in the kernel and since when, and the notes about each. */
 import type { Fragment, KernelObject } from './contract.ts';
 import type { Desired } from './desired.ts';
 import type { OwnerStatus } from './status.ts';
@@ -7,13 +7,13 @@ import { Turn } from './turn.ts';
 export interface OwnersOptions {
   /** Milliseconds since 1970. */
   readonly now: () => number;
-  /** An owner left the quarantine: its wishes are in the kernel, or it has none. */
+  /** Called when an owner leaves the quarantine: its wishes are in the kernel (`isServed`), or it has none. */
   readonly onRelease?: (owner: string, isServed: boolean) => void;
-  /** An owner is not served, or otherwise than it asked for. */
+  /** Called when an owner is not served, or not as its Service says. */
   readonly onNote?: (owner: string, note: string) => void;
 }
 
-/** The quarantine, as far as statuses need it. */
+/** Part of the quarantine that statuses need. */
 interface QuarantineView {
   readonly owners: readonly string[];
   get(owner: string): Pick<OwnerStatus, 'since' | 'attempts' | 'message'> | undefined;
@@ -24,10 +24,10 @@ export class Owners<O extends KernelObject> {
   readonly #desired: Desired<O>;
   readonly #quarantine: QuarantineView;
   readonly #options: OwnersOptions;
-  /** Owners whose wishes are not in the kernel yet → the last wishes that were. */
+  /** By owner whose wishes are not in the kernel yet: the last wishes that were. */
   readonly #pending = new Map<string, Fragment<O> | undefined>();
   readonly #doneAt = new Map<string, number>();
-  /** Owner → the note about an object that another owner has: told once, and again when it changes. */
+  /** By owner: the note about an object that another owner is granted; given once, and again when it changes. */
   readonly #shadowed = new Map<string, string>();
 
   constructor(desired: Desired<O>, quarantine: QuarantineView, options: OwnersOptions) {
@@ -57,7 +57,7 @@ export class Owners<O extends KernelObject> {
     return { owner, state: message === undefined ? 'Done' : 'Shadowed', since, attempts: 0, message };
   }
 
-  /** Call before an owner's wishes are staged: what is in the kernel is what it wishes until then. */
+  /** Records an owner's former wishes, which are those in the kernel. Call before the new ones are staged. */
   staging(owner: string, fragment: Fragment<O> | undefined): void {
     const former = this.#desired.fragment(owner);
     for (const note of fragment?.notes ?? []) {
@@ -66,7 +66,7 @@ export class Owners<O extends KernelObject> {
     if (!this.#pending.has(owner)) this.#pending.set(owner, former);
   }
 
-  /** An owner that gets an object which another gave up is as new in the kernel as one that changed. */
+  /** Marks owners pending that are granted an object which another owner gave up. */
   noteAffected(): void {
     for (const owner of this.#desired.takeAffected()) {
       const isKnown = this.#pending.has(owner) || this.#quarantine.get(owner) !== undefined;
@@ -74,7 +74,7 @@ export class Owners<O extends KernelObject> {
     }
   }
 
-  /** The kernel refused an owner's wishes. */
+  /** Takes an owner whose wishes the kernel refused off the pending ones. */
   refused(owner: string): void {
     this.#pending.delete(owner);
   }
@@ -84,7 +84,7 @@ export class Owners<O extends KernelObject> {
     this.#doneAt.delete(owner);
   }
 
-  /** All wishes that were pending are in the kernel. */
+  /** Marks all pending wishes as in the kernel. */
   async written(): Promise<void> {
     const now = this.#options.now();
     const turn = new Turn();

@@ -1,12 +1,12 @@
 /**
- * Pacing of runs: at once when idle, together under load, again after a failure.
+ * Pacing of runs: at once when idle, together under load, again after a failure. Runs never overlap.
  *
- * After a run the next one waits `minIntervalMs`, and never less than a multiple of what the last run took, up to a
- * second: so a lone change goes to the kernel at once, and under a stream of changes each run takes all that came
- * meanwhile and the node keeps most of its processor. Runs never overlap.
+ * A run begins `minIntervalMs` after the one before, or a multiple of that run's length later if that is longer, up to a
+ * second. So a lone change goes to the kernel at once; under a stream of changes each run takes all that came meanwhile,
+ * and the node keeps most of its processor.
  */
 
-/** Milliseconds of rest for each millisecond of work while requests keep coming. */
+/** Rest per work, while requests keep coming. */
 const REST_PER_WORK = 2;
 /** Longest wait of a change after a long run, such as a first sync. */
 const MAX_REST_MS = 1_000;
@@ -29,32 +29,32 @@ export class Pacer {
   readonly #clock: Clock;
   #restUntil = 0;
   #timer: unknown;
-  /** When the armed timer fires; infinite when none is armed. */
+  /** Time at which the armed timer fires; infinite when none is armed. */
   #dueAt = Number.POSITIVE_INFINITY;
   #running: Promise<void> | undefined;
   #requested = false;
   #stopped = false;
 
-  /** `run` must not throw; it returns after how many milliseconds to run again unasked, or undefined. */
+  /** `run` must not throw; it returns the milliseconds until it runs again without a request, or undefined. */
   constructor(run: () => Promise<number | undefined>, minIntervalMs: number, clock: Clock = systemClock) {
     this.#run = run;
     this.#minIntervalMs = minIntervalMs;
     this.#clock = clock;
   }
 
-  /** Asks for a run. Many requests before it starts are one. */
+  /** Requests a run; requests before it starts are one. */
   request(): void {
     if (this.#stopped) return;
     this.#requested = true;
     if (this.#running === undefined) this.#arm(this.#restUntil - this.#clock.now());
   }
 
-  /** Asks for a run after so many milliseconds, unless one comes before. */
+  /** Requests a run in so many milliseconds, unless one comes before. */
   requestIn(ms: number): void {
     if (!this.#stopped && this.#running === undefined) this.#arm(ms);
   }
 
-  /** No further runs; resolves when the one under way has ended. */
+  /** Stops runs; resolves when the one under way has ended. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#disarm();

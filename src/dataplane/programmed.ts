@@ -1,4 +1,4 @@
-/** Programmed objects of an owner: its wishes, and which of them are in the kernel as far as the engine knows. For /rules. */
+/** Programmed objects of an owner for /rules: its wishes, and which of them are in the kernel as far as the engine knows. */
 import type { Fragment, KernelObject } from './contract.ts';
 import type { KernelState } from './state.ts';
 import type { OwnerStatus } from './status.ts';
@@ -8,9 +8,9 @@ export interface ProgrammedObject {
   readonly kind: string;
   /** In the tool's own language; undefined for an object of former wishes. */
   readonly wanted: string | undefined;
-  /** Kernel objects that are there for it; without a text where one holds parts of other owners' wishes too. */
+  /** Kernel objects that serve the wish; `text` is undefined where they may hold parts of other owners' wishes. */
   readonly applied: readonly { readonly id: string; readonly text: string | undefined }[];
-  /** All kernel objects are there as wanted. */
+  /** True when all kernel objects are there as wanted. */
   readonly isApplied: boolean;
 }
 
@@ -21,7 +21,7 @@ export interface Programmed {
 
 interface Asked<O extends KernelObject> {
   readonly status: OwnerStatus;
-  /** Its wishes, also where the kernel refused them. */
+  /** The owner's wishes, also where the kernel refused them. */
   readonly wanted: Fragment<O> | undefined;
 }
 
@@ -29,7 +29,7 @@ interface Formatter<O> {
   format(object: O): string;
 }
 
-/** Costs the number of kernel objects. */
+/** Programmed objects of these owners. Costs the number of kernel objects. */
 export const programmedOf = <O extends KernelObject>(
   state: KernelState<O>,
   backend: Formatter<O>,
@@ -41,7 +41,7 @@ export const programmedOf = <O extends KernelObject>(
     status,
     objects: own
       .map((wish) => objectOf(state, backend, wish, parts.get(wish.id)))
-      // a frontend may need no kernel object
+      // a wish may need no kernel object
       .filter(({ isApplied, applied }) => applied.length > 0 || !isApplied),
   }));
 };
@@ -54,7 +54,7 @@ interface Wish<O> {
   readonly isInForce: boolean;
 }
 
-/** Last good objects of a quarantined owner stay in the kernel and are listed too. */
+/** Wishes of an owner; the last good objects of a quarantined one stay in the kernel and are listed too. */
 const wishesOf = <O extends KernelObject>(
   { desired }: KernelState<O>,
   { status, wanted }: Asked<O>,

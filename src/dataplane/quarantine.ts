@@ -1,8 +1,8 @@
 /**
- * One broken Service never stops a node: the owner that the kernel refuses is found, set aside with its last good objects,
- * and tried again with a back-off of its own, while all others go on.
+ * Quarantine of owners whose objects the kernel refuses: bisection finds them, their last good objects stay, and they are
+ * tried again with a back-off of their own. One broken Service never stops a node.
  *
- * Isolation touches nothing that is in the kernel as it is wanted: suspects are frozen as they are there (freeze.ts).
+ * Isolation touches no object that is in the kernel as wanted: suspects are frozen as they are there (freeze.ts).
  */
 import type { Fragment, KernelObject } from './contract.ts';
 import { freeze, restore, type Wishes } from './freeze.ts';
@@ -13,19 +13,19 @@ interface QuarantineEntry<O> {
   readonly wanted: Fragment<O> | undefined;
   readonly attempts: number;
   readonly since: number;
-  /** By `clock`. Infinite when there is nothing to try: only another wish can help. */
+  /** Time by `clock`; infinite when only other wishes can help. */
   readonly retryAt: number;
   readonly message: string;
 }
 
 export interface QuarantineOptions {
-  /** Milliseconds since 1970, for what is shown. */
+  /** Milliseconds since 1970, for statuses. */
   readonly now: () => number;
-  /** Milliseconds of a clock that nobody sets, for waits. */
+  /** Milliseconds of a monotonic clock, for waits. */
   readonly clock: () => number;
   readonly firstRetryMs: number;
   readonly lastRetryMs: number;
-  /** Owners that cannot be done without: their failure is everybody's. */
+  /** Owners without which nothing works: they are never quarantined, so their failure is the sync's. */
   readonly isEssential: (owner: string) => boolean;
 }
 
@@ -55,26 +55,26 @@ export class Quarantine<O extends KernelObject, B> {
     return [...this.#entries.keys()];
   }
 
-  /** True if this is what was refused and its time has not come; the wish is kept for then. */
+  /** True if these wishes were refused and their retry is not due yet; they are kept for it. */
   holds(owner: string, wanted: Fragment<O> | undefined): boolean {
     const entry = this.#entries.get(owner);
     if (entry === undefined) return false;
     return this.#options.clock() < entry.retryAt && sameObjects(entry.wanted, wanted);
   }
 
-  /** What it wants now is to be tried, also if that fails for the host's reasons: never again what it wanted before. */
+  /** Replaces the wishes to retry and makes them due: a write that fails for the host's reasons never retries the former ones. */
   renew(owner: string, wanted: Fragment<O> | undefined): void {
     const entry = this.#entries.get(owner);
     if (entry !== undefined) this.#entries.set(owner, { ...entry, wanted, retryAt: this.#options.clock() });
   }
 
-  /** Wishes whose time for another try has come. */
+  /** Wishes whose retry is due. */
   due(): readonly (readonly [owner: string, wanted: Fragment<O> | undefined])[] {
     const now = this.#options.clock();
     return [...this.#entries].filter(([, p]) => p.retryAt <= now).map(([owner, p]) => [owner, p.wanted] as const);
   }
 
-  /** Milliseconds until the next try; undefined when nobody waits for one. */
+  /** Milliseconds until the next retry; undefined when no owner waits for one. */
   nextRetryMs(): number | undefined {
     const at = Math.min(...[...this.#entries.values()].map(({ retryAt }) => retryAt));
     return at === Number.POSITIVE_INFINITY ? undefined : Math.max(0, at - this.#options.clock());
@@ -84,14 +84,14 @@ export class Quarantine<O extends KernelObject, B> {
     this.#entries.delete(owner);
   }
 
-  /** Sets aside whose wishes the kernel refused, until it is time to try them again. */
+  /** Quarantines an owner whose wishes the kernel refused, until their retry. */
   setAside(owner: string, wanted: Fragment<O> | undefined, message: string): void {
     const { firstRetryMs, lastRetryMs } = this.#options;
     const attempts = this.#entries.get(owner)?.attempts ?? 0;
     this.#enter(owner, wanted, message, Math.min(lastRetryMs, firstRetryMs * 2 ** attempts));
   }
 
-  /** Sets aside whose wishes could not be made out, until it has others: its last good objects stay. */
+  /** Quarantines an owner that does not compile, until it changes; its last good objects stay. */
   suspend(owner: string, message: string): void {
     this.#enter(owner, undefined, message, Number.POSITIVE_INFINITY);
   }
@@ -105,10 +105,10 @@ export class Quarantine<O extends KernelObject, B> {
   }
 
   /**
-   * After a refusal that reading back did not cure. `pending` holds, for each owner with wishes not yet in the kernel,
-   * the last wishes that were. Suspects are frozen until the kernel takes the rest, then come in again by halves until
-   * the culprits stand alone: those are set aside, and `onGuilty` hears of each, also where what follows cannot be
-   * written. Throws the kernel's error when no owner can be blamed.
+   * Isolates the owners behind a refusal that reading back did not cure. `pending` holds, for each owner with wishes not yet
+   * in the kernel, the last wishes that were. Suspects are frozen until the kernel takes the rest, then unfrozen by halves
+   * until each culprit stands alone. Culprits are quarantined; `onGuilty` is called for each, also where a later write fails.
+   * Throws the kernel's error when no owner is suspect.
    */
   async isolate(
     refusal: Refusal,
@@ -124,7 +124,7 @@ export class Quarantine<O extends KernelObject, B> {
         onGuilty(owner);
       });
     } catch (error) {
-      // nothing can be written just now: all wishes stay, to be tried as a whole later
+      // nothing can be written now: all wishes stay, and are tried as a whole later
       for (const [owner, { wanted }] of held) if (!guilty.has(owner)) this.#state.stage(owner, wanted);
       throw error;
     }
@@ -167,8 +167,8 @@ export class Quarantine<O extends KernelObject, B> {
   }
 
   /**
-   * A culprit has its last good objects back where they are missing, and nothing of what came with the refused wishes.
-   * Refused as well, it stays as it is.
+   * Restores a culprit's last good objects where they are missing, and removes what came with the refused wishes. If that is
+   * refused too, the culprit is frozen as it is.
    */
   async #restoreFormer(owner: string, held: ReadonlyMap<string, Wishes<O>>): Promise<void> {
     const refusal = await this.#try(() =>
@@ -203,7 +203,7 @@ export class Quarantine<O extends KernelObject, B> {
     return 'error' in result ? result : undefined;
   }
 
-  /** Whom the kernel named; else whoever has a part in the refused batch; among them first those who changed. */
+  /** Owners that the kernel named, else all owners in the refused batch; of these the changed ones, if there are any. */
   #suspects(refusal: Refusal, pending: ReadonlyMap<string, unknown>): readonly string[] {
     const { isEssential } = this.#options;
     const owners = (ids: readonly string[]): readonly string[] =>

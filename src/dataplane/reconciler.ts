@@ -1,6 +1,6 @@
 /**
- * Engine of one IP family. Knows no backend but the contract, and no Kubernetes but the model's types; when it runs is
- * decided in loop.ts.
+ * Engine of one IP family. It knows no backend but the contract, and no Kubernetes but the model's types; loop.ts decides
+ * when it runs.
  *
  * A sync, under the writer's mutex:
  *   1. backlog      remembers the input until it is staged and reported
@@ -28,7 +28,7 @@ import { type WriteResult, Writer } from './writer.ts';
 
 export interface ReconcilerOptions extends Pick<OwnersOptions, 'onRelease' | 'onNote'> {
   readonly signal: AbortSignal;
-  /** Milliseconds since 1970, for what is shown. */
+  /** Milliseconds since 1970, for statuses. */
   readonly now?: () => number;
   /** Milliseconds of a monotonic clock, for waits. */
   readonly clock?: () => number;
@@ -52,12 +52,12 @@ export class Reconciler<O extends KernelObject, B> {
   readonly #backlog = newBacklog();
   readonly #unreported = newBacklog();
   #node: NodeContext | undefined;
-  /** What the kernel holds is known: false before the first read and after a failure. */
+  /** True while the kernel's objects are known: false before the first read and after a failure. */
   #known = false;
-  /** Everything that was there at the start is staged: before that nothing found in the kernel is ours to judge. */
+  /** True once all Services of the start are staged: before that no object in the kernel can be called foreign. */
   #adopted = false;
   readonly #auditing = newLane();
-  /** Requested, and not begun. */
+  /** Audit that is requested and has not begun. */
   #nextAudit: Promise<Drift> | undefined;
   #lastError: string | undefined;
 
@@ -77,12 +77,12 @@ export class Reconciler<O extends KernelObject, B> {
     this.#owners = new Owners(this.#state.desired, this.#quarantine, { ...options, now });
   }
 
-  /** Why the last sync failed as a whole; undefined when it did not. */
+  /** Error of the last sync or audit that failed as a whole; undefined after a sync that did not. */
   get lastError(): string | undefined {
     return this.#lastError;
   }
 
-  /** Milliseconds until something has to be tried again; undefined when nothing has. */
+  /** Milliseconds until the next retry of a quarantined owner; undefined when none waits. */
   get nextRetryMs(): number | undefined {
     return this.#quarantine.nextRetryMs();
   }
@@ -92,22 +92,22 @@ export class Reconciler<O extends KernelObject, B> {
     return this.#writer.readMs;
   }
 
-  /** What metrics count of what the kernel has, such as rules by table. */
+  /** Counts of the kernel's objects for metrics, such as rules by table. */
   get counts(): ReadonlyMap<string, number> {
     return this.#state.counts;
   }
 
-  /** Wanted kernel objects, by id. */
+  /** Wanted kernel objects by id. */
   get want(): ReadonlyMap<string, O> {
     return this.#state.want;
   }
 
-  /** What the kernel has counted, by object; undefined where the backend counts nothing. Throws KernelError. */
+  /** Traffic that the kernel has counted, by object; undefined where the backend counts none. Throws KernelError. */
   async traffic(): Promise<Traffic | undefined> {
     return this.#backend.traffic?.(this.#options.signal);
   }
 
-  /** Whose a kernel object is, where it is one owner's. */
+  /** Owner of a kernel object; undefined for one of several owners. */
   ownerOf(id: string): string | undefined {
     return this.#state.ownerOf(id);
   }
@@ -120,7 +120,7 @@ export class Reconciler<O extends KernelObject, B> {
     return this.#owners.status(owner, this.#lastError);
   }
 
-  /** What is programmed for these owners. Costs what there is at all: for people who ask. */
+  /** Programmed objects of these owners, for people. Costs the number of all kernel objects. */
   programmed(isAsked: (owner: string) => boolean): readonly Programmed[] {
     const asked = this.statuses().filter(({ owner }) => isAsked(owner));
     const wantedBy = (owner: string) => this.#quarantine.get(owner)?.wanted ?? this.#state.desired.fragment(owner);
@@ -140,7 +140,7 @@ export class Reconciler<O extends KernelObject, B> {
     await inParts(input.services, (services) => take({ ...input, services, gone: [] }));
   }
 
-  /** Brings what changed into the kernel. Throws KernelError when nothing can be written just now. */
+  /** Writes changes to the kernel. Throws KernelError when nothing can be written now. */
   sync(input: SyncInput): Promise<SyncReport> {
     return this.#writer.exclusive(() =>
       this.#attempt(async () => {
@@ -156,8 +156,8 @@ export class Reconciler<O extends KernelObject, B> {
   }
 
   /**
-   * Compares the kernel with what we left there, and repairs what differs. One at a time: a request while one runs means
-   * another one afterwards, for all who ask meanwhile. Throws KernelError when it could not be done.
+   * Audits the kernel: compares it with what was written, and repairs what differs. Audits run one at a time; requests while
+   * one runs share the next one. Throws KernelError.
    */
   audit(): Promise<Drift> {
     this.#nextAudit ??= this.#auditing(() => {
@@ -169,14 +169,14 @@ export class Reconciler<O extends KernelObject, B> {
 
   async #audit(): Promise<Drift> {
     if (!this.#adopted) return NO_DRIFT;
-    // after a failed write a read beside writes would be compared with what is not known
+    // after a failed write there is no known state with which a read beside writes could be compared
     if (!this.#known) return this.#writer.exclusive(() => this.#repair(() => this.#learn()));
     return this.#writer.readUnlocked((found, touched) =>
       this.#repair(() => (this.#known ? this.#correct(found, touched) : this.#learn())),
     );
   }
 
-  /** Not while a sync that failed has wishes to stage: what it wants would be taken for foreign. It reads the kernel itself. */
+  /** Repairs drift, unless a failed sync left input to stage: its objects would count as foreign, and it reads the kernel itself. */
   async #repair(look: () => Promise<Drift>): Promise<Drift> {
     if (isOutstanding(this.#backlog)) return NO_DRIFT;
     return this.#attempt(async () => {
@@ -192,7 +192,7 @@ export class Reconciler<O extends KernelObject, B> {
     return drift;
   }
 
-  /** After a failure nothing is known of the kernel: the next look or sync reads it first. */
+  /** Runs a sync or an audit; after its failure the kernel's state is unknown, so the next one reads it first. */
   async #attempt<T>(run: () => Promise<T>): Promise<T> {
     try {
       return await run();
@@ -213,7 +213,7 @@ export class Reconciler<O extends KernelObject, B> {
     for (const owner of this.#backlog.gone) this.#forget(owner);
     this.#backlog.gone.clear();
     for (const [owner, wanted] of this.#quarantine.due()) this.#stage(owner, wanted);
-    // what stays may be there from before: kernel settings, and what is shared with others
+    // objects that stay may be there from before: kernel settings, and what is shared with other programs
     const isEmpty = isFirst && [...this.#state.have.values()].every(({ stays }) => stays === true);
     const result = isEmpty ? await this.#syncInGroups(node) : await this.#syncAtOnce(node, isFirst);
     this.#adopted = true;
@@ -232,7 +232,7 @@ export class Reconciler<O extends KernelObject, B> {
     return result;
   }
 
-  /** What is in the kernel now and was not at the last report; what is set aside is reported when it is let in. */
+  /** Takes what came into the kernel since the last report; a quarantined owner is reported when it leaves the quarantine. */
   #report(): Pick<SyncReport, 'services' | 'gone' | 'triggeredAt'> {
     const services: ServiceEndpoints[] = [];
     for (const [owner, service] of this.#unreported.services) {
@@ -245,10 +245,10 @@ export class Reconciler<O extends KernelObject, B> {
     return { services, gone, triggeredAt: services.flatMap(({ triggeredAt }) => triggeredAt) };
   }
 
-  /** Group by group, so that Services of an early group work early. */
+  /** Syncs group by group, so that Services of the first groups work early. */
   async #syncInGroups(node: NodeContext): Promise<WriteResult> {
     let result: WriteResult = { changes: NO_CHANGES, batches: 0 };
-    let objects = this.#backend.groupSize; // the first Service goes in by itself: it is the API server's
+    let objects = this.#backend.groupSize; // the first Service is the API server's: a group of its own
     const { services } = this.#backlog;
     const total = services.size;
     const turn = new Turn();
@@ -294,7 +294,7 @@ export class Reconciler<O extends KernelObject, B> {
     this.#stage(owner, undefined);
   }
 
-  /** Writes what is outstanding; what the kernel refuses is read back, tried again, then isolated. */
+  /** Writes outstanding changes; after a refusal the kernel is read, the write tried again, then the culprits isolated. */
   async #settle(onBatch?: (done: number, total: number) => void): Promise<WriteResult> {
     const first = await this.#writer.write(onBatch);
     if (!('error' in first)) return this.#done(first);
@@ -327,7 +327,7 @@ export class Reconciler<O extends KernelObject, B> {
     }
     for (const [id, object] of found) {
       if (turn.isOver()) await turn.rest();
-      // also what could not be removed at an earlier try
+      // found objects that are not wanted, also those that could not be removed at an earlier try
       if (!touched.has(id) && !want.has(id)) this.#state.correct(id, object);
     }
     return drift;

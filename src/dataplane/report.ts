@@ -1,4 +1,4 @@
-/** Desired state without a kernel, for dumps: by owner, in an order that depends on nothing but the objects. */
+/** Desired state without a kernel, for dumps: by owner, in an order that depends on the objects alone. */
 import { compareText } from '../model/endpoint.ts';
 import { ownerOf } from '../model/service.ts';
 import type { SyncInput } from './backlog.ts';
@@ -16,7 +16,7 @@ const BASE = 'base';
 /** Heading of objects that hold parts of many owners' wishes. */
 const SHARED = 'dispatch';
 
-/** Compiles everything into a fresh state. */
+/** Compiles all service ports into a fresh state. Never throws: owners that do not compile are in `problems`. */
 export const compileAll = <O extends KernelObject, B>(backend: Backend<O, B>, input: SyncInput): Compiled<O> => {
   const state = new KernelState<O>(backend.arranger?.());
   const problems: { owner: string; message: string }[] = [];

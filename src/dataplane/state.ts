@@ -1,8 +1,8 @@
 /**
- * The two sides of the one operation: what we want in the kernel, and what we believe is there.
+ * Both sides of `diff(have, want)`: the wanted kernel objects, and those that the kernel is believed to have.
  *
  * Wishes come in by owner, go through claims and (where the backend has one) its arranger, and end as kernel objects.
- * Only ids that an event touched are ever compared, so a change costs what it changes.
+ * Only ids that an event touched are compared, so a change costs what it changes.
  */
 import type { Arranger, Change, Fragment, KernelObject } from './contract.ts';
 import { change, Desired } from './desired.ts';
@@ -11,10 +11,10 @@ import type { Drift } from './status.ts';
 import { type MeasureOf, Tally } from './tally.ts';
 import { Turn } from './turn.ts';
 
-/** Granted wishes that are arranged at a stretch. */
+/** Granted wishes that are arranged without a rest. */
 const ARRANGED_AT_ONCE = 250;
 
-/** How what was found differs from what was left; ids to be passed over are not looked at. */
+/** Differences of the objects found from those left in the kernel, but for ids that are passed over. */
 export const driftBetween = async <O extends KernelObject>(
   left: ReadonlyMap<string, O>,
   found: ReadonlyMap<string, O>,
@@ -44,9 +44,9 @@ export class KernelState<O extends KernelObject> {
   readonly #dirty = new Set<string>();
   readonly #tally: Tally<O>;
   #have = new Map<string, O>();
-  /** Objects that were not there before the wishes that are being written. */
+  /** Ids of objects that came into the kernel with the wishes being written. */
   readonly #added = new Set<string>();
-  /** Granted wishes that are not arranged yet: many at once cost less than one by one. */
+  /** Changes of granted wishes that are not arranged yet: many at once cost less than one by one. */
   readonly #wished: Change<O>[] = [];
 
   constructor(arranger: Arranger<O> | undefined, measure?: MeasureOf<O>) {
@@ -63,17 +63,17 @@ export class KernelState<O extends KernelObject> {
     return this.#have;
   }
 
-  /** What metrics count of what the kernel has. */
+  /** Counts of the kernel's objects for metrics. */
   get counts(): ReadonlyMap<string, number> {
     return this.#tally.counts;
   }
 
-  /** Takes an owner's wishes; undefined = it wants nothing any more. */
+  /** Replaces an owner's wishes; undefined: none. */
   stage(owner: string, fragment: Fragment<O> | undefined): void {
     this.#wished.push(...this.desired.put(owner, fragment));
   }
 
-  /** What has to be written. Costs what changed, with rests. */
+  /** Changes to write. Costs what changed, with rests. */
   async changes(): Promise<readonly Change<O>[]> {
     const turn = new Turn();
     while (this.#wished.length > 0) {
@@ -88,7 +88,7 @@ export class KernelState<O extends KernelObject> {
     return changes;
   }
 
-  /** These objects are in the kernel now as they are wanted. */
+  /** Marks these objects as in the kernel as wanted. */
   applied(ids: Iterable<string>): void {
     for (const id of ids) {
       if (!this.#have.has(id) && this.#want.has(id)) this.#added.add(id);
@@ -97,14 +97,14 @@ export class KernelState<O extends KernelObject> {
     }
   }
 
-  /** Everything that was dirty turned out to be as wanted, or is given up until it is looked at again. */
+  /** Ends a write: ids that are still dirty are as wanted, or left to the next audit. */
   settled(): void {
     this.#dirty.clear();
   }
 
   /**
-   * The kernel was read: all of it is compared from now on. Gives how it differs from what was believed, but for these ids,
-   * of which nothing was known. Nothing else may use the state until it is done.
+   * Adopts the objects that were read as those the kernel has, and marks all ids for comparison. Returns how they differ from
+   * what was believed, but for `unknown` ids, of which nothing was believed. The state has no other user until this is done.
    */
   async learn(found: ReadonlyMap<string, O>, unknown: ReadonlySet<string> = new Set()): Promise<Drift> {
     const turn = new Turn();
@@ -126,18 +126,18 @@ export class KernelState<O extends KernelObject> {
     return drift;
   }
 
-  /** All wishes that were to be written are. */
+  /** Ends a round of writes: all staged wishes are in the kernel. */
   done(): void {
     this.#added.clear();
   }
 
-  /** The same as if what came with the wishes that are being written were not there. */
+  /** Freeze view without the objects that came into the kernel with the wishes being written. Costs the kernel's objects. */
   freezeViewBefore(isFrozen: (owner: string) => boolean): FreezeView<O> {
     const have = new Map([...this.#have].filter(([id]) => !this.#added.has(id)));
     return { ...this.freezeView(isFrozen), have, standing: this.#arranger?.standing(have) };
   }
 
-  /** What freezing these owners needs to know of the kernel and of others. Costs what the kernel holds. */
+  /** Freeze view of the kernel and of other owners' claims. Costs the kernel's objects. */
   freezeView(isFrozen: (owner: string) => boolean): FreezeView<O> {
     return {
       have: this.#have,
@@ -146,13 +146,13 @@ export class KernelState<O extends KernelObject> {
     };
   }
 
-  /** One object was found to be otherwise than believed; undefined = it is not there. */
+  /** Corrects one object to what was found in the kernel; undefined: it is not there. */
   correct(id: string, found: O | undefined): void {
     this.#put(id, found);
     this.#dirty.add(id);
   }
 
-  /** Owners that have a part in a kernel object, arranged ones included. */
+  /** Owners of parts of a kernel object, arranged ones included. */
   ownersOf(id: string): readonly string[] {
     this.#arrangeAll();
     const sources = this.#arranger?.sources(id) ?? [];
@@ -160,12 +160,12 @@ export class KernelState<O extends KernelObject> {
     return [...new Set(ids.flatMap((source) => this.desired.claimants(source)))];
   }
 
-  /** Whether one kernel object may hold parts of several owners' wishes. */
+  /** True where one kernel object may hold parts of several owners' wishes. */
   get isMixed(): boolean {
     return this.#arranger?.mixes === true;
   }
 
-  /** Of these wishes, into which kernel objects each was arranged; without those that went through as they are. */
+  /** Ids of the kernel objects into which each of these wishes was arranged; wishes that are kernel objects are absent. */
   partsOf(wishes: ReadonlySet<string>): ReadonlyMap<string, readonly string[]> {
     this.#arrangeAll();
     const parts = new Map<string, string[]>();
@@ -181,7 +181,7 @@ export class KernelState<O extends KernelObject> {
     return parts;
   }
 
-  /** Whose object it is, where it is one owner's. */
+  /** Owner of a kernel object; undefined for one of several owners. */
   ownerOf(id: string): string | undefined {
     const [claimant] = this.desired.claimants(id);
     return claimant ?? (this.isMixed ? undefined : this.ownersOf(id)[0]);

@@ -1,4 +1,4 @@
-/** Statuses of owners, and reports of syncs. Data only: servers, logs and metrics show it. */
+/** Statuses of owners, and reports of syncs: data for servers, logs and metrics. */
 
 import type { ServiceEndpoints } from '../model/topology.ts';
 
@@ -7,9 +7,9 @@ export type OwnerState =
   | 'Done'
   /** Wanted, not yet written. */
   | 'Pending'
-  /** An older owner has one of its objects. */
+  /** An older owner is granted one of the owner's objects. */
   | 'Shadowed'
-  /** The kernel refuses it; its last good objects stay and it is tried again with its own back-off. */
+  /** Refused by the kernel: the last good objects stay, and the owner is tried again with its own back-off. */
   | 'Quarantined';
 
 export interface OwnerStatus {
@@ -29,7 +29,7 @@ export interface ChangeCounts {
 }
 
 export interface SyncReport {
-  /** The kernel was read first: at start, and after a failure. */
+  /** True when the kernel was read first: at start, and after a failure. */
   readonly full: boolean;
   readonly changes: ChangeCounts;
   readonly batches: number;
@@ -40,11 +40,11 @@ export interface SyncReport {
   readonly gone: readonly string[];
   /** Trigger times of the endpoint changes that this sync brought into the kernel, milliseconds since 1970. */
   readonly triggeredAt: readonly number[];
-  /** Drift that was found on the way. */
+  /** Drift found when the kernel was read after a refusal or a failure. */
   readonly drift: Drift;
 }
 
-/** Objects that others changed: found by an audit, or when a write failed for it. */
+/** Ids of objects that other programs removed, changed or added. */
 export interface Drift {
   readonly missing: readonly string[];
   readonly changed: readonly string[];

@@ -1,4 +1,4 @@
-/** Counts of objects in the kernel for metrics, kept up to date as they come and go: a change costs what it changes. */
+/** Counts of the kernel's objects for metrics, kept as objects come and go: a change costs what it changes. */
 import type { KernelObject, Measure } from './contract.ts';
 
 export type MeasureOf<O> = (object: O) => Measure | undefined;
@@ -11,19 +11,19 @@ export class Tally<O extends KernelObject> {
     this.#measure = measure;
   }
 
-  /** By name of the count; 0 for one whose objects are all gone. */
+  /** Counts by name; 0 for a name whose objects are all gone. */
   get counts(): ReadonlyMap<string, number> {
     return this.#counts;
   }
 
-  /** An object takes the place of another one; undefined = none. */
+  /** Replaces an object by another one; undefined: none. */
   change(previous: O | undefined, next: O | undefined): void {
     if (this.#measure === undefined) return;
     this.#add(previous, -1);
     this.#add(next, 1);
   }
 
-  /** The kernel holds none. */
+  /** Sets all counts to 0. */
   clear(): void {
     for (const of of this.#counts.keys()) this.#counts.set(of, 0);
   }

@@ -1,7 +1,7 @@
 /**
- * Rests in long computations: no turn of the event loop may last longer than health probes and watches can wait.
+ * Rests in long computations, so that no turn of the event loop lasts longer than health probes and watches can wait.
  *
- * The clock is read once in so many steps, as reading it costs as much as a small step.
+ * The clock is read once in several steps, as reading it costs as much as a small step.
  */
 
 /** Length of a turn in milliseconds; a single call of the kernel or a library comes on top. */
@@ -12,13 +12,13 @@ export class Turn {
   #since = performance.now();
   #steps = 0;
 
-  /** Counts one step; true when it is time to rest. */
+  /** Counts one step; true when a rest is due. */
   isOver(): boolean {
     this.#steps += 1;
     return this.#steps % STEPS_PER_LOOK === 0 && this.isLong();
   }
 
-  /** The same for long steps: reads the clock each time. */
+  /** Reads the clock, for long steps; true when a rest is due. */
   isLong(): boolean {
     return performance.now() - this.#since > TURN_MS;
   }
@@ -30,7 +30,7 @@ export class Turn {
   }
 }
 
-/** A computation that yields after each of its steps, with rests. */
+/** Runs a generator to its end, with rests between steps; returns its result. Throws what it throws. */
 export const withRests = async <T>(steps: Generator<unknown, T>): Promise<T> => {
   const turn = new Turn();
   try {
@@ -43,10 +43,10 @@ export const withRests = async <T>(steps: Generator<unknown, T>): Promise<T> => 
   }
 };
 
-/** Items in a part. */
+/** Items of a part. */
 const PART = 500;
 
-/** Items part by part, with rests in between. */
+/** Passes items part by part, with rests in between. */
 export const inParts = async <T>(items: readonly T[], take: (part: readonly T[]) => void): Promise<void> => {
   const turn = new Turn();
   for (let from = 0; from < items.length; from += PART) {
@@ -55,7 +55,7 @@ export const inParts = async <T>(items: readonly T[], take: (part: readonly T[])
   }
 };
 
-/** Objects by id, with rests: there may be hundreds of thousands. */
+/** Indexes objects by id, with rests: there may be hundreds of thousands. */
 export const byId = async <O extends { readonly id: string }>(objects: Iterable<O>): Promise<Map<string, O>> => {
   const turn = new Turn();
   const found = new Map<string, O>();
@@ -66,10 +66,10 @@ export const byId = async <O extends { readonly id: string }>(objects: Iterable<
   return found;
 };
 
-/** A long computation in steps, with a possible rest after each. */
+/** Long computation in steps, after each of which the caller may rest. */
 export type Steps<T> = Generator<undefined, T>;
 
-/** The same without rests. */
+/** Runs a generator to its end without rests; returns its result. */
 export const atAStretch = <T>(steps: Generator<unknown, T>): T => {
   for (let next = steps.next(); ; next = steps.next()) if (next.done === true) return next.value;
 };
@@ -77,7 +77,7 @@ export const atAStretch = <T>(steps: Generator<unknown, T>): T => {
 /** Items that are sorted without a rest. */
 const RUN = 1_000;
 
-/** Sorts in steps: short runs, which are then merged pair by pair. Stable. */
+/** Sorts in steps (stable): short runs, which are then merged pair by pair. */
 export function* sorting<T>(items: readonly T[], compare: (a: T, b: T) => number): Steps<readonly T[]> {
   let runs: (readonly T[])[] = [];
   for (let from = 0; from < items.length; from += RUN) {

@@ -1,8 +1,8 @@
 /**
- * Brings the kernel from what it has to what is wanted: diff, plan, apply, and read back after a failure.
+ * Writes the difference between the kernel's objects and the wanted ones: diff, plan, apply, and read after a failure.
  *
- * Writes never overlap, and neither do reads; a read may go on beside writes. After a failed write the truth is what is
- * read, never a guess about how far it got.
+ * Writes never overlap, and neither do reads; a read may run beside writes. After a failed write the kernel is read, as how
+ * far the write got is not known.
  */
 import { type Backend, type Batch, type Change, KernelError, type KernelObject } from './contract.ts';
 import { newLane } from './lane.ts';
@@ -17,13 +17,13 @@ export interface WriteResult {
 
 const NOTHING: WriteResult = { changes: NO_CHANGES, batches: 0 };
 
-/** A content error, with the ids of the batch that was refused. */
+/** A content error, and the ids of the refused batch. */
 export interface Refusal {
   readonly error: KernelError;
   readonly ids: readonly string[];
 }
 
-/** What cannot even be put into the kernel's form is as bad as refused: its owner is to be found, and nobody else to wait. */
+/** Content error, or undefined. An object that cannot be encoded counts as refused, so that its owner is isolated. */
 const contentError = (error: unknown): KernelError | undefined => {
   if (error instanceof KernelError) return error.scope === 'content' ? error : undefined;
   if (!(error instanceof TypeError || error instanceof RangeError)) return undefined;
@@ -34,14 +34,14 @@ export class Writer<O extends KernelObject, B> {
   readonly #backend: Backend<O, B>;
   readonly #state: KernelState<O>;
   readonly #signal: AbortSignal;
-  /** Ids that writes touched since each read beside them began: of these, what was read may be stale. */
+  /** Ids that writes touched since each unlocked read began: what was read of them may be stale. */
   readonly #watches = new Set<Set<string>>();
-  /** What of the last batch that failed is in the kernel is not known. */
+  /** Ids of the last batch that failed: their state in the kernel is not known. */
   #refused: ReadonlySet<string> = new Set();
   #drift: Drift = NO_DRIFT;
   #isReadingUnlocked = false;
   #readMs = 0;
-  /** Runs when everything before it has ended: one user of the state and of the kernel's writing end. */
+  /** Mutex of the state and of writes to the kernel. */
   readonly exclusive = newLane();
   readonly #reading = newLane();
 
@@ -51,7 +51,7 @@ export class Writer<O extends KernelObject, B> {
     this.#signal = signal;
   }
 
-  /** Reads the kernel; everything is compared by the next write. Gives how it differs from what was believed. */
+  /** Reads the kernel; the next write compares all objects. Returns the drift from what was believed. Throws KernelError. */
   async learn(): Promise<Drift> {
     const drift = await this.#state.learn(await this.#read(), this.#refused);
     this.#refused = new Set();
@@ -63,7 +63,7 @@ export class Writer<O extends KernelObject, B> {
     return this.#readMs;
   }
 
-  /** What others had changed, as far as it was found after refusals since the last call. */
+  /** Takes the drift that was found in reads after refusals since the last call. */
   takeDrift(): Drift {
     const drift = this.#drift;
     this.#drift = NO_DRIFT;
@@ -71,9 +71,9 @@ export class Writer<O extends KernelObject, B> {
   }
 
   /**
-   * Reads the kernel without holding up writes, then uses what was found, alone, with the ids that writes touched since
-   * the read began: also those of a write that was still under way when the read ended. Throws when another such read is
-   * under way: two would answer the same question.
+   * Reads the kernel beside writes, then runs `use` under the mutex with the objects found and with the ids that writes
+   * touched since the read began, also those of a write that was under way when the read ended. Throws KernelError, and Error
+   * when another unlocked read is under way.
    */
   async readUnlocked<T>(use: (found: ReadonlyMap<string, O>, touched: ReadonlySet<string>) => Promise<T>): Promise<T> {
     if (this.#isReadingUnlocked) throw new Error('the kernel is being read already');
@@ -89,7 +89,7 @@ export class Writer<O extends KernelObject, B> {
     }
   }
 
-  /** One at a time: a list is read over a handle that two readers would tear (EBUSY of a second dump on one socket). */
+  /** Reads one at a time: a second dump on one netlink socket is refused (EBUSY). */
   #read(): Promise<ReadonlyMap<string, O>> {
     return this.#reading(async () => {
       const startedAt = performance.now();
@@ -101,7 +101,7 @@ export class Writer<O extends KernelObject, B> {
     });
   }
 
-  /** Writes all that is outstanding. Throws KernelError, or gives the refusal if the kernel disliked what it was given. */
+  /** Writes all outstanding changes. Returns the refusal on a content error; throws other KernelErrors. */
   async write(onBatch?: (done: number, total: number) => void): Promise<WriteResult | Refusal> {
     const changes = await this.#state.changes();
     if (changes.length === 0) {
@@ -113,14 +113,14 @@ export class Writer<O extends KernelObject, B> {
     return result;
   }
 
-  /** Reads the kernel after a refusal: what others had changed is drift. */
+  /** Reads the kernel after a refusal; what other programs had changed is kept as drift. Throws KernelError. */
   async relearn(): Promise<void> {
     this.#drift = addDrift(this.#drift, await this.learn());
   }
 
   /**
-   * Writes after a refusal, and after the kernel was read; removals go by themselves. What cannot be removed (somebody
-   * else refers to it) is harmless where it is: it is left for the next audit.
+   * Writes after a refusal and a read of the kernel, removals apart from the rest. Objects that cannot be removed, as foreign
+   * rules refer to them, do no harm and are left to the next audit.
    */
   async writeAgain(): Promise<WriteResult | Refusal> {
     const changes = await this.#state.changes();
@@ -157,7 +157,7 @@ export class Writer<O extends KernelObject, B> {
     }
   }
 
-  /** Batch by batch, as the backend makes them. */
+  /** Iterates over the backend's batches. */
   #plan(changes: readonly Change<O>[]): () => { readonly batch: Batch<B> } | Refusal | 'step' | 'end' {
     let batches: Iterator<Batch<B> | undefined> | undefined;
     return () => {
@@ -175,7 +175,7 @@ export class Writer<O extends KernelObject, B> {
     };
   }
 
-  /** Throws the error when it says nothing of what was to be written. */
+  /** Refusal of these ids. Throws the error when it is no content error. */
   #refusal(error: unknown, ids: readonly string[]): Refusal {
     this.#refused = new Set(ids);
     const refused = contentError(error);
@@ -184,7 +184,7 @@ export class Writer<O extends KernelObject, B> {
   }
 
   async #apply(batch: Batch<B>): Promise<Refusal | undefined> {
-    // A stop takes effect between batches: the one under way is finished, what is in the kernel stays consistent.
+    // a stop takes effect between batches: the one under way is finished, so that the kernel stays consistent
     this.#signal.throwIfAborted();
     for (const touched of this.#watches) for (const id of batch.ids) touched.add(id);
     try {
