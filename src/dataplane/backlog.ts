@@ -12,7 +12,7 @@ export interface SyncInput {
 }
 
 export interface Backlog {
-  /** By owner. */
+  /** Input by owner. */
   readonly services: Map<string, ServiceEndpoints>;
   readonly gone: Set<string>;
   nodeChanged: boolean;

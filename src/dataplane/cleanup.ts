@@ -13,7 +13,7 @@ export interface CleanupResult<O> {
 /** Objects to remove: ours alone, or also those of another proxy that uses the same names. */
 export type Whose = 'ours' | 'all';
 
-/** Removes objects until the kernel refuses no more. Throws KernelError when it cannot be written, or names no refused object. */
+/** Removes objects until the kernel refuses no more. Throws KernelError when nothing can be written, or no refused object is named. */
 export const removeAll = async <O extends KernelObject, B>(
   backend: Backend<O, B>,
   signal: AbortSignal,

@@ -62,7 +62,7 @@ export class Quarantine<O extends KernelObject, B> {
     return this.#options.clock() < entry.retryAt && sameObjects(entry.wanted, wanted);
   }
 
-  /** Replaces the wishes to retry and makes them due: a write that fails for the host's reasons never retries the former ones. */
+  /** Replaces the wishes to retry and makes them due, so that after a failed write the former ones are not retried. */
   renew(owner: string, wanted: Fragment<O> | undefined): void {
     const entry = this.#entries.get(owner);
     if (entry !== undefined) this.#entries.set(owner, { ...entry, wanted, retryAt: this.#options.clock() });

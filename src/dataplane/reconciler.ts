@@ -176,7 +176,7 @@ export class Reconciler<O extends KernelObject, B> {
     );
   }
 
-  /** Repairs drift, unless a failed sync left input to stage: its objects would count as foreign, and it reads the kernel itself. */
+  /** Repairs drift, unless a failed sync left input to stage: its objects would count as foreign. That sync reads the kernel. */
   async #repair(look: () => Promise<Drift>): Promise<Drift> {
     if (isOutstanding(this.#backlog)) return NO_DRIFT;
     return this.#attempt(async () => {

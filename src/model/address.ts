@@ -1,8 +1,7 @@
 /**
- * IP addresses and CIDRs as text, in one canonical spelling.
+ * IP addresses and CIDRs as text, in one canonical spelling: two spellings of one address must give one kernel object.
  *
- * Kubernetes objects may carry addresses that the API server accepted years ago (`010.0.0.1`, read as decimal), and two
- * spellings of one address must give one kernel object. Owns spelling and containment; knows nothing of Services.
+ * Kubernetes objects may carry addresses that the API server accepted years ago (`010.0.0.1`, read as decimal).
  */
 import { isIPv4 } from 'node:net';
 import ipaddr from 'ipaddr.js';
@@ -22,7 +21,7 @@ export interface Cidr {
 /** IPv4 octets with leading zeros are decimal for Kubernetes (k/k#108074), octal for most libraries. */
 const withoutLeadingZeros = (text: string): string => text.replace(/(^|\.)0+(?=\d)/g, '$1');
 
-/** Two groups in place of a dotted end: of its two meanings ipaddr.js knows one, and reads `::10.0.0.1` as IPv4-mapped. */
+/** Rewrites a dotted end as two groups, as ipaddr.js reads `::10.0.0.1` as IPv4-mapped. */
 const withoutDots = (text: string): string =>
   text.replace(/:([\d.]+)$/, (end, dotted: string) => {
     const [a, b, c, d] = parse(dotted)?.toByteArray() ?? [];
@@ -40,21 +39,21 @@ const parse = (text: string): ipaddr.IPv4 | ipaddr.IPv6 | undefined => {
   return ipaddr.IPv6.isValid(groups) ? ipaddr.IPv6.parse(groups) : undefined;
 };
 
-/** The canonical spelling of an address, or undefined when it is none. IPv4-mapped IPv6 addresses become IPv4, as in Go. */
+/** Canonical spelling of an address; undefined for other text. IPv4-mapped IPv6 addresses become IPv4, as in Go. */
 export const parseIP = (text: string): string | undefined => {
-  if (isIPv4(text)) return text; // node refuses leading zeros, so what it accepts is canonical
+  if (isIPv4(text)) return text; // canonical, as Node.js refuses leading zeros
   const bytes = parse(text)?.toByteArray();
   return bytes === undefined ? undefined : formatBytes(isMapped(bytes) ? bytes.slice(12) : bytes);
 };
 
-/** Inside ::ffff:0:0/96. */
+/** IPv4-mapped: inside ::ffff:0:0/96. */
 const isMapped = (bytes: readonly number[]): boolean =>
   bytes.length === 16 && bytes[10] === 0xff && bytes[11] === 0xff && bytes.slice(0, 10).every((byte) => byte === 0);
 
-/** The family of a canonical address. */
+/** Family of a canonical address. */
 export const familyOf = (ip: string): IPFamily => (ip.includes(':') ? 'IPv6' : 'IPv4');
 
-/** The network in canonical spelling, or undefined. A plain address is no CIDR. */
+/** Network in canonical spelling; undefined for other text, also for an address without a prefix length. */
 export const parseCIDR = (text: string): Cidr | undefined => {
   const [address, length, ...rest] = text.trim().split('/');
   if (address === undefined || length === undefined || rest.length > 0 || !/^\d+$/.test(length)) return undefined;
@@ -70,16 +69,16 @@ const network = (address: readonly number[], prefix: number): Cidr => {
   return { text: `${formatBytes(bytes)}/${prefix}`, family: bytes.length === 4 ? 'IPv4' : 'IPv6', prefix, bytes };
 };
 
-/** The 4 or 16 bytes of a canonical address, most significant first. */
+/** Bytes of a canonical address, 4 or 16, most significant first. */
 export const ipBytes = (ip: string): readonly number[] => ipaddr.parse(ip).toByteArray();
 
-/** The canonical spelling of 4 or 16 address bytes. */
+/** Canonical spelling of 4 or 16 address bytes. */
 export const formatBytes = (bytes: readonly number[]): string => {
   const parsed = ipaddr.fromByteArray([...bytes]);
   return parsed.kind() === 'ipv4' ? parsed.toString() : (parsed as ipaddr.IPv6).toRFC5952String();
 };
 
-/** The same bytes with all but the first `prefix` bits cleared. */
+/** Clears all but the first `prefix` bits. */
 export const maskBytes = (bytes: readonly number[], prefix: number): readonly number[] =>
   bytes.map((byte, i) => byte & (0xff << Math.max(0, 8 - Math.max(0, prefix - i * 8))) & 0xff);
 
@@ -88,10 +87,10 @@ export const cidrContains = (cidr: Cidr, ip: string): boolean => {
   return bytes.length === cidr.bytes.length && maskBytes(bytes, cidr.prefix).every((byte, i) => byte === cidr.bytes[i]);
 };
 
-/** 127.0.0.0/8 and ::1. */
+/** Loopback: 127.0.0.0/8 and ::1. */
 export const isLoopback = (ip: string): boolean => ip === '::1' || ip.startsWith('127.');
 
-/** fe80::/10: every link has one by itself, which means nothing beyond the link. */
+/** Link-local IPv6 (fe80::/10): an address that every link has, and that is of no use beyond it. */
 export const isLinkLocal = (ip: string): boolean => /^fe[89ab]/.test(ip);
 
 /** `ip:port`, with brackets around an IPv6 address. */

@@ -1,13 +1,13 @@
 /**
- * Whether load balancers should send new traffic to this node: not while it is on its way out (KEP-3836).
+ * Eligibility of the node for new traffic from load balancers: not while the node is about to be deleted (KEP-3836).
  *
- * Apart from node.ts, as it shapes no rule: what changes here must not make anything compile again. Pure.
+ * Apart from node.ts, as eligibility shapes no rule: its changes must not compile rules again. Pure.
  */
 
-/** The cluster autoscaler is about to delete the node. */
+/** Taint of a node that the cluster autoscaler is about to delete. */
 const DELETION_TAINT = 'ToBeDeletedByClusterAutoscaler';
 
-/** What can be read of a Node object counts; whether it is one at all is somebody else's question. */
+/** True unless the Node object is being deleted or has the taint. Never throws: unreadable fields count as absent. */
 export const isEligible = (node: unknown): boolean => {
   const { metadata, spec } = (node ?? {}) as {
     readonly metadata?: { readonly deletionTimestamp?: unknown } | null;

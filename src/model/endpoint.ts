@@ -21,7 +21,7 @@ import {
 export interface Endpoint {
   readonly ip: string;
   readonly port: number;
-  /** On this node. */
+  /** True on this node. */
   readonly isLocal: boolean;
   readonly ready: boolean;
   readonly serving: boolean;
@@ -40,10 +40,10 @@ interface SliceEndpoint extends Omit<Endpoint, 'port' | 'isLocal'> {
   readonly nodeName: string;
 }
 
-/** One EndpointSlice as far as a proxy needs it. */
+/** EndpointSlice as far as a proxy needs it. */
 export interface Slice {
   readonly key: string;
-  /** `ns/name` of the Service it belongs to. */
+  /** `ns/name` of the slice's Service. */
   readonly service: string;
   /** Undefined for FQDN slices, which a proxy ignores. */
   readonly family: IPFamily | undefined;
@@ -57,14 +57,14 @@ const SERVICE_LABEL = 'kubernetes.io/service-name';
 const TRIGGER_ANNOTATION = 'endpoints.kubernetes.io/last-change-trigger-time';
 const NO_HINTS: readonly string[] = [];
 
-/** The Service `ns/name` that an EndpointSlice belongs to; undefined when to none. Throws Malformed without a name. */
+/** Service `ns/name` of an EndpointSlice; undefined for a slice without the label. Throws Malformed without a name. */
 export const readServiceOf = (raw: unknown): string | undefined => {
   const meta = readMeta(raw, 'EndpointSlice');
   const service = textAt(meta.labels, SERVICE_LABEL);
   return service === '' ? undefined : `${meta.namespace}/${service}`;
 };
 
-/** Reads an EndpointSlice; undefined when it belongs to no Service. Throws Malformed, naming the field, when it is none. */
+/** Reads an EndpointSlice; undefined for one without a Service. Throws Malformed naming the field. */
 export const readSlice = (raw: unknown): Slice | undefined => {
   const service = readServiceOf(raw);
   if (service === undefined) return undefined;
@@ -83,7 +83,7 @@ export const readSlice = (raw: unknown): Slice | undefined => {
   };
 };
 
-/** A port without a number means "all ports" in the API; a proxy has no use for it and skips it. */
+/** Ports of a slice without those that have no number ("all ports" in the API), of which a proxy has no use. */
 const readSlicePorts = (slice: Record<string, unknown>): readonly SlicePort[] =>
   readArray(slice.ports, 'ports').flatMap((entry, i) => {
     const port = (entry ?? {}) as Record<string, unknown>;
@@ -125,10 +125,10 @@ const readHints = (value: unknown, path: string): readonly string[] => {
 };
 
 /**
- * The endpoints of one service port out of all slices of its Service, without duplicates, sorted by `ip:port`.
+ * Endpoints of one service port out of all slices of its Service, without duplicates, sorted by `ip:port`.
  *
- * One address in two slices happens while the controller moves it; the one that is not terminating wins, then the ready
- * one, then the slice first by name: the result does not depend on the order in which slices arrived.
+ * An address is in two slices while the controller moves it: the endpoint that is not terminating is taken, then the ready
+ * one, then that of the slice first by name. So the result does not depend on the order in which slices arrived.
  */
 export const mergeSlices = (
   slices: Iterable<Slice>,
@@ -153,5 +153,5 @@ export const mergeSlices = (
 
 const rank = (endpoint: Endpoint): number => (endpoint.terminating ? 0 : 2) + (endpoint.ready ? 1 : 0);
 
-/** By code unit: the same on every machine, unlike localeCompare. */
+/** Compares by code unit: unlike localeCompare, the same on every machine. */
 export const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);

@@ -1,18 +1,18 @@
 /**
- * Values from objects that anybody may have written, as they stand in log lines, messages and pages: never longer than a line,
- * and without a character that would end it or be obeyed by a terminal.
+ * Excerpts of untrusted values for log lines, messages and pages: one line at most, without characters that end a line or
+ * control a terminal.
  */
 
-/** UTF-16 units that are quoted of a value. */
+/** UTF-16 units of a value that are quoted. */
 export const LONGEST_EXCERPT = 64;
 
-/** What JSON leaves as it is: DEL and C1 controls, line ends of Unicode, marks of direction, and what has no width. */
+/** Characters that JSON does not escape: DEL and C1 controls, line ends of Unicode, marks of direction, zero width. */
 const UNSEEN = /[\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
 
 const escaped = (json: string): string =>
   json.replace(UNSEEN, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
-/** As JSON; of what is longer the beginning, and its whole length: `"aaaa…" (262144 characters)`. */
+/** Value as JSON; a longer one as its beginning and length: `"aaaa…" (262144 characters)`. Never throws. */
 export const excerpt = (value: unknown): string => {
   const text = typeof value === 'string' ? value : jsonOf(value);
   if (text.length <= LONGEST_EXCERPT) return escaped(typeof value === 'string' ? JSON.stringify(text) : text);
@@ -21,7 +21,7 @@ export const excerpt = (value: unknown): string => {
   return `${escaped(shown)} (${text.length} characters)`;
 };
 
-/** What came as JSON can be written as such, unless it is nested too deeply. */
+/** JSON of a value; a word for one that is nested too deeply. */
 const jsonOf = (value: unknown): string => {
   try {
     return JSON.stringify(value) ?? String(value);

@@ -1,10 +1,9 @@
 /**
- * Which tracked UDP flows lead nowhere useful. Pure.
+ * Stale UDP flows: conntrack entries whose target serves no more, or that were tracked before there was an endpoint. Pure.
  *
- * UDP knows no end: as long as a client keeps sending, conntrack leads its packets to the endpoint of the first one, also
- * when that is long gone. So flows are deleted whose endpoint serves no more, and those that were tracked before there was an
- * endpoint at all. kube-proxy leaves them where a Service lost all its endpoints or is deleted, and deletes whatever goes
- * to the number of a NodePort, at whatever address.
+ * UDP flows have no end: while a client keeps sending, conntrack sends its packets to the endpoint of the first one, also
+ * when that is gone. kube-proxy leaves flows where a Service lost all its endpoints or is deleted, and deletes all flows to
+ * a NodePort's number, at whatever address.
  */
 import { frontendAddresses } from './frontend.ts';
 import type { Protocol } from './kubernetes.ts';
@@ -12,36 +11,36 @@ import type { ServicePort } from './service.ts';
 import { ownerOf } from './service.ts';
 import type { ServiceEndpoints } from './topology.ts';
 
-/** Where flows come in: `10.96.0.10 53`, or of a NodePort `:30053`. */
+/** Key of a frontend: `10.96.0.10 53`, or of a NodePort `:30053`. */
 export type Entrance = string;
-/** Where they lead: `10.0.0.1 53`. */
+/** Address and port from which a flow's replies come: `10.0.0.1 53`. */
 export type FlowTarget = string;
 
-/** An address and port of a Service, or a port of the node's. */
+/** Address and port of a Service; `ip` is undefined for a NodePort. */
 export interface Place {
   readonly ip: string | undefined;
   readonly protocol: Protocol;
   readonly port: number;
 }
 
-/** What of a tracked flow is looked at: what was sent to, and where answers come from. */
+/** Destination of a conntrack entry's original packets, and source of its replies. */
 export interface FlowEnds {
   readonly original: { readonly destination: string; readonly destinationPort: number };
   readonly reply: { readonly source: string; readonly sourcePort: number };
 }
 
-/** What the node's addresses are to NodePorts. */
+/** Addresses of the node, with regard to NodePorts. */
 export interface NodePlaces {
-  /** The node's own, where flows to NodePorts may have come in. */
+  /** True for an address of the node, at which flows to NodePorts may have come in. */
   isOfNode(ip: string): boolean;
-  /** NodePorts answer there. */
+  /** True for an address at which NodePorts answer. */
   hasNodePorts(ip: string): boolean;
 }
 
 const at = (ip: string, port: number): string => `${ip} ${port}`;
 const ofNodePort = (port: number): Entrance => `:${port}`;
 
-/** Undefined where flows are not looked at: other protocols know an end. */
+/** Key of a UDP frontend; undefined for other protocols, whose flows end by themselves. */
 export const entranceOf = ({ ip, protocol, port }: Place): Entrance | undefined => {
   if (protocol !== 'UDP') return undefined;
   return ip === undefined ? ofNodePort(port) : at(ip, port);
@@ -56,25 +55,25 @@ interface Serving {
 }
 
 const NOBODY: Serving = { entrances: [], targets: new Set() };
-/** Entrances remembered of an owner whose changes do not get into the kernel. */
+/** Entrances kept of an owner whose changes do not get into the kernel. */
 const MAX_REMEMBERED = 1_000;
 
-/** Entrance → who serves there, by owner: two Services may want the same one. */
+/** Targets by frontend and owner: two Services may want one frontend. */
 export class Entrances {
   readonly #servings = new Map<Entrance, Map<string, ReadonlySet<FlowTarget>>>();
-  /** What is in the kernel. */
+  /** Servings in the kernel, by owner. */
   readonly #byOwner = new Map<string, Serving>();
-  /** What is wanted. */
+  /** Wanted servings, by owner. */
   readonly #wanted = new Map<string, Serving>();
   /**
-   * Owner → entrances that were to be otherwise since it last got into the kernel: a write that failed may have led flows
-   * elsewhere, also where in the end nothing changes.
+   * Entrances that were to change since an owner's last write, by owner: a failed write may have sent flows elsewhere, also
+   * where in the end nothing changes.
    */
   readonly #touched = new Map<string, Set<Entrance>>();
-  /** Entrance that several owners want → where all of them lead, as far as it was asked for. */
+  /** Cache of the targets of all owners, by frontend that several owners want. */
   readonly #together = new Map<Entrance, ReadonlySet<FlowTarget>>();
 
-  /** Takes what is about to be written. */
+  /** Notes input that is about to be written. */
   note(services: readonly ServiceEndpoints[], gone: readonly string[]): void {
     for (const owner of gone) this.#want(owner, NOBODY);
     for (const { port, serving } of services) {
@@ -84,7 +83,7 @@ export class Entrances {
     }
   }
 
-  /** Takes what is in the kernel now; gives the entrances of which flows may lead nowhere. */
+  /** Takes input that is in the kernel now; returns the entrances that may have stale flows. */
   update(services: readonly ServiceEndpoints[], gone: readonly string[]): ReadonlySet<Entrance> {
     this.note(services, gone);
     const changed = new Set<Entrance>();
@@ -93,7 +92,7 @@ export class Entrances {
     return changed;
   }
 
-  /** Takes what is wanted of an owner for what is in the kernel. */
+  /** Makes an owner's wanted serving the one in the kernel. */
   #settle(owner: string, changed: Set<Entrance>): void {
     const touched = this.#touched.get(owner);
     if (touched === undefined) return;
@@ -106,30 +105,30 @@ export class Entrances {
     return this.#servings.size === 0;
   }
 
-  /** Whether something comes in here, as far as the kernel has it. */
+  /** True for an entrance that is in the kernel. */
   has(entrance: Entrance): boolean {
     return this.#servings.has(entrance);
   }
 
-  /** Whether this flow came in at one of these entrances and should go elsewhere, or nowhere. */
+  /** True for a flow that came in at one of these entrances and whose target does not serve there. */
   isStale(flow: FlowEnds, among: Pick<ReadonlySet<Entrance>, 'has'>, places: NodePlaces): boolean {
     const { original, reply } = flow;
     const direct = at(original.destination, original.destinationPort);
     const target = at(reply.source, reply.sourcePort);
     const nodePort = ofNodePort(original.destinationPort);
-    // an own socket behind the number of a NodePort is nobody else's business where NodePorts do not answer
+    // where NodePorts do not answer, a flow to the node itself is one to a socket of the node
     const isNodePort = target === direct ? places.hasNodePorts : places.isOfNode;
     const isAmong = among.has(direct) || (among.has(nodePort) && isNodePort(original.destination));
     if (!isAmong) return false;
-    // an address goes before a NodePort
+    // frontends with an address go before NodePorts
     const isServedDirectly = this.has(direct) || !isNodePort(original.destination);
     const targets = this.#targetsAt(isServedDirectly ? direct : nodePort);
     if (targets.has(target)) return false;
-    // what was never led anywhere is of no harm as long as there is nobody to lead it to
+    // a flow without DNAT does no harm as long as there is no endpoint
     return target !== direct || targets.size > 0;
   }
 
-  /** Of all owners together, put together once: flows may be many, and so may owners that want the same entrance. */
+  /** Targets of all owners, cached: flows may be many, and so may owners that want one frontend. */
   #targetsAt(entrance: Entrance): ReadonlySet<FlowTarget> {
     const servings = this.#servings.get(entrance);
     if (servings === undefined) return NOBODY.targets;
@@ -149,7 +148,7 @@ export class Entrances {
     this.#touched.set(owner, touched);
     const now = [...former.entrances, ...wanted.entrances];
     for (const entrance of now) {
-      touched.delete(entrance); // what comes last is forgotten last
+      touched.delete(entrance); // moves to the end: the oldest are dropped first
       touched.add(entrance);
     }
     for (const oldest of touched) {
@@ -183,7 +182,7 @@ const sameServing = (a: Serving, b: Serving): boolean =>
   a.targets.size === b.targets.size &&
   [...a.targets].every((target) => b.targets.has(target));
 
-/** An entrance's address and port, for asking the kernel for its flows alone. */
+/** Address and port of a key, for a conntrack dump that the kernel filters; no `destination` for a NodePort. */
 export const entranceFields = (
   entrance: Entrance,
 ): { readonly destination?: string; readonly destinationPort: number } => {

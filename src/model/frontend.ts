@@ -1,9 +1,9 @@
 /**
  * Frontends: the addresses and ports of one service port, and what a packet to each of them meets on this node. Traffic
- * policies, source ranges, masquerade, and whether a call is refused or dropped are decided here, for every backend and for
- * everything that explains them. Pure.
+ * policies, source ranges, masquerade, refuse and drop are decided here, for every backend and for all that explains them.
+ * Pure.
  *
- * What a node sends itself is masqueraded whatever the frontend.
+ * Packets of the node to itself are masqueraded at every frontend.
  */
 import { type Cidr, cidrContains } from './address.ts';
 import type { Endpoint } from './endpoint.ts';
@@ -24,7 +24,7 @@ export interface FrontendAddress {
   readonly port: number;
 }
 
-/** Endpoints, at least one. Without one a call is refused (there is none anywhere) or dropped (the policy admits none). */
+/** Endpoints, at least one; `refuse` where there is none anywhere, `drop` where the policy admits none. */
 export type Choice = readonly Endpoint[] | 'refuse' | 'drop';
 
 /** The clients that a load-balancer IP admits. */
@@ -38,24 +38,24 @@ export interface Sources {
 }
 
 export interface Frontend extends FrontendAddress {
-  /** For pods and for this node. */
+  /** Choice for pods and for this node. */
   readonly inside: Choice;
-  /** For all other clients. */
+  /** Choice for all other clients. */
   readonly outside: Choice;
   /** Clients inside and outside are told apart; else `outside` holds for both. */
   readonly isParted: boolean;
-  /** The clients whose address the endpoint does not see. `outsiders`: those that the local detector does not take for pods. */
+  /** Clients whose address the endpoint does not see. `outsiders`: all that the local detector does not take for pods. */
   readonly masquerade: 'always' | 'outsiders' | 'never';
-  /** Undefined: everybody may call. */
+  /** Undefined for a frontend that admits all clients. */
   readonly sources: Sources | undefined;
 }
 
-/** Whether a call finds an endpoint. */
+/** True for a choice with endpoints. */
 export const isServed = (choice: Choice): choice is readonly Endpoint[] => typeof choice !== 'string';
 
 export const endpointsOf = (choice: Choice): readonly Endpoint[] => (isServed(choice) ? choice : []);
 
-/** The ClusterIP comes first. An address is listed once: as ClusterIP, else as load-balancer IP, so that ranges guard it. */
+/** Addresses of a service port, the ClusterIP first. Each is listed once, and guarded: a load-balancer IP is no external IP. */
 export const frontendAddresses = (port: ServicePort): readonly FrontendAddress[] => {
   const { clusterIP, externalIPs, loadBalancerVIPs, nodePort } = port;
   const vips = loadBalancerVIPs.filter((ip) => ip !== clusterIP);
@@ -79,7 +79,7 @@ export const frontendsOf = (service: ServiceEndpoints, node: NodeContext): reado
     address.kind === 'cluster-ip' ? internal(address, service, node) : external(address, service, node),
   );
 
-/** Replies to callers outside the cluster have to come back through this node. */
+/** Frontend of the ClusterIP: clients outside the cluster are masqueraded, as replies have to come back through this node. */
 const internal = (address: FrontendAddress, service: ServiceEndpoints, node: NodeContext): Frontend => {
   const choice = internalChoice(service);
   const outsiders = node.localDetector === undefined ? 'never' : 'outsiders';
@@ -105,11 +105,11 @@ const external = (address: FrontendAddress, service: ServiceEndpoints, node: Nod
   };
 };
 
-/** Of the ClusterIP. */
+/** Choice of the ClusterIP, for all clients. */
 export const internalChoice = ({ port, cluster, local, hasAny }: ServiceEndpoints): Choice =>
   choose(port.internalPolicyLocal ? local : cluster, hasAny);
 
-/** Policy Local restricts callers outside the cluster alone: pods and the node reach all endpoints by any address. */
+/** Choices of external frontends. Policy Local restricts clients outside the cluster alone, not pods and the node. */
 export const externalChoices = (service: ServiceEndpoints): Pick<Frontend, 'inside' | 'outside'> => {
   const { port, cluster, local, hasAny } = service;
   const inside = choose(cluster, hasAny);

@@ -1,9 +1,8 @@
 /**
- * Health checks of Services: whether a load balancer finds a ready endpoint on this node.
+ * Health checks of Services: the number of ready endpoints on this node. Pure; observe/health-checks.ts answers them.
  *
- * Balancers in front of Services with external policy Local ask each node on Service.spec.healthCheckNodePort. Counted
- * per IP family, as by kube-proxy: a balancer probes in the family in which it then sends, so in a dual-stack cluster
- * one Service has two counts. Pure; who answers is somebody else's business.
+ * Load balancers in front of Services with external policy Local probe each node on Service.spec.healthCheckNodePort. The
+ * count is per IP family, as in kube-proxy: a balancer probes in the family in which it then sends.
  */
 import type { IPFamily } from './address.ts';
 import { mergeSlices, type Slice } from './endpoint.ts';
@@ -12,26 +11,27 @@ import type { NodePortAddresses } from './node.ts';
 import { ownerOf, type Service } from './service.ts';
 import type { ServiceEndpoints } from './topology.ts';
 
-/** What may be asked about one Service in one IP family. */
+/** Health check of one Service in one IP family. */
 export interface HealthCheck {
   /** `ns/name`. */
   readonly service: string;
   /** 1-65535. */
   readonly port: number;
-  /** Addresses of ready endpoints on this node; one counts once, on however many ports it serves. */
+  /** Number of addresses of ready endpoints on this node; an address on several ports counts once. */
   readonly localEndpoints: number;
-  /** Of the Service, milliseconds since 1970: of two that want one port the older has it. */
+  /** Creation of the Service, milliseconds since 1970: of two that want one port the older has it. */
   readonly createdAt: number;
-  /** The Service's ports in this family, as ownerOf() names them: with none of their rules in the kernel nobody is served. */
+  /** Owners of the Service's ports in this family (ownerOf): the node serves if the rules of one are in the kernel. */
   readonly owners: readonly string[];
 }
 
-/** Service `ns/name` → its health check; undefined = it has none (any more). */
+/** Health checks by Service `ns/name`; undefined for a Service that has none (any more). */
 export type HealthCheckChanges = ReadonlyMap<string, HealthCheck | undefined>;
 
 /**
- * Costs what the Service has. An endpoint counts if a port of the Service leads to it; kube-proxy counts every port of
- * the slices, so that while a port is renamed it lures traffic to a node whose rules drop it.
+ * Health check of a Service; undefined for one without. Costs the Service's endpoints. An endpoint counts if a port of the
+ * Service leads to it. kube-proxy counts all ports of the slices, and so draws traffic to a node whose rules drop it while a
+ * port is renamed.
  */
 export const healthCheckOf = (
   service: Service | undefined,
@@ -40,12 +40,12 @@ export const healthCheckOf = (
   nodeName: string,
 ): HealthCheck | undefined => {
   const ports = service?.ports[family] ?? [];
-  const [first] = ports; // all ports of a Service have the same
+  const [first] = ports; // all ports of a Service have the same health-check port
   if (service === undefined || first === undefined || first.healthCheckNodePort === 0) return undefined;
   const ips = new Set<string>();
   for (const { name } of ports) {
     const endpoints = mergeSlices(slices, { name: name.port, protocol: name.protocol, family }, nodeName);
-    // terminating ones may still get traffic, but the balancer is to look elsewhere
+    // terminating endpoints may still get traffic, but the balancer is to use other nodes
     for (const { ip, isLocal, ready } of endpoints) if (isLocal && ready) ips.add(ip);
   }
   const { healthCheckNodePort: port, createdAt } = first;
@@ -53,7 +53,7 @@ export const healthCheckOf = (
   return { service: objectKey(service), port, localEndpoints: ips.size, createdAt, owners };
 };
 
-/** What of a family's work tells whose health check may be another. */
+/** Part of a family's work that tells which health checks may change. */
 interface Taken {
   readonly node: { readonly nodePortAddresses: NodePortAddresses };
   readonly services: readonly ServiceEndpoints[];
@@ -61,12 +61,12 @@ interface Taken {
 }
 
 /**
- * A family's changes on their way to those who answer: noted as they were when the work was taken, handed over when the
- * kernel has it. So no balancer hears of an endpoint that the rules do not know yet, however often a write fails.
+ * Pending changes of one family's health checks: noted when the work is taken, handed over when it is in the kernel. So no
+ * balancer is told of an endpoint before the rules have it, however often a write fails.
  */
 export class HealthCheckNews {
   readonly #checkOf: (service: string) => HealthCheck | undefined;
-  /** Owner → its Service, of those with a health check. */
+  /** Service by owner, of Services with a health check. */
   readonly #services = new Map<string, string>();
   #changes = new Map<string, HealthCheck | undefined>();
   #addresses: NodePortAddresses = [];
@@ -75,7 +75,7 @@ export class HealthCheckNews {
     this.#checkOf = checkOf;
   }
 
-  /** Call at once after work was taken. Gives the same work. */
+  /** Notes changes; call as soon as work was taken. Returns the same work. */
   note<W extends Taken>(work: W): W {
     const touched = new Set<string>();
     for (const owner of work.gone) {
@@ -84,7 +84,7 @@ export class HealthCheckNews {
       this.#services.delete(owner);
     }
     for (const { port } of work.services) {
-      // most have none
+      // most Services have none
       if (port.healthCheckNodePort === 0 && this.#services.size === 0) continue;
       const owner = ownerOf(port.name);
       const service = objectKey(port.name);
@@ -97,7 +97,7 @@ export class HealthCheckNews {
     return work;
   }
 
-  /** Everything noted since the last time, and the addresses that NodePorts have. Call once the work is done. */
+  /** Takes the changes noted since the last call, and the addresses of NodePorts; call once the work is in the kernel. */
   take(): { readonly changes: HealthCheckChanges; readonly addresses: NodePortAddresses } {
     const changes = this.#changes;
     this.#changes = new Map();

@@ -1,8 +1,8 @@
 /**
- * Reading untyped Kubernetes objects: the few checks that keep a malformed one from doing harm.
+ * Readers of untyped Kubernetes objects: the checks that keep a malformed one from doing harm.
  *
- * Objects come from an API server that validated them, or from a folder of files that nobody validated. Readers take
- * what a proxy needs and throw Malformed with the field's path; the object is then skipped and counted.
+ * Objects come from an API server that validated them, or from files that were not validated. Readers take the fields that a
+ * proxy needs and throw Malformed with the field's path; the object is then skipped and counted.
  */
 
 import { excerpt } from './excerpt.ts';
@@ -14,8 +14,8 @@ export const OBJECT_KINDS: readonly ObjectKind[] = ['Service', 'EndpointSlice', 
 export type Protocol = 'TCP' | 'UDP' | 'SCTP';
 
 /**
- * Where objects go. `replace` is the whole contents of a kind: the first one of each kind also says "synced". It may take its
- * time: nothing more of the kind is handed over before it is done.
+ * Receiver of objects. `replace` brings all objects of a kind; the first one of each kind makes it synced. It may take long:
+ * the kind's next event is handed over when it is done.
  */
 export interface ObjectSink {
   replace(kind: ObjectKind, objects: readonly unknown[]): Promise<void> | void;
@@ -29,11 +29,11 @@ export interface ObjectMeta {
   readonly name: string;
   readonly labels: Readonly<Record<string, unknown>>;
   readonly annotations: Readonly<Record<string, unknown>>;
-  /** Milliseconds since 1970; 0 when the object does not say. */
+  /** Milliseconds since 1970; 0 without a timestamp. */
   readonly createdAt: number;
 }
 
-/** An object that cannot be what it says it is. The message names the field and what was found there. */
+/** Error of an object that cannot be of its kind. The message names the field and its value. */
 export class Malformed extends Error {
   override readonly name = 'Malformed';
 }
@@ -61,7 +61,7 @@ export const readMeta = (raw: unknown, kind: ObjectKind): ObjectMeta => {
   };
 };
 
-/** The value of a label or annotation; empty where there is none, or none that is text. */
+/** Value of a label or annotation; empty where it is absent or not text. */
 export const textAt = (values: Readonly<Record<string, unknown>>, key: string): string => {
   const value = Object.hasOwn(values, key) ? values[key] : undefined;
   return typeof value === 'string' ? value : '';
@@ -71,7 +71,7 @@ export const textAt = (values: Readonly<Record<string, unknown>>, key: string): 
 export const objectKey = (meta: Pick<ObjectMeta, 'namespace' | 'name'>): string =>
   meta.namespace === '' ? meta.name : `${meta.namespace}/${meta.name}`;
 
-/** A missing list is an empty one: Go omits empty lists. */
+/** Reads a list; a missing one is empty, as Go omits empty lists. Throws Malformed. */
 export const readArray = (value: unknown, path: string): readonly unknown[] => {
   if (value === undefined || value === null) return [];
   if (!Array.isArray(value)) throw new Malformed(`${path} must be a list, not ${excerpt(value)}`);
@@ -84,12 +84,12 @@ export const readString = (value: unknown, path: string): string => {
   return value;
 };
 
-/** Of anything in Kubernetes (RFC 1123 subdomain). */
+/** Characters of the longest name in Kubernetes (RFC 1123 subdomain). */
 const MAX_NAME = 253;
 
 /**
- * A name, which stands in messages, pages and labels of metrics: none is longer, and none has a control character in it, or what
- * separates the parts of an owner's name.
+ * Reads a name of at most MAX_NAME characters, without control characters and without the separators of an owner's name
+ * (`/`, `:`), as names stand in messages, pages and labels of metrics. Empty when absent. Throws Malformed.
  */
 export const readName = (value: unknown, path: string): string => {
   const name = readString(value, path);
@@ -102,7 +102,7 @@ export const readPort = (value: unknown, path: string): number => {
   throw new Malformed(`${path} must be a port from 1 to 65535, not ${excerpt(value)}`);
 };
 
-/** 0 stands for none, as in Go; so does nothing at all. */
+/** Reads a port; 0 for none, as in Go. Throws Malformed. */
 export const readOptionalPort = (value: unknown, path: string): number =>
   value === undefined || value === null || value === 0 ? 0 : readPort(value, path);
 

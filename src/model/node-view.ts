@@ -1,4 +1,4 @@
-/** The node as each family's backend sees it: from its object, the machine and the networks of ClusterIPs. */
+/** Node contexts by family, from the Node object, the machine's addresses and the networks of ClusterIPs. */
 import { isDeepStrictEqual } from 'node:util';
 import type { Cidr, IPFamily } from './address.ts';
 import type { Missing } from './missing.ts';
@@ -15,7 +15,7 @@ import { networksOf } from './service-cidr.ts';
 
 interface Known {
   readonly node: NodeContext;
-  /** The parts that it was made of. */
+  /** Inputs of the context. */
   readonly of: readonly unknown[];
 }
 
@@ -26,9 +26,9 @@ export class NodeView {
   readonly #interfaceAddresses: (() => readonly string[]) | undefined;
   readonly #cidrs = new Map<string, readonly Cidr[]>();
   readonly #known = new Map<IPFamily, Known>();
-  /** The Node object as it is now; undefined when there is none. */
+  /** Facts of the current Node object; undefined when there is none. */
   #read: NodeFacts | undefined;
-  /** Facts of the Node object; of one that is gone those that it had at last. */
+  /** Facts in force: those of the Node object, completed by the last ones that it had. */
   #facts: NodeFacts | undefined;
   #cidrChanges = 0;
 
@@ -38,7 +38,7 @@ export class NodeView {
     this.#interfaceAddresses = interfaceAddresses;
   }
 
-  /** The part of the Node object that is still awaited; undefined when none is. */
+  /** Part of the Node object that is still awaited; undefined for none. */
   awaited(): string | undefined {
     return factsAwaited(this.#options, this.#facts);
   }
@@ -47,7 +47,7 @@ export class NodeView {
     return missingFacts(this.#options, this.#read, this.#facts);
   }
 
-  /** The same object as long as it is the same. Made again only where a part changed: a node may have very many addresses. */
+  /** Node context of a family: the same object while it is equal. Compared only when an input changed: addresses may be many. */
   context(family: IPFamily): NodeContext {
     const addresses = this.#interfaceAddresses?.() ?? this.#facts?.addresses ?? NONE;
     const of = [this.#facts, addresses, this.#cidrChanges];
@@ -65,14 +65,14 @@ export class NodeView {
     this.#cidrChanges += 1;
   }
 
-  /** False when there was none. */
+  /** Returns false when there was none. */
   removeServiceCIDR(name: string): boolean {
     if (!this.#cidrs.delete(name)) return false;
     this.#cidrChanges += 1;
     return true;
   }
 
-  /** False when nothing is otherwise than before, or it is another node. */
+  /** Returns false when no fact changed, or for another node. */
   putNode(facts: NodeFacts): boolean {
     if (facts.name !== this.#options.nodeName) return false;
     this.#read = facts;
@@ -82,7 +82,7 @@ export class NodeView {
     return true;
   }
 
-  /** Its facts stay: the machine is still there (kube-proxy does the same). */
+  /** Forgets the Node object; its facts stay in force, as in kube-proxy, since the machine is still there. */
   removeNode(name: string): void {
     if (this.#read?.name === name) this.#read = undefined;
   }

@@ -1,8 +1,8 @@
 /**
- * The node under our feet: what a Node object and the operator's options say, put together for one IP family.
+ * Node context of one IP family: the Node object and the operator's options put together.
  *
- * Owns the meaning of detect-local modes and node-port addresses (kube-proxy 1.36's); does not look at interfaces
- * itself, so that a dump made on another machine says the same as one made on the node.
+ * Detect-local modes and node-port addresses have the meaning that they have in kube-proxy 1.36. Interfaces are not read
+ * here, so that a dump made on another machine equals one made on the node.
  */
 import {
   type Cidr,
@@ -19,13 +19,13 @@ import type { Missing } from './missing.ts';
 
 export type DetectLocalMode = 'ClusterCIDR' | 'NodeCIDR' | 'BridgeInterface' | 'InterfaceNamePrefix';
 
-/** How a packet from a pod of this node (or cluster) is recognised. */
+/** Match of packets from pods of this node (or cluster). */
 export type LocalDetector =
   | { readonly by: 'source'; readonly cidr: Cidr }
   | { readonly by: 'interface'; readonly name: string }
   | { readonly by: 'interface-prefix'; readonly prefix: string };
 
-/** Addresses on which NodePorts answer: every local one, or just these. */
+/** Addresses on which NodePorts answer: all local ones, or these. */
 export type NodePortAddresses = 'all' | readonly string[];
 
 export interface NodeContext {
@@ -34,45 +34,45 @@ export interface NodeContext {
   readonly zone: string;
   /** The node's own address of this family, if known. */
   readonly nodeIP: string | undefined;
-  /** Loopback is never among them. */
+  /** Addresses without loopback. */
   readonly nodePortAddresses: NodePortAddresses;
-  /** NodePorts answer on 127.0.0.1 too. */
+  /** True where NodePorts answer on 127.0.0.1 too. */
   readonly nodePortsOnLoopback: boolean;
-  /** Addresses of this family that the node has, without loopback and link-local ones; empty where nobody asks for them. */
+  /** Addresses of the node in this family, without loopback and link-local ones; empty unless `seesLocalAddresses`. */
   readonly localAddresses: ReadonlySet<string>;
-  /** Networks of ClusterIPs, of this family; empty where nobody asks for them. */
+  /** Networks of ClusterIPs in this family; empty unless `seesServiceCIDRs`. */
   readonly serviceCIDRs: readonly Cidr[];
   readonly localDetector: LocalDetector | undefined;
-  /** One bit: packets that carry it leave with the node's address as their source. */
+  /** Mark of one bit: packets that carry it are masqueraded. */
   readonly masqueradeMark: number;
   readonly masqueradeAll: boolean;
   /** Drop packets that conntrack calls INVALID (k/k#74839); off where nf_conntrack_tcp_be_liberal is set. */
   readonly dropInvalid: boolean;
 }
 
-/** What the operator configured, as far as it shapes rules. */
+/** Options of the operator that shape rules. */
 export interface NodeOptions {
   readonly nodeName: string;
-  /** An address of the node that overrides the Node object's; undefined when unspecified. */
+  /** Address of the node that overrides the Node object's; undefined when unspecified. */
   readonly bindAddress: string | undefined;
   readonly detectLocalMode: DetectLocalMode;
   readonly clusterCIDRs: readonly Cidr[];
   readonly bridgeInterface: string;
   readonly interfaceNamePrefix: string;
-  /** CIDRs, or just `primary`; empty = all local addresses. */
+  /** CIDRs, or `primary` alone; empty for all local addresses. */
   readonly nodePortAddresses: readonly string[];
-  /** NodePorts are to answer on 127.0.0.1 too, where `nodePortAddresses` cover it; never on ::1. */
+  /** True to have NodePorts answer on 127.0.0.1 too, where `nodePortAddresses` cover it; never on ::1. */
   readonly localhostNodePorts: boolean;
-  /** Rules depend on which addresses the node has: a mode that needs to know is compiled again when they change. */
+  /** True where rules depend on the node's addresses: the mode is compiled again when they change. */
   readonly seesLocalAddresses: boolean;
-  /** The same of the networks of ClusterIPs. */
+  /** True where rules depend on the networks of ClusterIPs. */
   readonly seesServiceCIDRs: boolean;
   readonly masqueradeBit: number;
   readonly masqueradeAll: boolean;
   readonly dropInvalid: boolean;
 }
 
-/** What we read of a Node object. */
+/** Facts read from a Node object. */
 export interface NodeFacts {
   readonly name: string;
   readonly zone: string;
@@ -81,7 +81,7 @@ export interface NodeFacts {
   readonly addresses: readonly string[];
 }
 
-/** The address by which a node speaks to itself. */
+/** IPv4 loopback address. */
 export const LOOPBACK = '127.0.0.1';
 
 const ZONE_LABEL = 'topology.kubernetes.io/zone';
@@ -109,7 +109,7 @@ export const readNode = (raw: unknown): NodeFacts => {
   };
 };
 
-/** What is worth a wait at the start, though rules can be made without it; undefined when nothing is. */
+/** Fact worth a wait at the start, though rules can be made without it; undefined for none. */
 export const factsAwaited = (options: NodeOptions, facts: NodeFacts | undefined): string | undefined =>
   needsPodCIDR(options) && (facts?.podCIDRs.length ?? 0) === 0
     ? `Node ${options.nodeName} has no podCIDR yet (--detect-local-mode=NodeCIDR needs it)`
@@ -119,8 +119,8 @@ const needsPodCIDR = (options: NodeOptions): boolean => options.detectLocalMode 
 const needsAddresses = (options: NodeOptions): boolean => options.nodePortAddresses.includes('primary');
 
 /**
- * A Node that comes anew may lack what controllers add to it later: until they do, what its predecessor had stays true of
- * the machine.
+ * Completes the facts of a Node that was created anew: until controllers add podCIDRs and addresses to it, those of its
+ * predecessor hold for the machine.
  */
 export const withFormer = (facts: NodeFacts, former: NodeFacts | undefined): NodeFacts => ({
   ...facts,
@@ -128,7 +128,7 @@ export const withFormer = (facts: NodeFacts, former: NodeFacts | undefined): Nod
   addresses: facts.addresses.length === 0 ? (former?.addresses ?? []) : facts.addresses,
 });
 
-/** What the Node object lacks. `read` is the object as it is now, undefined when there is none; `facts` is what counts. */
+/** Missing facts. `read`: those of the current Node object, undefined when there is none; `facts`: those in force. */
 export const missingFacts = (
   options: NodeOptions,
   read: NodeFacts | undefined,
@@ -157,10 +157,9 @@ export const missingFacts = (
 const WITHOUT_NODE = 'no zone hint is followed, and /healthz answers 503';
 
 /**
- * The node as one family's backend sees it.
+ * Node context of one family.
  *
- * `interfaceAddresses` are the addresses that the machine has; where there is no machine (a dump) pass those of the
- * Node object.
+ * `interfaceAddresses` are the machine's addresses; in a dump, which has no machine, those of the Node object.
  */
 export const nodeContext = (
   options: NodeOptions,
@@ -219,8 +218,8 @@ const selectDetector = (
 };
 
 /**
- * A family that the list does not mention gets all its addresses, as in kube-proxy. `primary` is stricter than there:
- * on a node without an address of this family NodePorts are closed for it, where kube-proxy opens them everywhere.
+ * Node-port addresses: all of them for a family that the list does not mention, as in kube-proxy. `primary` is stricter than
+ * in kube-proxy: on a node without an address of the family NodePorts are closed, where kube-proxy opens them everywhere.
  */
 const selectNodePortAddresses = (
   options: NodeOptions,
@@ -239,7 +238,7 @@ const nodePortNetworks = ({ nodePortAddresses }: NodeOptions, family: IPFamily):
   return cidrs.length === 0 || cidrs.some((cidr) => cidr.prefix === 0) ? 'all' : cidrs;
 };
 
-/** Not asked of the interfaces, as a dump made elsewhere has to say the same: whoever has a loopback has this address. */
+/** True where node-port addresses cover 127.0.0.1. Interfaces are not read, so that a dump made elsewhere is the same. */
 const coversLoopback = (options: NodeOptions, family: IPFamily): boolean => {
   if (family === 'IPv6' || options.nodePortAddresses.includes('primary')) return false;
   const cidrs = nodePortNetworks(options, family);

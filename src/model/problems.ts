@@ -1,9 +1,9 @@
-/** Objects that cannot be read: which, why, and how often one had to be skipped. */
+/** Unreadable objects, the reason for each, and how often one was skipped. */
 import type { ObjectKind } from './kubernetes.ts';
 
 export interface Problem {
   readonly kind: ObjectKind;
-  /** `ns/name`, as far as it could be read. */
+  /** `ns/name`, or the part of it that could be read. */
   readonly key: string;
   readonly message: string;
 }
@@ -17,17 +17,17 @@ export class Problems {
     this.#onProblem = onProblem;
   }
 
-  /** At the moment. */
+  /** Objects that are unreadable now. */
   get all(): readonly Problem[] {
     return [...this.#known.values()];
   }
 
-  /** How often an object was skipped. */
+  /** Number of times that an object was skipped. */
   get skipped(): number {
     return this.#skipped;
   }
 
-  /** Reported once for as long as the message is the same. */
+  /** Records a skipped object; it is reported again only with another message. */
   skip(problem: Problem): void {
     const key = `${problem.kind} ${problem.key}`;
     const known = this.#known.get(key);
@@ -36,7 +36,7 @@ export class Problems {
     if (known?.message !== problem.message) this.#onProblem?.(problem);
   }
 
-  /** It could be read, or is gone. */
+  /** Forgets an object that could be read, or is gone. */
   settle(kind: ObjectKind, key: string): void {
     this.#known.delete(`${kind} ${key}`);
   }

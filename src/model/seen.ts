@@ -1,11 +1,11 @@
 /**
- * The objects of one kind that are there, and the version of each that was read: what a list brings again is not read again.
+ * Versions of the objects of one kind that were read, so that an object that a list brings again is not read again.
  *
- * An API server gives each version of an object once, as decimal numbers that grow; but one whose storage was restored gives
- * numbers again.
+ * Resource versions are decimal numbers that grow with each version of an object; an API server whose storage was restored
+ * gives numbers a second time.
  */
 
-/** Of what is to be read whatever its version. */
+/** Version of an object that is to be read whatever its version. */
 const UNREAD = '';
 
 export class Seen {
@@ -15,13 +15,13 @@ export class Seen {
     return [...this.#versions.keys()];
   }
 
-  /** Whether this very version of the object was read. */
+  /** True when this version of the object was read. */
   has(key: string, object: unknown): boolean {
     const version = versionOf(object);
     return version !== UNREAD && this.#versions.get(key) === version;
   }
 
-  /** Whether a later version of the object was read: then no version says anything. */
+  /** True when a later version was read: the storage was restored, and no version can be relied on. */
   isPast(key: string, object: unknown): boolean {
     return compare(this.#versions.get(key) ?? UNREAD, versionOf(object)) > 0;
   }
@@ -30,7 +30,7 @@ export class Seen {
     this.#versions.set(key, versionOf(object));
   }
 
-  /** It is there, and cannot be read. */
+  /** Records an object that cannot be read. */
   unread(key: string): void {
     this.#versions.set(key, UNREAD);
   }
@@ -46,7 +46,7 @@ const versionOf = (object: unknown): string => {
   return typeof version === 'string' && /^[1-9]\d{0,29}$/.test(version) ? version : UNREAD;
 };
 
-/** 0 where one of them is none. */
+/** Compares versions; 0 where one of them is unread. */
 const compare = (a: string, b: string): number => {
   if (a === b || a === UNREAD || b === UNREAD) return 0;
   return a.length - b.length || (a < b ? -1 : 1);

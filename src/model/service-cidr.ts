@@ -1,11 +1,11 @@
-/** ServiceCIDRs (networking.k8s.io/v1, KEP-1880): the networks that ClusterIPs are taken from. */
+/** ServiceCIDRs (networking.k8s.io/v1, KEP-1880): the networks of ClusterIPs. */
 
 import { type Cidr, type IPFamily, parseCIDR } from './address.ts';
 import { compareText } from './endpoint.ts';
 import { excerpt } from './excerpt.ts';
 import { Malformed, readArray, readMeta } from './kubernetes.ts';
 
-/** Reads a ServiceCIDR object. Throws Malformed when it cannot be one. */
+/** Reads a ServiceCIDR object. Throws Malformed naming the field. */
 export const readServiceCIDR = (raw: unknown): readonly Cidr[] => {
   readMeta(raw, 'ServiceCIDR');
   const { spec } = raw as { readonly spec?: { readonly cidrs?: unknown } | null };
@@ -16,7 +16,7 @@ export const readServiceCIDR = (raw: unknown): readonly Cidr[] => {
   });
 };
 
-/** All networks of one family, each once: several objects may name the same one. */
+/** Networks of one family, each once, sorted: several objects may name one network. */
 export const networksOf = (objects: Iterable<readonly Cidr[]>, family: IPFamily): readonly Cidr[] => {
   const ours = [...objects].flat().filter((cidr) => cidr.family === family);
   const byText = new Map(ours.map((cidr) => [cidr.text, cidr]));

@@ -1,7 +1,7 @@
 /**
- * A Service object to its service ports in one IP family: what every backend programs.
+ * Service objects, and their service ports by IP family.
  *
- * The rules (which Services are ignored, how lists split by family, what makes a policy local) are kube-proxy 1.36's.
+ * Which Services are ignored, how lists split by family, and when a policy is Local: as in kube-proxy 1.36.
  */
 
 import { type Cidr, familyOf, IP_FAMILIES, type IPFamily, parseCIDR, parseIP } from './address.ts';
@@ -23,7 +23,7 @@ import {
 export interface ServicePortName {
   readonly namespace: string;
   readonly name: string;
-  /** The port's name; empty when the Service has one port without a name. */
+  /** Name of the port; empty when the Service has one port without a name. */
   readonly port: string;
   readonly protocol: Protocol;
 }
@@ -38,7 +38,7 @@ export interface ServicePort {
   readonly externalIPs: readonly string[];
   /** Ingress addresses that the node serves itself: ipMode VIP or unset (KEP-1860). */
   readonly loadBalancerVIPs: readonly string[];
-  /** Who may reach the VIPs; undefined = everybody, empty = nobody in this family. */
+  /** Clients that the VIPs admit; undefined: all, empty: none in this family. */
   readonly sourceRanges: readonly Cidr[] | undefined;
   /** Time-out of ClientIP session affinity in seconds; 0 = no affinity. */
   readonly affinitySeconds: number;
@@ -50,11 +50,11 @@ export interface ServicePort {
   readonly createdAt: number;
 }
 
-/** A Service as far as a proxy needs it: its ports by family; both lists are empty for one that is not proxied. */
+/** Service as far as a proxy needs it: its ports by family; both lists are empty for one that is not proxied. */
 export interface Service {
   readonly namespace: string;
   readonly name: string;
-  /** Why it is not proxied; undefined when it is. */
+  /** Reason why the Service is not proxied; undefined when it is. */
   readonly notProxied: string | undefined;
   readonly ports: Readonly<Record<IPFamily, readonly ServicePort[]>>;
 }
@@ -64,21 +64,21 @@ export const HEADLESS = 'it is headless (clusterIP: None): clients find its endp
 const DEFAULT_AFFINITY_SECONDS = 10_800;
 const SCHEDULER_ANNOTATION = 'pointsman.dev/ipvs-scheduler';
 
-/** `ns/name` or `ns/name:port`, as kube-proxy prints it; the protocol is not part of it. */
+/** Prints `ns/name` or `ns/name:port`, as kube-proxy does, without the protocol. */
 export const formatServicePortName = (name: ServicePortName): string =>
   name.port === '' ? `${name.namespace}/${name.name}` : `${name.namespace}/${name.name}:${name.port}`;
 
-/** The name under which a service port owns kernel objects: `ns/name:port/TCP`. */
+/** Owner of a service port's kernel objects: `ns/name:port/TCP`. */
 export const ownerOf = (name: ServicePortName): string => `${formatServicePortName(name)}/${name.protocol}`;
 
-/** Whether an owner is a port of this Service, `ns/name`. */
+/** True for an owner that is a port of this Service, `ns/name`. */
 export const isPortOf = (owner: string, service: string): boolean =>
   owner.startsWith(service) && /^(:.*)?\/(TCP|UDP|SCTP)$/.test(owner.slice(service.length));
 
 export const isExternallyAccessible = (port: ServicePort): boolean =>
   port.nodePort !== 0 || port.loadBalancerVIPs.length > 0 || port.externalIPs.length > 0;
 
-/** Reads a Service object. Throws Malformed, naming the field, when it cannot be one. */
+/** Reads a Service object. Throws Malformed naming the field. */
 export const readService = (raw: unknown): Service => {
   const meta = readMeta(raw, 'Service');
   const spec = (raw as { readonly spec?: Record<string, unknown> }).spec ?? {};
@@ -94,7 +94,7 @@ export const readService = (raw: unknown): Service => {
   return { namespace: meta.namespace, name: meta.name, notProxied, ports };
 };
 
-/** Headless Services and ExternalNames are not proxied (kube-proxy's ShouldSkipService). */
+/** Reason why a Service is not proxied: headless Services and ExternalNames are not (kube-proxy's ShouldSkipService). */
 const whyNotProxied = ({ type, clusterIP }: Record<string, unknown>): string | undefined => {
   if (type === 'ExternalName') return 'it is an ExternalName: an alias in DNS, without an address';
   if (clusterIP === 'None') return HEADLESS;
@@ -188,9 +188,9 @@ const readVIPs = (raw: unknown, family: IPFamily): readonly string[] => {
 };
 
 /**
- * A family without a range in a list that has some is closed. kube-proxy leaves it open: an empty list of one family
- * means "no restriction" there, so a dual-stack Service restricted in IPv4 only is open to the world in IPv6. A list in
- * which nothing can be read is closed too.
+ * Source ranges of one family; undefined without a list. A list without a range of this family, or without a readable one,
+ * admits no client. kube-proxy takes an empty list of one family for "no restriction", so a dual-stack Service restricted
+ * in IPv4 only is open to all clients in IPv6.
  */
 const readSourceRanges = (spec: Record<string, unknown>, family: IPFamily): readonly Cidr[] | undefined => {
   const texts = readArray(spec.loadBalancerSourceRanges, 'spec.loadBalancerSourceRanges');
@@ -207,6 +207,6 @@ const readAffinitySeconds = (spec: Record<string, unknown>): number => {
   const seconds = config?.clientIP?.timeoutSeconds ?? DEFAULT_AFFINITY_SECONDS;
   if (Number.isSafeInteger(seconds) && Number(seconds) > 0) return Number(seconds);
   const path = 'spec.sessionAffinityConfig.clientIP.timeoutSeconds';
-  // the API's bound is a day; what is above it the kernel judges
+  // the API's bound is a day; longer time-outs are left to the kernel
   throw new Malformed(`${path} must be a positive whole number of seconds, not ${excerpt(seconds)}`);
 };

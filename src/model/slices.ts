@@ -1,4 +1,4 @@
-/** The slices that there are, by key and by the Service they belong to. */
+/** EndpointSlices by key and by Service. */
 import type { Slice } from './endpoint.ts';
 
 export class Slices {
@@ -13,7 +13,7 @@ export class Slices {
     return [...(this.#byService.get(service)?.values() ?? [])];
   }
 
-  /** Gives the one that had this key before, which may have been another Service's. */
+  /** Adds or replaces a slice; returns the former slice of this key, which may be another Service's. */
   put(slice: Slice): Slice | undefined {
     const known = this.remove(slice.key);
     const siblings = this.#byService.get(slice.service) ?? new Map<string, Slice>();
@@ -23,7 +23,7 @@ export class Slices {
     return known;
   }
 
-  /** Gives the one that is no more, if there was one. */
+  /** Removes a slice; returns it, or undefined when there was none. */
   remove(key: string): Slice | undefined {
     const service = this.#serviceOf.get(key);
     if (service === undefined) return undefined;

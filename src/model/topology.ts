@@ -1,51 +1,51 @@
 /**
- * Which endpoints of a service port this node may use: traffic policies, topology hints, terminating fallback.
+ * Endpoints of a service port that this node may use: traffic policies, topology hints, terminating fallback.
  *
- * The algorithm is kube-proxy's CategorizeEndpoints (KEP-1669, KEP-2433, KEP-3015). `trafficDistribution` is not read
- * here: the control plane turns it into hints on the slices.
+ * The algorithm is kube-proxy's CategorizeEndpoints (KEP-1669, KEP-2433, KEP-3015). `trafficDistribution` is not read, as
+ * the control plane turns it into hints on the slices.
  */
 import { joinHostPort } from './address.ts';
 import type { Endpoint } from './endpoint.ts';
 import { isExternallyAccessible, type ServicePort } from './service.ts';
 
-/** THE unit of compilation: one service port in one IP family, resolved for this node. Lists are sorted by `ip:port`. */
+/** Unit of compilation: one service port in one IP family, resolved for this node. Lists are sorted by `ip:port`. */
 export interface ServiceEndpoints {
   readonly port: ServicePort;
-  /** For traffic under policy Cluster; also where pods and the node go under external policy Local. */
+  /** Endpoints under policy Cluster, and those for pods and the node under external policy Local. */
   readonly cluster: readonly Endpoint[];
-  /** For traffic under policy Local. */
+  /** Endpoints under policy Local. */
   readonly local: readonly Endpoint[];
-  /** The union of both. */
+  /** Union of `cluster` and `local`. */
   readonly reachable: readonly Endpoint[];
-  /** All that serve, on any node and whatever the policies: a flow that leads to one of them is of use. */
+  /** Endpoints that serve, on any node and under any policy: a flow to one of them is not stale. */
   readonly serving: readonly Endpoint[];
-  /** Some endpoint is usable somewhere: tells "dropped, none is local" from "refused, there is none". */
+  /** True where some endpoint is usable on some node: a call is then dropped for want of a local one, else refused. */
   readonly hasAny: boolean;
-  /** When the endpoints' changes were triggered, in milliseconds since 1970 (for network programming latency). */
+  /** Trigger times of the endpoints' changes, milliseconds since 1970 (for network programming latency). */
   readonly triggeredAt: readonly number[];
 }
 
-/** Where we are, as far as hints are concerned. */
+/** Name and zone of this node, for hints. */
 export interface Place {
   readonly nodeName: string;
-  /** Label topology.kubernetes.io/zone of our Node; empty when it has none. */
+  /** Label topology.kubernetes.io/zone of the Node; empty without it. */
   readonly zone: string;
 }
 
-/** What endpoints must be to be chosen. Whoever is left out fails one of these. */
+/** Condition of a choice; an endpoint that is not chosen fails one of them. */
 export interface Condition {
   readonly is: 'local' | 'ready' | 'draining' | 'hinted-node' | 'hinted-zone';
   readonly admits: (endpoint: Endpoint) => boolean;
 }
 
-/** Why hints count for nothing: the node has no such label, some ready endpoint has no hint, or none names us. */
+/** Reason why hints are ignored: the node has no such label, some ready endpoint has no hint, or no hint names this node. */
 export type HintsIgnored = 'unlabelled' | 'incomplete' | 'elsewhere';
 
-/** Endpoints for one kind of traffic, and what they were chosen by, in this order. */
+/** Endpoints for one kind of traffic, and the conditions that they meet, in order. */
 export interface Choice {
   readonly chosen: readonly Endpoint[];
   readonly conditions: readonly Condition[];
-  /** Undefined where hints of that kind are followed, or not looked at. */
+  /** Undefined where hints of that kind are followed or not read. */
   readonly ignored: { readonly node: HintsIgnored | undefined; readonly zone: HintsIgnored | undefined };
 }
 
@@ -55,7 +55,7 @@ const DRAINING: Condition = { is: 'draining', admits: ({ serving, terminating })
 
 const NOT_IGNORED: Choice['ignored'] = { node: undefined, zone: undefined };
 
-/** Of those who meet the conditions the ready ones; if there are none, those that still serve while they terminate (KEP-1669). */
+/** Ready endpoints; without any, those that still serve while they terminate (KEP-1669). */
 const available = (all: readonly Endpoint[], conditions: readonly Condition[]): Choice => {
   const ready = all.filter(READY.admits);
   const by = ready.length > 0 ? READY : DRAINING;
@@ -63,7 +63,7 @@ const available = (all: readonly Endpoint[], conditions: readonly Condition[]): 
   return { chosen, conditions: [...conditions, by], ignored: NOT_IGNORED };
 };
 
-/** A hint is used only if every ready endpoint has one and one of them names us. */
+/** Endpoints whose hint names this node; hints are ignored unless every ready endpoint has one and one names this node. */
 const follow = (
   ready: readonly Endpoint[],
   us: string,
@@ -85,7 +85,7 @@ const hintsOf = (is: Condition['is'], us: string, hints: Hints['hints']): Hints 
   admits: (endpoint) => hints(endpoint).includes(us),
 });
 
-/** For traffic under policy Cluster: hints of nodes count before those of zones, and for ready endpoints alone. */
+/** Choice under policy Cluster: node hints go before zone hints, and hints apply to ready endpoints alone. */
 export const chooseFromCluster = (all: readonly Endpoint[], { nodeName, zone }: Place): Choice => {
   const choice = available(all, []);
   if (!choice.conditions.includes(READY)) return choice;
@@ -101,10 +101,10 @@ export const chooseFromCluster = (all: readonly Endpoint[], { nodeName, zone }: 
   return { chosen: forZone, conditions: [...conditions, byZone], ignored: { node: forNode, zone: undefined } };
 };
 
-/** For traffic under policy Local. */
+/** Choice under policy Local. */
 export const chooseLocal = (all: readonly Endpoint[]): Choice => available(all.filter(LOCAL.admits), [LOCAL]);
 
-/** The first condition that an endpoint does not meet; undefined for one that is chosen. */
+/** First condition that an endpoint does not meet; undefined for a chosen one. */
 export const failedBy = ({ conditions }: Choice, endpoint: Endpoint): Condition['is'] | undefined =>
   conditions.find(({ admits }) => !admits(endpoint))?.is;
 
@@ -114,7 +114,7 @@ const union = (a: readonly Endpoint[], b: readonly Endpoint[]): readonly Endpoin
   return [...keys].sort().flatMap((key) => byKey.get(key) ?? []);
 };
 
-/** Sorts the endpoints of a service port into what this node may use for which traffic. */
+/** Resolves a service port for this node: its endpoints by kind of traffic. */
 export const resolve = (
   port: ServicePort,
   endpoints: readonly Endpoint[],

@@ -1,30 +1,29 @@
 /**
- * Calls to a service port by caller and sort of address: which endpoints take them, and whose address these see. A view of
- * the frontends for people. Pure.
+ * Traffic to a service port by caller and kind of address: a view of the frontends for people. Pure.
  */
 import type { Endpoint } from './endpoint.ts';
 import { endpointsOf, type Frontend, frontendsOf, isServed } from './frontend.ts';
 import type { NodeContext } from './node.ts';
 import type { ServiceEndpoints } from './topology.ts';
 
-/** `pod`: as far as pods can be told from others; `node`: this one; `outside`: everybody else. */
+/** Callers: `pod`, where the local detector tells pods from others; `node`, this one; `outside`, all others. */
 export type Caller = 'pod' | 'node' | 'outside';
 
 export interface Traffic {
   /** `external`: NodePort, external IPs and load-balancer IPs. */
   readonly to: 'cluster-ip' | 'external';
   readonly from: Caller;
-  /** Empty where nobody answers. */
+  /** Empty unless served. */
   readonly endpoints: readonly Endpoint[];
   readonly outcome: 'served' | 'refused' | 'dropped';
-  /** Whose address the endpoint sees: the caller's, or this node's (masqueraded). */
+  /** Source address that the endpoint sees: the caller's, or this node's (masqueraded). */
   readonly seenAs: 'caller' | 'node';
 }
 
 const CALLERS: readonly Caller[] = ['pod', 'node', 'outside'];
 const OUTCOMES = { refuse: 'refused', drop: 'dropped' } as const;
 
-/** Without a way to tell pods from others there is no row for pods: they count as outside. */
+/** Traffic of a service port; without a local detector there is no row for pods, which count as outside. */
 export const trafficOf = (service: ServiceEndpoints, node: NodeContext): readonly Traffic[] => {
   const callers = CALLERS.filter((caller) => caller !== 'pod' || node.localDetector !== undefined);
   // all external frontends choose the same endpoints
