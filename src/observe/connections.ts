@@ -1,9 +1,9 @@
-/** A bound on open connections: beyond it the one that has been silent longest makes room, so newcomers are served. */
+/** Bound on open connections: a new one closes the connection that has been silent longest, and so is always served. */
 import type { Socket } from 'node:net';
 
 export class Connections {
   readonly #limit: number;
-  /** Silent longest first. */
+  /** Sockets, those silent longest first. */
   readonly #sockets = new Set<Socket>();
 
   constructor(limit: number) {
@@ -20,7 +20,7 @@ export class Connections {
     }
   }
 
-  /** It asked something. */
+  /** Marks a connection as the most recently used. */
   touch(socket: Socket): void {
     if (this.#sockets.delete(socket)) this.#sockets.add(socket);
   }

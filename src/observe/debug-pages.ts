@@ -1,12 +1,12 @@
-/** Pages for people: the flags in force, and what is running since when. Their form may change. */
+/** Pages /flagz and /statusz for people, as Kubernetes components have them (KEP-4827, KEP-4828). Their form may change. */
 import { type Route, text } from './server.ts';
 
 const NOTICE = 'For people: the form of this page may change, so no program should read it.';
 
-/** User and password, which an URL may hold, are nobody's business. */
+/** Removes user and password from URLs. */
 const shown = (value: string): string => value.replace(/:\/\/[^/]*@/g, '://');
 
-/** Flags as they would be given for what is in force. */
+/** Page of the flags that would give the configuration in force. */
 export const flagzRoute =
   (flags: readonly { readonly name: string; readonly value: string }[]): Route =>
   () =>
@@ -22,7 +22,7 @@ export interface Running {
   readonly startedAt: number;
   /** Milliseconds since 1970. */
   readonly configuredAt: number;
-  /** Of all pages. */
+  /** Paths of all pages. */
   readonly paths: () => readonly string[];
   /** Milliseconds since 1970. */
   readonly now: () => number;

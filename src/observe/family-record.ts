@@ -1,6 +1,6 @@
 /**
- * What is known of one family's work: everything that happens to it is told here, and goes on to metrics, health and the
- * status page. So the engine and what follows it need not know who looks on.
+ * Record of one family's work: it takes all events of the engine and passes them to metrics, health and the status page, so
+ * that the engine knows none of these.
  */
 import type { Measure } from '../dataplane/contract.ts';
 import type { Failure } from '../dataplane/loop.ts';
@@ -15,10 +15,10 @@ import type { FamilyStatus, LastSync } from './status-page.ts';
 import type { FamilyTraffic, TrafficSource } from './traffic/family-traffic.ts';
 import type { WriteListener } from './writes.ts';
 
-/** Whom to ask how owners stand, and what went through their objects. */
+/** Part of the engine that is queried: statuses, programmed objects and traffic. */
 export interface Engine extends TrafficSource {
   readonly lastError: string | undefined;
-  /** Rules in the kernel, by table. */
+  /** Number of rules in the kernel, by table. */
   readonly counts: ReadonlyMap<string, number>;
   statuses(): readonly OwnerStatus[];
   status(owner: string): OwnerStatus;
@@ -29,7 +29,7 @@ export interface FamilyRecordOptions {
   readonly family: IPFamily;
   readonly metrics: Metrics;
   readonly health: HealthState;
-  /** Undefined where no Service has traffic metrics of its own. */
+  /** Undefined without traffic metrics of Services. */
   readonly traffic?: FamilyTraffic | undefined;
   /** Milliseconds since 1970. */
   readonly now: () => number;
@@ -38,9 +38,9 @@ export interface FamilyRecordOptions {
 export class FamilyRecord implements WriteListener {
   readonly #options: FamilyRecordOptions;
   readonly #drift = { missing: 0, changed: 0, foreign: 0 };
-  /** Owners that were set aside, and perhaps are no more. */
+  /** Owners that were quarantined, some of which may have left the quarantine. */
   readonly #setAside = new Set<string>();
-  /** By table: rules written since the last sync or repair. */
+  /** Rules written since the last sync or repair, by table. */
   readonly #rules = new Map<string, number>();
   #engine: Engine | undefined;
   #lastSync: LastSync | undefined;
@@ -49,7 +49,7 @@ export class FamilyRecord implements WriteListener {
     this.#options = options;
   }
 
-  /** The family begins its work. */
+  /** Begins the family's record. */
   begin(engine: Engine): void {
     const { family, metrics, health, traffic } = this.#options;
     this.#engine = engine;
@@ -91,7 +91,7 @@ export class FamilyRecord implements WriteListener {
   }
 
   drifted(drift: Drift): void {
-    this.#rules.clear(); // what was written for it was no sync's
+    this.#rules.clear(); // rules written by an audit are no sync's
     for (const kind of ['missing', 'changed', 'foreign'] as const) this.#drift[kind] += drift[kind].length;
     this.#options.metrics.drifted(this.#options.family, drift);
   }
@@ -113,12 +113,12 @@ export class FamilyRecord implements WriteListener {
     this.#options.metrics.refused(this.#options.family, onlyRemoves);
   }
 
-  /** Rules in the kernel, by table, where the mode has such. */
+  /** Number of rules in the kernel by table; empty where the mode counts none. */
   get ruleCounts(): ReadonlyMap<string, number> {
     return this.#engine?.counts ?? new Map();
   }
 
-  /** How many owners are set aside. Costs that many, not all there are. */
+  /** Number of quarantined owners. Costs that number, not the number of all owners. */
   countQuarantined(): number {
     for (const owner of this.#setAside) {
       if (this.#engine?.status(owner).state !== 'Quarantined') this.#setAside.delete(owner);
@@ -126,7 +126,7 @@ export class FamilyRecord implements WriteListener {
     return this.#setAside.size;
   }
 
-  /** Costs what there are owners. */
+  /** Status of the family. Costs the number of owners. */
   status(): FamilyStatus {
     const { family, health } = this.#options;
     return {
@@ -139,7 +139,7 @@ export class FamilyRecord implements WriteListener {
     };
   }
 
-  /** What is programmed for the ports of a Service, `ns/name`. Costs what there is at all. */
+  /** Programmed objects of a Service's ports, `ns/name`. Costs the number of all kernel objects. */
   rules(service: string): FamilyRules {
     const owners = this.#engine?.programmed((owner) => isPortOf(owner, service)) ?? [];
     return { family: this.#options.family, owners };

@@ -1,40 +1,41 @@
 /**
- * Who may ask for which page of the metrics server. Monitoring and kube-proxy's tools ask for some from everywhere; all others
- * tell much of a cluster, so they are for callers on this node, and for bearers of a token that the cluster admits.
+ * Access to the pages of the metrics server. Health pages, and metrics but under `strict`, are open, as monitoring and
+ * kube-proxy's tools read them from everywhere. All other pages reveal much of a cluster: they are for clients on this node,
+ * and for bearers of a token that the cluster authorizes.
  *
- * A page that nobody has put on a list here is not for everybody.
+ * A page on no list here is not open.
  */
 import { isLoopback, parseIP } from '../model/address.ts';
 import type { Answer } from './health-listener.ts';
 import { type Question, type Route, type Routes, text } from './server.ts';
 
-/** `unavailable`: nobody can tell at the moment, so the answer is no. */
+/** Verdict on a token. `unavailable`: the cluster cannot be asked now, and access is denied. */
 export type Verdict = 'allowed' | 'unknown-token' | 'forbidden' | 'unavailable';
 
 export interface AccessRequest {
-  /** What the caller shows, without `Bearer`. */
+  /** Bearer token, without `Bearer`. */
   readonly token: string;
-  /** `get`, `put`, `delete`: the method, as Kubernetes has it for paths that are no resources. */
+  /** Method as Kubernetes' verb for non-resource URLs: `get`, `put`, `delete`. */
   readonly verb: string;
   readonly path: string;
 }
 
-/** Asks the cluster. Never throws. */
+/** Asks the cluster for a verdict. Never throws. */
 export type Authorize = (request: AccessRequest) => Promise<Verdict>;
 
 export interface GuardOptions {
-  /** `local`: no token counts. `strict`: metrics, too, are only for the node and for bearers. */
+  /** `local`: tokens are not accepted. `strict`: metrics are guarded too. */
   readonly policy: 'local' | 'token' | 'strict';
-  /** Undefined where there is no cluster to ask. */
+  /** Undefined without a cluster. */
   readonly authorize: Authorize | undefined;
 }
 
 const HEALTH = ['/healthz', '/healthz/ping', '/proxyMode'];
 const METRICS = ['/metrics', '/metrics/slis'];
-/** A snapshot of the heap holds the proxy's own credentials: no token is worth those. */
+/** Pages for clients on this node alone: a heap snapshot holds the proxy's own credentials. */
 const NODE_ONLY: ReadonlySet<string> = new Set(['/debug/pprof/heap']);
 
-/** The same pages, each for those it is for. */
+/** Routes with access checks. */
 export const guarded = (routes: Routes, options: GuardOptions): Routes => {
   const open = new Set([...HEALTH, ...(options.policy === 'strict' ? [] : METRICS)]);
   return new Map(
@@ -58,11 +59,11 @@ const guard = (key: string, route: Route, { policy, authorize }: GuardOptions): 
 const HOSTS: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]']);
 
 /**
- * The peer is loopback, and so is the name by which it calls, as a page in somebody's browser can make any name mean 127.0.0.1
- * (DNS rebinding). The node's own address does not do: whoever may set a reverse proxy of this node up could call by it.
+ * True where the peer and the Host header are loopback. The header counts, as a page in a browser on this node can make any
+ * name resolve to 127.0.0.1 (DNS rebinding). The node's own address is not enough, as a reverse proxy on this node has it.
  */
 const isFromHere = ({ peer, host }: Question): boolean => {
-  const address = parseIP(peer); // IPv4-mapped where one socket is for both families
+  const address = parseIP(peer); // a dual-stack socket gives IPv4-mapped addresses
   return address !== undefined && isLoopback(address) && HOSTS.has(host.replace(/:\d+$/, '').toLowerCase());
 };
 

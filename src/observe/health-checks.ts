@@ -1,10 +1,11 @@
 /**
- * Answers load balancers on the health-check node ports of Services, in one IP family: does this node have an endpoint?
+ * Health-check node ports of Services in one IP family: tells load balancers whether this node has an endpoint.
  *
- * One instance a family, as in kube-proxy: a balancer that probes over IPv4 sends over IPv4, and must not be told of
- * endpoints that only IPv6 reaches. IPv6 sockets therefore never take IPv4 connections, and both families hold one port.
- * A Service has its port on all addresses that NodePorts have, follows them when they change, and of two Services with
- * one port the older has it. What cannot be listened on is reported and tried again; everything else goes on.
+ * There is one instance a family, as in kube-proxy: a balancer that probes over IPv4 sends over IPv4, and must not be told
+ * of endpoints that only IPv6 reaches. So IPv6 sockets take no IPv4 connections, and both families listen on one port.
+ *
+ * A Service's port is open on all addresses of NodePorts, and follows them. Of two Services with one port the older has it.
+ * Addresses that cannot be listened on are reported and tried again; all others go on.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { type Clock, systemClock } from '../dataplane/pacer.ts';
@@ -22,20 +23,20 @@ export interface HealthCheckProblem {
 }
 
 export interface HealthCheckLimits {
-  /** A request that has not arrived whole by then is given up. */
+  /** Time for a request to arrive whole. */
   readonly requestMs: number;
-  /** How long a connection may be silent: longer than balancers usually wait between two probes. */
+  /** Longest silence of a connection: more than balancers usually wait between two probes. */
   readonly idleMs: number;
-  /** On all ports together; then the one that has been silent longest makes room. */
+  /** Most connections on all ports together; then the one that has been silent longest is closed. */
   readonly connections: number;
 }
 
 export interface HealthCheckOptions {
-  /** Of the proxy itself; asked at every request. */
+  /** Health of the proxy itself; called at every request. */
   readonly isHealthy: () => boolean;
-  /** Whether what an owner asks for is in the kernel; asked at every request. */
+  /** True while an owner's rules are in the kernel; called at every request. */
   readonly isServed: (owner: string) => boolean;
-  /** Once per Service and error, for as long as the port is wanted. */
+  /** Called once per Service and error, as long as the port is wanted. */
   readonly onProblem?: (problem: HealthCheckProblem) => void;
   readonly limits?: Partial<HealthCheckLimits>;
   readonly clock?: Clock;
@@ -50,13 +51,13 @@ export class HealthCheckServers {
   readonly #limits: HealthCheckLimits;
   readonly #connections: Connections;
   readonly #checks = new Map<string, HealthCheck>();
-  /** Port → those who want it; the first has it. */
+  /** Health checks by port, of which the first has the port. */
   readonly #claims = new Map<number, readonly HealthCheck[]>();
-  /** Port → address → who listens there. */
+  /** Listeners by port and address. */
   readonly #listeners = new Map<number, Map<string, HealthListener>>();
-  /** Could not listen when they last tried, as far as is known: more tries do no harm. */
+  /** Listeners that failed when they last tried to listen. */
   readonly #failing = new Set<HealthListener>();
-  /** Services without their port, and what was reported of it. */
+  /** Error reported of each Service whose port an older one has. */
   readonly #shadowed = new Map<string, string>();
   #addresses: readonly string[] = [];
   #stopped = false;
@@ -68,7 +69,7 @@ export class HealthCheckServers {
     this.#connections = new Connections(this.#limits.connections);
   }
 
-  /** Call after each successful sync. Costs what changed; all ports only when the addresses did. */
+  /** Updates ports; call after each successful sync. Costs what changed, or all ports when addresses changed. */
   update(changes: HealthCheckChanges, addresses: NodePortAddresses): void {
     if (this.#stopped) return;
     const touched = new Set<number>();
@@ -83,14 +84,14 @@ export class HealthCheckServers {
     this.#failing.clear();
   }
 
-  /** Closes all ports and connections: balancers are to look elsewhere. */
+  /** Closes all ports and connections, so that balancers use other nodes. */
   async stop(): Promise<void> {
     this.#stopped = true;
     const listeners = [...this.#listeners.values()].flatMap((byAddress) => [...byAddress.values()]);
     await Promise.all(listeners.map((listener) => listener.close()));
   }
 
-  /** Gives the ports that may have another holder now. */
+  /** Replaces a Service's health check; returns the ports that may have another holder now. */
   #put(service: string, check: HealthCheck | undefined): readonly number[] {
     const former = this.#checks.get(service);
     if (former !== undefined) {
@@ -113,7 +114,7 @@ export class HealthCheckServers {
     this.#tellShadowed(claims);
     const wanted = claims.length === 0 ? [] : this.#addresses;
     const listeners = this.#listeners.get(port) ?? new Map<string, HealthListener>();
-    // first, as 0.0.0.0 and an address of the node exclude each other
+    // unwanted listeners are closed first, as 0.0.0.0 and an address of the node exclude each other
     for (const [address, listener] of listeners) {
       if (wanted.includes(address)) continue;
       void listener.close();
@@ -150,7 +151,7 @@ export class HealthCheckServers {
   #answer(port: number): Answer | undefined {
     const [holder] = this.#claims.get(port) ?? [];
     if (holder === undefined) return undefined;
-    // traffic is not to be lured to rules that are not there, whatever endpoints there are
+    // no endpoint counts while the rules are not in the kernel, so that no traffic is sent here
     const isServed = holder.owners.some((owner) => this.#options.isServed(owner));
     return healthAnswer(isServed ? holder : { ...holder, localEndpoints: 0 }, this.#options.isHealthy());
   }
@@ -170,7 +171,7 @@ export class HealthCheckServers {
 const byAge = (a: HealthCheck, b: HealthCheck): number =>
   a.createdAt - b.createdAt || (a.service < b.service ? -1 : a.service > b.service ? 1 : 0);
 
-/** The answer is kube-proxy's to the byte: people and balancers have learnt to read it. */
+/** Response, kube-proxy's to the byte. */
 const healthAnswer = ({ service, localEndpoints }: HealthCheck, serviceProxyHealthy: boolean): Answer => {
   const [namespace, name] = service.split('/');
   return {

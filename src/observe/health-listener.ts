@@ -1,7 +1,7 @@
 /**
- * One listening socket of a health check: answers whatever is asked, tries again where it cannot listen.
+ * Listening socket of a health check: responds to any request, and retries to listen with a back-off.
  *
- * Anybody who reaches the node may talk to it, so what a client can hold is bounded in time, in size and in number.
+ * Any client that reaches the node may connect, so requests and connections are bounded in time, size and number.
  */
 import { createServer, type Server } from 'node:http';
 import type { Clock } from '../dataplane/pacer.ts';
@@ -17,13 +17,13 @@ export interface Answer {
 export interface ListenerOptions {
   readonly address: string;
   readonly port: number;
-  /** To any path and any method; undefined = nothing to say, the connection is closed. */
+  /** Response to any path and method; undefined closes the connection. */
   readonly answer: () => Answer | undefined;
-  /** Of all listeners together. */
+  /** Connections of all listeners together. */
   readonly connections: Connections;
-  /** A request that has not arrived whole by then is given up. */
+  /** Time for a request to arrive whole. */
   readonly requestMs: number;
-  /** How long a connection may be silent. */
+  /** Longest silence of a connection. */
   readonly idleMs: number;
   readonly clock: Clock;
   readonly onError: (message: string) => void;
@@ -48,7 +48,7 @@ export class HealthListener {
     this.#listen();
   }
 
-  /** Now instead of when the back-off is over, if it could not listen. */
+  /** Ends the back-off, if one is under way, and tries to listen. */
   retry(): void {
     if (!this.#isWaiting) return;
     this.#isWaiting = false;
@@ -56,7 +56,7 @@ export class HealthListener {
     this.#listen();
   }
 
-  /** For good, with every connection. The port is free when it returns; resolves when all has ended. */
+  /** Closes the socket and all connections for good. The port is free on return; resolves when all connections have ended. */
   close(): Promise<void> {
     this.#isClosed = true;
     this.#isWaiting = false;
@@ -68,7 +68,7 @@ export class HealthListener {
 
   #listen(): void {
     const { address, port } = this.#options;
-    // an IPv6 socket that took IPv4 too would be in the way of the other family's
+    // an IPv6 socket for IPv4 too would take the port of the other family's listener
     this.#server.listen({ host: address, port, ipv6Only: address.includes(':') });
   }
 
@@ -100,11 +100,11 @@ const serve = ({ answer, connections, requestMs, idleMs }: ListenerOptions): Ser
       socket.destroy();
       return;
     }
-    // with a length also HEAD is told how much it does not get
+    // the length is for HEAD too, whose response has no body
     response.writeHead(said.status, { ...said.headers, 'Content-Length': Buffer.byteLength(said.body) });
     response.end(said.body);
   });
-  server.timeout = idleMs; // also one that asks and never reads the answers
+  server.timeout = idleMs; // bounds clients too that send requests and never read the responses
   server.on('connection', (socket) => connections.add(socket));
   return server;
 };

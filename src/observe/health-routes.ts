@@ -1,6 +1,6 @@
 /**
- * What the health server answers, to the byte as kube-proxy 1.36: load balancers ask /healthz whether to send new traffic
- * here, the kubelet asks /livez whether to restart the pod.
+ * Pages of the health server, to the byte as in kube-proxy 1.36: load balancers probe /healthz to decide whether this node
+ * gets new traffic, the kubelet probes /livez to decide whether the pod is restarted.
  */
 
 import type { HealthState } from './health.ts';
@@ -9,16 +9,16 @@ import { json, type Route, type Routes } from './server.ts';
 
 export interface HealthRoutesOptions {
   readonly health: HealthState;
-  /** The Node object is known, and the node is not about to go. */
+  /** True when the Node object is known and the node is not about to be deleted. */
   readonly isNodeEligible: () => boolean;
   readonly onProbe: (probe: 'healthz' | 'livez', status: number) => void;
-  /** How each check behind a probe turned out. */
+  /** Called with the result of each check of a probe. */
   readonly onCheck: (probe: 'healthz' | 'livez', check: string, isWell: boolean) => void;
   /** Milliseconds since 1970. */
   readonly now: () => number;
 }
 
-/** Go's time that was never set. */
+/** Go's zero time. */
 const NEVER = '0001-01-01T00:00:00Z';
 
 const time = (at: number | undefined): string => (at === undefined ? NEVER : new Date(at).toISOString());
@@ -41,7 +41,7 @@ const healthAnswer = (probe: 'healthz' | 'livez', options: HealthRoutesOptions):
   return json(status, {
     lastUpdated: time(status === 200 ? at : updatedAt),
     currentTime: time(at),
-    nodeEligible, // JSON leaves out what is undefined
+    nodeEligible, // JSON omits undefined
     healthy,
     status:
       families.size === 0

@@ -1,39 +1,38 @@
 /**
- * Whether the proxy does its work: kube-proxy's rule, and one more.
+ * Health of the proxy. A family is unhealthy when a change has waited too long for its write (kube-proxy's rule), or when
+ * syncs have failed for as long. kube-proxy calls a node healthy whose rules cannot be written while nothing changes.
  *
- * A family is unhealthy when a change has waited for too long to get into the kernel. In kube-proxy that is all, so that
- * a node whose rules cannot be written is called healthy for as long as nothing changes; here syncs that keep failing for
- * as long say so too. No news is good news: a quiet cluster is healthy for ever.
+ * Families without changes stay healthy.
  */
 import { IP_FAMILIES, type IPFamily } from '../model/address.ts';
 
 export interface FamilyHealth {
   readonly healthy: boolean;
-  /** When the kernel was last as wanted, or the family began: milliseconds since 1970. */
+  /** Time of the last sync that succeeded, or of the family's begin, milliseconds since 1970. */
   readonly updatedAt: number;
 }
 
 export interface Health {
-  /** All families are. */
+  /** True when all families are healthy. */
   readonly healthy: boolean;
-  /** The latest of all; undefined before any family began. */
+  /** Latest of all families; undefined before any began. */
   readonly updatedAt: number | undefined;
   readonly families: ReadonlyMap<IPFamily, FamilyHealth>;
 }
 
-/** By the clock that nobody sets, but for `updatedAt`. */
+/** Times by the monotonic clock, but for `updatedAt`. */
 interface Marks {
   /** Milliseconds since 1970. */
   updatedAt: number | undefined;
-  /** The oldest change that nobody has taken up yet. */
+  /** Oldest change that no sync has taken up. */
   queuedAt: number | undefined;
-  /** The oldest change that was taken up and is not in the kernel yet. */
+  /** Oldest change that a sync has taken up and that is not in the kernel. */
   takenAt: number | undefined;
-  /** Since when each sync fails. */
+  /** First of the failures since the last success. */
   failingSince: number | undefined;
 }
 
-/** So many sync periods may a change wait. */
+/** Sync periods that a change may wait. */
 const PERIODS = 2;
 
 export class HealthState {
@@ -42,26 +41,26 @@ export class HealthState {
   readonly #clock: () => number;
   readonly #marks = new Map<IPFamily, Marks>();
 
-  /** `now`: milliseconds since 1970, for what is shown; `clock`: milliseconds of one that nobody sets, for verdicts. */
+  /** `now`: milliseconds since 1970, for pages; `clock`: milliseconds of a monotonic clock, for verdicts. */
   constructor(syncPeriodMs: number, now: () => number, clock: () => number) {
     this.#patienceMs = PERIODS * syncPeriodMs;
     this.#now = now;
     this.#clock = clock;
   }
 
-  /** A change waits to be taken up. */
+  /** Notes a change that waits for a sync. */
   queued(family: IPFamily): void {
     this.#of(family).queuedAt ??= this.#clock();
   }
 
-  /** A sync took up what was queued: what is queued from now on is another one's business. */
+  /** Notes a sync that took up all queued changes. */
   taken(family: IPFamily): void {
     const marks = this.#of(family);
     marks.takenAt ??= marks.queuedAt;
     marks.queuedAt = undefined;
   }
 
-  /** The family begins, or what was taken up is in the kernel. */
+  /** Notes the family's begin, or a sync that succeeded. */
   updated(family: IPFamily): void {
     const marks = this.#of(family);
     marks.updatedAt = this.#now();
@@ -73,7 +72,7 @@ export class HealthState {
     this.#of(family).failingSince ??= this.#clock();
   }
 
-  /** What failed was done by the same kind of work; what was taken up is still to come. */
+  /** Notes an audit that succeeded after one that failed; changes that were taken up still wait. */
   recovered(family: IPFamily): void {
     this.#of(family).failingSince = undefined;
   }
@@ -102,7 +101,7 @@ export class HealthState {
     return marks;
   }
 
-  /** One that never began is not judged, as in kube-proxy. */
+  /** True for a family that has not begun, as in kube-proxy. */
   #isFine({ updatedAt, queuedAt, takenAt, failingSince }: Marks): boolean {
     if (updatedAt === undefined) return true;
     const since = Math.min(...[queuedAt, takenAt, failingSince].flatMap((at) => at ?? []));

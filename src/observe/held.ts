@@ -1,5 +1,5 @@
 /**
- * A bound on what is kept for clients that have not read it yet. A body that several of them read is kept, and counted, once.
+ * Bound on the bodies kept for clients that have not read them yet. A body that several clients read is counted once.
  */
 export class Held {
   readonly #limit: number;
@@ -11,7 +11,7 @@ export class Held {
     this.#limit = limit;
   }
 
-  /** Of all bodies that somebody reads. */
+  /** Bytes of all kept bodies. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -20,7 +20,7 @@ export class Held {
     return this.#readers.has(body);
   }
 
-  /** One reader more. False = there is no room for it; one body always has room, or a large page could never be had. */
+  /** Adds a reader; returns false when there is no room. A single body always has room, however large. */
   take(body: Buffer): boolean {
     const readers = this.#readers.get(body) ?? 0;
     if (readers === 0) {
@@ -31,7 +31,7 @@ export class Held {
     return true;
   }
 
-  /** One reader less: it has all, or is gone. */
+  /** Removes a reader. */
   release(body: Buffer): void {
     const readers = this.#readers.get(body) ?? 0;
     if (readers > 1) {

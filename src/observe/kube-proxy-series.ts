@@ -1,8 +1,8 @@
 /**
- * kube-proxy's series (1.36), by their exact names, types, labels and buckets: dashboards and alerts for it work unchanged.
+ * Series of kube-proxy 1.36 under their exact names, types, labels and buckets, so that its dashboards and alerts work.
  *
- * A series that kube-proxy has in other modes only is not there, as with kube-proxy. Two are in no mode: the packet
- * counters of mode iptables need nfacct rules, which nobody writes here.
+ * A mode has the series that it has in kube-proxy, without two: the packet counters of mode iptables need nfacct rules,
+ * which this proxy does not write.
  */
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 
@@ -11,7 +11,7 @@ export type Mode = 'iptables' | 'ipvs' | 'nftables';
 const FAMILY = ['ip_family'] as const;
 const NONE = [] as const;
 
-/** From a millisecond on, each the double of the one before. */
+/** Buckets from a millisecond on, each double the one before. */
 const SYNC_BUCKETS: readonly number[] = Array.from({ length: 15 }, (_, k) => 0.001 * 2 ** k);
 
 const steps = (from: number, to: number, by: number): readonly number[] =>
@@ -19,7 +19,7 @@ const steps = (from: number, to: number, by: number): readonly number[] =>
 
 const PROGRAMMING_BUCKETS = [0.25, 0.5, ...steps(1, 59, 1), ...steps(60, 115, 5), ...steps(120, 300, 30)];
 
-/** What makes series, for one registry and one mode. */
+/** Constructors of series, for one registry and one mode. */
 const maker = (registry: Registry, mode: Mode) => {
   const options = <L extends string>(name: string, help: string, labelNames: readonly L[]) => ({
     name: `kubeproxy_${name}`,

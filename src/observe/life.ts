@@ -1,12 +1,12 @@
 /**
- * What lasts as long as the process, whatever configuration is in force: when it began, what Node.js counts of it, and how
- * its configurations followed each other. One a process: what Node.js counts cannot be given back.
+ * Metrics that last as long as the process, across configurations: its start, Node.js' own series, and reloads. There is one
+ * instance a process, as Node.js' series cannot be unregistered.
  */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 
 /**
- * What became of a configuration that changed: in force, never tried because something is wrong with it, or tried and
- * given up for the one before.
+ * Result of a changed configuration: `applied`, `refused` (it has an error and was not tried), or `reverted` (it was tried,
+ * and the one before is in force again).
  */
 export type ReloadResult = 'applied' | 'refused' | 'reverted';
 
@@ -19,7 +19,7 @@ export class Life {
   readonly #reloads: Counter<'result'>;
   readonly #outdated: Gauge;
 
-  /** `linesLost`: how many lines of the log could not be written so far. */
+  /** `linesLost`: number of log lines that could not be written so far. */
   constructor({ now = Date.now, linesLost = () => 0 }: { now?: () => number; linesLost?: () => number } = {}) {
     this.startedAt = now();
     const registers = [this.#registry];
@@ -52,13 +52,13 @@ export class Life {
     this.#outdated.set(result === 'applied' ? 0 : 1);
   }
 
-  /** The files say again what is in force. */
+  /** Notes files that hold the configuration in force again. */
   settled(): void {
     this.#outdated.set(0);
   }
 
   async exposition(): Promise<string> {
-    // prom-client's spelling of what is no number, such as the mean lag of a moment without a sample, is not the format's
+    // prom-client spells NaN (the mean lag of an interval without a sample) otherwise than the format
     return (await this.#registry.metrics()).replace(/ Nan$/gm, ' NaN');
   }
 }

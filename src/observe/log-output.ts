@@ -1,26 +1,26 @@
 /**
- * Output of the log. Lines that cannot be written are lost, and counted, and told with the first one that can: a full disk, a
- * closed pipe or one that nobody reads is no reason to stop, or to stand still.
+ * Output of the log. Lines that cannot be written (a full disk, a closed pipe or one without a reader) are counted and
+ * reported with the next line that can; the program neither stops nor waits for them.
  */
 import { constants, fstatSync, openSync, writeSync } from 'node:fs';
 
-/** Puts bytes out and gives how many. Throws as writeSync does; EAGAIN = not now. */
+/** Writes bytes and returns how many. Throws as writeSync does; EAGAIN: not now. */
 export type WriteBytes = (bytes: Buffer) => number;
 
-/** The line that tells of lost ones. */
+/** Line that reports lost lines. */
 export type Notice = (lost: number, error: string) => string;
 
-/** While nobody reads, so much is kept. */
+/** Bytes kept while the pipe is full. */
 const KEPT_BYTES = 262_144;
 const AGAIN_MS = 100;
 
 export class LogOutput {
   readonly #write: WriteBytes;
   #lost = 0;
-  /** Of the lost ones, those of which no line tells yet. */
+  /** Number of lost lines that are not reported yet. */
   #untold = 0;
   #error = '';
-  /** Bytes that are to be written first; the first of them may be the rest of a line. */
+  /** Lines that wait to be written; the first may be the rest of one. */
   #kept: Buffer[] = [];
   #keptBytes = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -29,12 +29,12 @@ export class LogOutput {
     this.#write = write;
   }
 
-  /** Lines, since the start. */
+  /** Number of lines lost since the start. */
   get lost(): number {
     return this.#lost;
   }
 
-  /** Never throws, never waits. */
+  /** Writes a line. Never throws, never waits. */
   line(text: string, notice: Notice): void {
     const untold = this.#untold;
     const bytes = Buffer.from(untold === 0 ? text : notice(untold, this.#error) + text);
@@ -49,7 +49,7 @@ export class LogOutput {
     this.#flush(untold);
   }
 
-  /** `told`: of how many lost lines the last one tells. */
+  /** `told`: number of lost lines that the last kept line reports. */
   #flush(told = 0): void {
     clearTimeout(this.#timer);
     for (let [first] = this.#kept; first !== undefined; [first] = this.#kept) {
@@ -78,7 +78,7 @@ export class LogOutput {
   }
 }
 
-/** One for stdout and one for stderr, for as long as the process lives, whatever logs follow each other. */
+/** Outputs by file descriptor, for the life of the process: successive logs share them. */
 export class LogOutputs {
   readonly #byDescriptor = new Map<number, LogOutput>();
 
@@ -91,18 +91,18 @@ export class LogOutputs {
     return output;
   }
 
-  /** Lines, since the start. */
+  /** Number of lines lost since the start. */
   get lost(): number {
     return [...this.#byDescriptor.values()].reduce((sum, { lost }) => sum + lost, 0);
   }
 }
 
-/** A pipe is opened anew, as others may use the same one and expect to be made to wait. Files never make one wait for a reader. */
+/** Non-blocking descriptor. A pipe is opened anew, as other programs may rely on its blocking mode; files never block. */
 const withoutWaiting = (fd: number): number => {
   try {
     if (fstatSync(fd).isFIFO()) return openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK);
   } catch {
-    // nobody has the other end, or /proc is not there
+    // the pipe has no reader, or /proc is not mounted
   }
   return fd;
 };

@@ -1,4 +1,4 @@
-/** The program's log: one line an event on stderr, as text for people or JSON for machines. Levels as in klog. */
+/** Log of the program: one line an event on stderr, as text for people or JSON for machines. Levels as in klog. */
 import { isatty } from 'node:tty';
 import pino, { type Level, type Logger } from 'pino';
 import { prettyFactory } from 'pino-pretty';
@@ -8,9 +8,9 @@ export interface LogOptions {
   readonly format: 'text' | 'json';
   /** klog's `-v`. */
   readonly verbosity: number;
-  /** Only what went wrong: for commands whose output is the point. */
+  /** Warnings and errors only, for commands that write to stdout. */
   readonly quiet?: boolean;
-  /** Errors to stderr, the rest to stdout. */
+  /** Errors go to stderr, all other lines to stdout. */
   readonly split?: boolean;
   readonly outputs?: LogOutputs;
 }
@@ -20,7 +20,7 @@ const TRACE_FROM = 5;
 const STDOUT = 1;
 const STDERR = 2;
 
-/** What of klog's levels is shown. */
+/** Level for klog's verbosity. */
 export const levelOf = (verbosity: number): Level =>
   verbosity >= TRACE_FROM ? 'trace' : verbosity >= DEBUG_FROM ? 'debug' : 'info';
 

@@ -1,4 +1,4 @@
-/** What the metrics server answers: kube-proxy's pages, /status and /rules. */
+/** Pages of the metrics server: kube-proxy's, /status and /rules. */
 import type { Metrics } from './metrics.ts';
 import { Rendering } from './rendering.ts';
 import { type FamilyRules, rulesAnswer } from './rules-page.ts';
@@ -6,23 +6,23 @@ import { json, type Question, type Route, type Routes, text } from './server.ts'
 import type { Slis } from './slis.ts';
 import { type Status, statusAnswer } from './status-page.ts';
 
-/** Something that has series to show. */
+/** Source of series in the Prometheus text format. */
 interface Exposing {
   exposition(): Promise<string>;
 }
 
 export interface MetricsRoutesOptions {
   readonly metrics: Pick<Metrics, 'contentType' | 'exposition'>;
-  /** What is exposed besides, of no configuration. */
+  /** Series of the process. */
   readonly life: Exposing;
-  /** Traffic of Services, where it is asked for. */
+  /** Traffic of Services, where it is configured. */
   readonly traffic?: Exposing | undefined;
   readonly slis: Slis;
   readonly mode: string;
-  /** The configuration in force, as the file that would give it. */
+  /** Configuration in force, as a KubeProxyConfiguration. */
   readonly configuration: Readonly<Record<string, unknown>>;
   readonly status: () => Status;
-  /** What is programmed for a Service, `ns/name`. */
+  /** Programmed objects of a Service, `ns/name`. */
   readonly rules: (service: string) => readonly FamilyRules[];
   /** True while a client reads this body. */
   readonly isHeld: (body: Buffer) => boolean;
@@ -55,7 +55,7 @@ export const metricsRoutes = (options: MetricsRoutesOptions): Routes => {
   ]);
 };
 
-/** The one check of this page, as in kube-proxy: that somebody answers. How the work goes is the health server's page. */
+/** Only check of this page, as in kube-proxy: that the server responds. Syncs are checked by the health server. */
 const PING = 'ping';
 
 const pingAnswer = (slis: Slis) => {

@@ -1,8 +1,8 @@
 /**
- * What is counted, and its exposition. Told of what happens by whoever wires things; asks nobody but at a scrape.
+ * Metrics and their exposition. Events are pushed in; gauges are read at each scrape.
  *
- * In the text format alone, as kube-proxy: prom-client has one format a registry, and in the other one kube-proxy's
- * gauges with `_total` in their names would be wrong.
+ * The text format is the only one, as in kube-proxy: prom-client has one format a registry, and in OpenMetrics kube-proxy's
+ * gauges with `_total` in their names are invalid.
  */
 import { Registry } from 'prom-client';
 import type { Failure } from '../dataplane/loop.ts';
@@ -15,25 +15,25 @@ import { NoLocalEndpoints, TRAFFIC_POLICIES } from './no-local-endpoints.ts';
 import { type OwnSeries, ownSeries } from './own-series.ts';
 import { type Answered, type Ended, type RestSeries, restSeries } from './rest-series.ts';
 
-/** How watching one kind goes. */
+/** Statistics of the watch of one kind. */
 export interface WatchStats {
   readonly relists: number;
   readonly watchRestarts: number;
-  /** On `clock`; 0 = never. */
+  /** Time by `clock`; 0 for never. */
   readonly lastEventAt: number;
 }
 
-/** How things stand; asked at each scrape. */
+/** Values of gauges, read at each scrape. */
 export interface Gauged {
   readonly quarantined: ReadonlyMap<IPFamily, number>;
-  /** By table: rules in the kernel. Nothing where the mode has none. */
+  /** Number of rules in the kernel by table; empty where the mode counts none. */
   readonly rules: ReadonlyMap<IPFamily, ReadonlyMap<string, number>>;
-  /** By kind; undefined where the source does not watch. */
+  /** Watches by kind; undefined where the source does not watch. */
   readonly watches: Readonly<Record<string, WatchStats>> | undefined;
-  /** The kinds of the objects that cannot be read. */
+  /** Kind of each object that cannot be read. */
   readonly malformed: readonly ObjectKind[];
   readonly skipped: number;
-  /** Of Events, by what became of them; undefined where nobody is told. */
+  /** Number of Kubernetes Events by result; undefined where none are sent. */
   readonly events?: Readonly<Record<string, number>> | undefined;
 }
 
@@ -44,7 +44,7 @@ export interface MetricsOptions {
   readonly gauged: () => Gauged;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
-  /** Milliseconds, by a clock that nobody sets. */
+  /** Milliseconds of a monotonic clock. */
   readonly clock?: () => number;
 }
 
@@ -52,7 +52,7 @@ const DRIFT_KINDS = ['missing', 'changed', 'foreign'] as const;
 const OPS = { added: 'add', replaced: 'replace', removed: 'remove' } as const;
 const COUNTS = ['added', 'replaced', 'removed'] as const;
 const CODES = [200, 503] as const;
-/** Those that kube-proxy tells of. */
+/** Tables of kube-proxy's series. */
 const TABLES = ['filter', 'nat'] as const;
 
 export class Metrics {
@@ -86,12 +86,12 @@ export class Metrics {
     return this.#registry.metrics();
   }
 
-  /** A sync was asked for. */
+  /** Notes a requested sync. */
   queued(family: IPFamily): void {
     this.#theirs.lastQueued.set({ ip_family: family }, this.#now() / 1_000);
   }
 
-  /** So many events of a kind came; some lead to work, and wait. */
+  /** Counts events of a kind, and those of them that wait for a sync. */
   changed(kind: ObjectKind, events: number, pending: number): void {
     const { endpointChanges, endpointsPending, serviceChanges, servicesPending } = this.#theirs;
     if (kind === 'EndpointSlice') {
@@ -103,13 +103,13 @@ export class Metrics {
     }
   }
 
-  /** A family took up what waited. As in kube-proxy both families share the two gauges. */
+  /** Notes a sync that took up all pending changes. Both families share the two gauges, as in kube-proxy. */
   taken(): void {
     this.#theirs.endpointsPending.set(0);
     this.#theirs.servicesPending.set(0);
   }
 
-  /** Costs what the sync was about. */
+  /** Notes a sync. Costs its Services. */
   synced(family: IPFamily, report: SyncReport): void {
     const now = this.#now();
     this.#timed(family, report);
@@ -121,7 +121,7 @@ export class Metrics {
     this.#showNoLocal(family);
   }
 
-  /** By table: how many rules the last sync wrote. */
+  /** Sets the number of rules that the last sync wrote, by table. */
   rulesWritten(family: IPFamily, rules: ReadonlyMap<string, number>): void {
     for (const table of TABLES) this.#theirs.rulesLast?.set({ ip_family: family, table }, rules.get(table) ?? 0);
   }
@@ -137,13 +137,13 @@ export class Metrics {
     for (const kind of DRIFT_KINDS) this.#ours.drift.inc({ ip_family: family, kind }, drift[kind].length);
   }
 
-  /** A batch is in the kernel. */
+  /** Counts a batch that is in the kernel. */
   written(family: IPFamily, counts: ChangeCounts): void {
     this.#ours.transactions.inc({ ip_family: family, result: 'written' });
     for (const what of COUNTS) this.#ours.objects.inc({ ip_family: family, op: OPS[what] }, counts[what]);
   }
 
-  /** A batch is not, or not wholly; `onlyRemoves` = it would only have removed something. */
+  /** Counts a batch that was refused; `onlyRemoves`: all its changes were removals. */
   refused(family: IPFamily, onlyRemoves: boolean): void {
     const { restoreFailures, nftablesFailures, nftablesCleanupFailures } = this.#theirs;
     this.#ours.transactions.inc({ ip_family: family, result: 'refused' });
@@ -156,12 +156,12 @@ export class Metrics {
     this.#theirs.flowsDeleted.inc({ ip_family: family }, deleted);
   }
 
-  /** The health server answered. */
+  /** Counts a response of the health server. */
   probed(probe: 'healthz' | 'livez', code: number): void {
     this.#theirs[probe].inc({ code });
   }
 
-  /** A request to the API server was answered, or was not. */
+  /** Counts a request to the API server that was answered or failed. */
   answered({ method, host, code }: Answered): void {
     this.#rest.requests.inc({ code, method, host });
   }
@@ -176,7 +176,7 @@ export class Metrics {
     (full ? fullSyncs : partialSyncs)?.observe({ ip_family: family }, durationMs / 1_000);
   }
 
-  /** Series exist from the start: a rate over the first event needs the 0 before it. */
+  /** Sets series to 0 at the start, as a rate over the first event needs a value before it. */
   #begin(family: IPFamily): void {
     const labels = { ip_family: family };
     const { syncs, fullSyncs, partialSyncs, programming, flowCleaning, flowsDeleted } = this.#theirs;
@@ -230,7 +230,7 @@ export class Metrics {
   }
 }
 
-/** One of each Service, as kube-proxy counts: its ports all tell the same. */
+/** Trigger times, once for each Service as in kube-proxy: all ports of a Service have the same. */
 const triggers = (services: readonly ServiceEndpoints[]): readonly number[] => {
   const byService = new Map<string, readonly number[]>();
   for (const { port, triggeredAt } of services)

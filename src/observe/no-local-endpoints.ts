@@ -1,7 +1,6 @@
 /**
- * Which traffic this node drops because a policy is Local and no endpoint is here: counted as changes come in.
- *
- * Never walks all Services: a change costs what it changes.
+ * Count of service ports whose traffic this node drops, as the policy is Local and no endpoint is local. A change costs what
+ * it changes.
  */
 import { externalChoices, internalChoice } from '../model/frontend.ts';
 import { objectKey } from '../model/kubernetes.ts';
@@ -16,7 +15,7 @@ export class NoLocalEndpoints {
   readonly #bySide: Readonly<Record<TrafficPolicy, Tally>> = { internal: new Tally(), external: new Tally() };
   readonly #nameOf: (service: ServiceEndpoints) => string;
 
-  /** kube-proxy counts service ports, and in mode ipvs Services. */
+  /** `unit`: kube-proxy counts service ports, and in mode ipvs Services. */
   constructor(unit: 'port' | 'service') {
     this.#nameOf = ({ port }) => (unit === 'port' ? ownerOf(port.name) : objectKey(port.name));
   }
@@ -26,7 +25,7 @@ export class NoLocalEndpoints {
       const tally = this.#bySide[side];
       for (const owner of gone) tally.remove(owner);
       for (const service of services) {
-        // most lack none, and a sync may be about all Services
+        // most service ports lack no endpoint, and a sync may have all of them
         if (lacksLocal(service, side)) tally.add(ownerOf(service.port.name), this.#nameOf(service));
         else if (tally.size > 0) tally.remove(ownerOf(service.port.name));
       }
@@ -43,7 +42,7 @@ const lacksLocal = (service: ServiceEndpoints, side: TrafficPolicy): boolean =>
     ? internalChoice(service) === 'drop'
     : isExternallyAccessible(service.port) && externalChoices(service).outside === 'drop';
 
-/** How many different names its members have. */
+/** Count of distinct names of its members. */
 class Tally {
   readonly #names = new Map<string, string>();
   readonly #members = new Map<string, number>();

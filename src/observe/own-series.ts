@@ -1,4 +1,4 @@
-/** Series that kube-proxy has not: what this engine knows besides. */
+/** Series that kube-proxy does not have. */
 import { Counter, Gauge, type Registry } from 'prom-client';
 
 const FAMILY = 'ip_family';

@@ -1,7 +1,8 @@
 /**
- * What `--profiling` adds to the metrics server: profiles in the forms of Chrome's developer tools, and the log's verbosity.
+ * Pages that `--profiling` adds to the metrics server: profiles in the formats of Chrome's developer tools, and the log's
+ * verbosity.
  *
- * As with kube-proxy, whoever reaches the server may ask; so one profile is made at a time, and none is long.
+ * One profile is made at a time, and its length is bounded, as any client that guard.ts admits may request one.
  */
 import { Session } from 'node:inspector/promises';
 import { Readable } from 'node:stream';
@@ -14,7 +15,7 @@ import type { StreamedAnswer } from './sending.ts';
 import { json, type Route, type Routes, text } from './server.ts';
 
 const USUAL_SECONDS = 30;
-/** Shorter than the silence after which the server gives a connection up. */
+/** Longest profile in seconds: less than the silence after which the server closes a connection. */
 const MOST_SECONDS = 60;
 
 const INDEX = `/debug/pprof/profile?seconds=N   CPU profile of N seconds (${USUAL_SECONDS}, at most ${MOST_SECONDS}): .cpuprofile
@@ -43,7 +44,7 @@ const setVerbosity = (log: Pick<Logger, 'level' | 'info'>, verbosity: string) =>
 class Profiling {
   #isBusy = false;
 
-  /** `asked`: for how many seconds. */
+  /** CPU profile; `asked`: its length in seconds. */
   async cpu(asked: string | null) {
     const seconds = asked === null ? USUAL_SECONDS : Number(asked);
     if (!(seconds > 0 && seconds <= MOST_SECONDS)) {
@@ -70,7 +71,7 @@ class Profiling {
     };
     try {
       const said = await make();
-      // a snapshot is in memory for as long as somebody reads it
+      // a snapshot is in memory as long as a client reads it
       if (said.body instanceof Readable) said.body.once('close', end);
       else end();
       return said;
@@ -93,7 +94,7 @@ const profileFor = async (seconds: number): Promise<unknown> => {
   try {
     await session.post('Profiler.enable');
     await session.post('Profiler.start');
-    await sleep(seconds * 1_000, undefined, { ref: false }); // nobody waits for a profile to end a process
+    await sleep(seconds * 1_000, undefined, { ref: false }); // a profile does not keep the process alive
     return (await session.post('Profiler.stop')).profile;
   } finally {
     session.disconnect();

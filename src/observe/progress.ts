@@ -1,5 +1,5 @@
 /**
- * A first sync that takes longer than a second shows how far it is: a bar on a terminal, a line a second in logs.
+ * Progress of a first sync that takes longer than a second: a bar on a terminal, a line a second in logs.
  */
 import cliProgress from 'cli-progress';
 import type { BaseLogger } from 'pino';
@@ -12,12 +12,12 @@ export class Progress {
   readonly #log: Pick<BaseLogger, 'info'>;
   readonly #bar: cliProgress.SingleBar | undefined;
   readonly #now: () => number;
-  /** When the first part was done: waiting for the cluster before is no sync. */
+  /** Time of the first update: the wait for the cluster before it is no sync. */
   #startedAt: number | undefined;
   #shownAt = 0;
   #ended = false;
 
-  /** `names`: whose parts make up the whole. */
+  /** `names`: the families whose parts make up the whole. */
   constructor(
     names: readonly string[],
     log: Pick<BaseLogger, 'info'>,
@@ -32,7 +32,7 @@ export class Progress {
     this.#bar = new cliProgress.SingleBar({ stream, format, clearOnComplete: true, hideCursor: true });
   }
 
-  /** `part` of `name`'s share is done, 0 to 1. Once all are done nothing is shown any more. */
+  /** Sets the part of `name`'s share that is done, 0 to 1. The bar goes when all are done. */
   update(name: string, part: number): void {
     if (this.#ended) return;
     this.#parts.set(name, part);
@@ -41,7 +41,7 @@ export class Progress {
     else this.#show(percent);
   }
 
-  /** Takes the bar away, finished or not. */
+  /** Removes the bar, finished or not. */
   stop(): void {
     this.#ended = true;
     if (this.#bar?.isActive === true) this.#bar.stop();

@@ -1,25 +1,25 @@
 /**
- * A page that costs something to make, made once for all who ask at the same time, and again only after nine times as long as that
- * took, or a second. While somebody still reads it, it is what those get who ask within a second: else readers that take their
- * time would each have one of their own made and kept.
+ * Cache of an expensive page. Concurrent requests share one rendering. The next one is made after nine times the rendering's
+ * length, or a second if that is less. Requests within a second share a page that a client still reads: otherwise slow
+ * readers would each have a page of their own in memory.
  */
 export interface RenderingOptions {
   readonly make: () => Promise<string>;
-  /** True while a client reads this one. */
+  /** True while a client reads this body. */
   readonly isHeld: (body: Buffer) => boolean;
-  /** Milliseconds, of no wall clock. */
+  /** Milliseconds of a monotonic clock. */
   readonly now?: () => number;
 }
 
 interface Made {
   readonly at: number;
-  /** When another may be made. */
+  /** Time from which another may be made. */
   readonly dueAt: number;
   readonly body: Buffer;
 }
 
 const FRESH_MS = 1_000;
-/** At most a tenth of the time goes into it. */
+/** Rest per rendering time: at most a tenth of the time is spent on renderings. */
 const REST = 9;
 
 export class Rendering {
@@ -58,7 +58,7 @@ export class Rendering {
     const body = Buffer.from(await this.#options.make());
     const made = { at, dueAt: at + (1 + REST) * (this.#now() - at), body };
     this.#last = made;
-    // then only its readers keep it
+    // after FRESH_MS only its readers keep the body
     setTimeout(() => {
       if (this.#last === made) this.#last = undefined;
     }, FRESH_MS).unref();

@@ -1,10 +1,10 @@
-/** Series of requests to the API server: client-go's names, labels and buckets, as every Kubernetes component shows them. */
+/** Series of requests to the API server, with client-go's names, labels and buckets. */
 import { Counter, Histogram, type Registry } from 'prom-client';
 
 export interface Answered {
   readonly method: string;
   readonly host: string;
-  /** HTTP's, or `<error>`. */
+  /** HTTP status, or `<error>`. */
   readonly code: string;
 }
 

@@ -1,6 +1,6 @@
 /**
- * The page /rules: what this proxy has programmed for one Service, as it believes the kernel to be. JSON for machines, text
- * for people.
+ * Page /rules: the programmed objects of one Service, as far as the engine knows the kernel. JSON for machines, text for
+ * people.
  */
 import type { Programmed, ProgrammedObject } from '../dataplane/programmed.ts';
 import type { IPFamily } from '../model/address.ts';
@@ -10,7 +10,7 @@ import { time } from './status-page.ts';
 
 export interface FamilyRules {
   readonly family: IPFamily;
-  /** One for each port of the Service. */
+  /** Programmed objects by port of the Service. */
   readonly owners: readonly Programmed[];
 }
 

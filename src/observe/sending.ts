@@ -1,18 +1,18 @@
 /**
- * How an answer reaches its client. What is large goes piece by piece, as the client reads: a connection holds one piece and no
- * more, and the whole is kept once for all who read it. Who stops reading, or takes too long over it, is cut off.
+ * Sending of responses. A large body goes in pieces as the client reads: a connection holds one piece, and the body is kept
+ * once for all its readers. Clients that stop reading, or read for too long, are disconnected.
  */
 import type { ServerResponse } from 'node:http';
 import { pipeline, Readable } from 'node:stream';
 import type { Answer } from './health-listener.ts';
 import type { Held } from './held.ts';
 
-/** An answer that several clients may read at a time. */
+/** Response whose body several clients may read at a time. */
 export interface SharedAnswer extends Omit<Answer, 'body'> {
   readonly body: Buffer;
 }
 
-/** Too large to be held in memory whole. */
+/** Response whose body is too large to be held in memory. */
 export interface StreamedAnswer extends Omit<Answer, 'body'> {
   readonly body: Readable;
 }
@@ -21,29 +21,29 @@ export type Said = Answer | SharedAnswer | StreamedAnswer;
 
 export interface SendLimits {
   readonly held: Held;
-  /** How long a client may take nothing. */
+  /** Longest time in which a client reads nothing. */
   readonly stallMs: number;
-  /** How long it may take over what is kept for it. */
+  /** Longest time in which a client reads a kept body. */
   readonly wholeMs: number;
 }
 
 const PIECE_BYTES = 65_536;
-/** As many connections as there may be hold as many of these. */
+/** Largest body that is not counted as kept: every connection may hold one. */
 const SMALL_BYTES = 16_384;
 const RETRY_AFTER_S = 10;
 
 export const send = (response: ServerResponse, said: Said, limits: SendLimits): void => {
   const { status, headers, body } = said;
-  // the server's own time-out for silence is set again with the next request
+  // the server sets its own time-out again with the next request
   response.setTimeout(limits.stallMs, () => response.destroy());
   if (body instanceof Readable) {
     response.writeHead(status, headers);
-    // whoever asked may be gone: then the rest is nobody's loss
+    // an error means that the client is gone
     pipeline(body, response, () => undefined);
     return;
   }
   const bytes = typeof body === 'string' ? Buffer.from(body) : body;
-  // with a length also HEAD is told how much it does not get
+  // the length is for HEAD too, whose response has no body
   const head = { ...headers, 'Content-Length': bytes.length };
   if (response.req.method === 'HEAD' || bytes.length <= SMALL_BYTES) response.writeHead(status, head).end(bytes);
   else if (response.destroyed) return;

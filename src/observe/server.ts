@@ -1,8 +1,8 @@
 /**
- * A small HTTP server: routes by exact path, mostly GET and HEAD, text out. The metrics and the health server are two of it.
+ * HTTP server with routes by exact path, for the metrics and the health server.
  *
- * Whoever reaches it may talk to it, so what a client can hold is bounded in time, in size and in number. Where it cannot
- * listen it says so once and tries again, as the one before us may only be about to go.
+ * Any client that reaches the node may connect, so requests and connections are bounded in time, size and number. A server
+ * that cannot listen logs it once and tries again, as the process before may be about to end.
  */
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -17,39 +17,39 @@ import { Turns } from './turns.ts';
 
 export interface Question {
   readonly query: URLSearchParams;
-  /** The header Accept; empty when there is none. */
+  /** Header Accept; empty when absent. */
   readonly accept: string;
-  /** The header Host; empty when there is none. */
+  /** Header Host; empty when absent. */
   readonly host: string;
-  /** The header Authorization; empty when there is none. For nobody's log. */
+  /** Header Authorization; empty when absent. Never logged. */
   readonly authorization: string;
-  /** The address that asks. */
+  /** Address of the client. */
   readonly peer: string;
-  /** What was sent along; empty but for routes with a method of their own. */
+  /** Body of the request; empty but for routes with a method of their own. */
   readonly body: string;
 }
 
 export type Route = (question: Question) => Said | Promise<Said>;
 
-/** By path, for GET and HEAD; by `PUT /path` for another method. */
+/** Routes by path for GET and HEAD, by `PUT /path` for another method. */
 export type Routes = ReadonlyMap<string, Route>;
 
 export interface ServerOptions {
-  /** For the log: `metrics`, `health`. */
+  /** Name for the log: `metrics`, `health`. */
   readonly name: string;
   /** `ip:port`. */
   readonly address: string;
   readonly routes: Routes;
-  /** Not being able to listen is an error instead of something to try again. */
+  /** True to throw where the server cannot listen, instead of a retry. */
   readonly hardFail: boolean;
   readonly log: Pick<BaseLogger, 'debug' | 'info' | 'error'>;
-  /** It could not listen when it was started. */
+  /** Called when the server cannot listen at its start. */
   readonly onProblem?: (error: string) => void;
   readonly clock?: Clock;
   readonly connections?: number;
   readonly requestMs?: number;
   readonly sending?: Partial<SendLimits>;
-  /** Bounds what the kernel keeps of a connection, in bytes, for all that the listening socket with this descriptor accepts. */
+  /** Bounds the kernel's send buffer, in bytes, of all connections that the listening socket with this descriptor accepts. */
   readonly limitSendBuffer?: (fd: number, bytes: number) => void;
 }
 
@@ -57,17 +57,17 @@ const RETRY_MS = 5_000;
 const MAX_HEADER_BYTES = 8_192;
 const MAX_BODY_BYTES = 1_024;
 const REQUEST_MS = 5_000;
-/** Longer than scrapers and probes usually wait between two requests. */
+/** Longest silence of a connection: more than scrapers and probes usually wait between two requests. */
 const IDLE_MS = 90_000;
 const CONNECTIONS = 128;
-/** Room for hundreds of the usual pages. */
+/** Bytes of hundreds of the usual pages. */
 const HELD_BYTES = 32 * 2 ** 20;
 const SEND_BUFFER_BYTES = 131_072;
 const STALL_MS = 10_000;
-/** As long as the most patient scrapers wait. */
+/** Longest time-out of usual scrapers. */
 const WHOLE_MS = 60_000;
 
-/** The bound on what slow clients may hold. */
+/** Bound on bodies kept for slow clients. */
 export const heldForClients = (): Held => new Held(HELD_BYTES);
 
 export class RouteServer {
@@ -84,13 +84,13 @@ export class RouteServer {
     this.#server = listener(options);
   }
 
-  /** Where it listens: `ip:port`; undefined while it does not. */
+  /** Listening address `ip:port`; undefined while the server does not listen. */
   get address(): string | undefined {
     const bound = this.#server.address() as AddressInfo | null;
     return bound === null ? undefined : joinHostPort(bound.address, bound.port);
   }
 
-  /** Resolves after the first attempt. Throws when that failed and is not to be made up for. */
+  /** Tries to listen; resolves after the first attempt. Throws Error when that failed under `hardFail`. */
   async start(): Promise<void> {
     const error = await this.#listen();
     if (error !== undefined) this.#options.onProblem?.(error.message);
@@ -101,7 +101,7 @@ export class RouteServer {
     this.#settle(error);
   }
 
-  /** For good, with every connection. */
+  /** Stops for good and closes all connections. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#clock.clearTimeout(this.#timer);
@@ -135,7 +135,7 @@ export class RouteServer {
     if (error === undefined) {
       this.#bindSendBuffers();
       log[this.#hasFailed ? 'info' : 'debug']({ address: this.address }, `the ${name} server listens`);
-      // such as for want of file descriptors: not the end of the world
+      // later errors, such as a lack of file descriptors, are logged: the server goes on
       this.#server.on('error', (later) => log.error({ error: later.message }, `the ${name} server has trouble`));
       if (this.#isStopped) void this.#server.close();
       return;
@@ -151,7 +151,7 @@ export class RouteServer {
   }
 }
 
-/** Node.js has no other way to it. */
+/** Server with its handle: Node.js has no public way to the descriptor. */
 interface WithHandle {
   readonly _handle?: { readonly fd?: number } | null;
 }
@@ -188,7 +188,7 @@ const listener = (options: ServerOptions): Server => {
 };
 
 const answer = async (routes: Routes, request: IncomingMessage): Promise<Said> => {
-  // not by URL: a path such as `//` is none to it
+  // split by hand, as URL refuses a path such as `//`
   const [path = '', search = ''] = (request.url ?? '').split('?', 2);
   const { method = '' } = request;
   const isRead = method === 'GET' || method === 'HEAD';
@@ -212,7 +212,7 @@ const refuse = (routes: Routes, path: string): Answer => {
   return text(404, `404 page not found; there is: ${paths.join(' ')}\n`);
 };
 
-/** Undefined when it is too long. */
+/** Body of a request; undefined for one of more than MAX_BODY_BYTES. */
 const bodyOf = async (request: IncomingMessage): Promise<string | undefined> => {
   const chunks: Buffer[] = [];
   let bytes = 0;
@@ -238,7 +238,7 @@ export const json = (status: number, value: unknown): Answer => ({
   body: JSON.stringify(value),
 });
 
-/** A page for people is asked for, and not one for machines. */
+/** True where the client asks for text: by `?format=text`, or by an Accept header with text/plain and without JSON. */
 export const wantsText = ({ query, accept }: Pick<Question, 'query' | 'accept'>): boolean => {
   const format = query.get('format');
   return format === 'text' || (format !== 'json' && accept.includes('text/plain') && !accept.includes('json'));

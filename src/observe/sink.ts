@@ -1,12 +1,12 @@
-/** An ear on what a source says: counts events, and knows whether the node may get new traffic. */
+/** Sink that counts a source's events and notes the node's eligibility for new traffic, then passes all on. */
 import { isEligible } from '../model/eligibility.ts';
 import { type ObjectKind, type ObjectSink, readMeta } from '../model/kubernetes.ts';
 
 export interface SinkOptions {
-  /** Where everything goes. */
+  /** Receiver of all events. */
   readonly sink: ObjectSink;
   readonly nodeName: string;
-  /** Something is to be done for what came so far. */
+  /** True when events so far lead to work. */
   readonly hasWork: () => boolean;
   readonly onEvents: (kind: ObjectKind, events: number, pending: number) => void;
 }
@@ -19,7 +19,7 @@ export class ListeningSink implements ObjectSink {
     this.#options = options;
   }
 
-  /** False as long as the Node object is not known; one that is deleted is judged by what it was at last. */
+  /** False until the Node object is known; after its deletion the last value. */
   get isNodeEligible(): boolean {
     return this.#isNodeEligible;
   }

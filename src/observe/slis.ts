@@ -1,10 +1,10 @@
 /**
- * How the checks behind the health pages turned out, as Kubernetes' components show it under /metrics/slis: by these series
- * availability is reckoned. A check is counted when somebody asks for it.
+ * Results of the checks behind the health pages, as Kubernetes components show them under /metrics/slis (KEP-3466) for
+ * availability. A check is counted when its page is requested.
  */
 import { Counter, Gauge, Registry } from 'prom-client';
 
-/** The page that was asked for. */
+/** Page of a check. */
 export type CheckType = 'healthz' | 'livez';
 
 const LABELS = ['name', 'type'] as const;
@@ -41,7 +41,7 @@ export class Slis {
     return this.#registry.metrics();
   }
 
-  /** Forgets all. */
+  /** Resets all series. */
   reset(): void {
     this.#registry.resetMetrics();
   }

@@ -1,4 +1,4 @@
-/** The page /status: how each owner of kernel objects stands, family by family. JSON for machines, a table for people. */
+/** Page /status: the status of each owner of kernel objects by family. JSON for machines, a table for people. */
 import type { ChangeCounts, OwnerState, OwnerStatus } from '../dataplane/status.ts';
 import type { IPFamily } from '../model/address.ts';
 import type { Missing } from '../model/missing.ts';
@@ -17,9 +17,9 @@ export interface FamilyStatus {
   readonly family: IPFamily;
   readonly healthy: boolean;
   readonly lastSync: LastSync | undefined;
-  /** Why the last sync failed; undefined when it did not. */
+  /** Error of the last sync or audit that failed; undefined after a sync that did not. */
   readonly lastError: string | undefined;
-  /** Since the start. */
+  /** Drift repaired since the start. */
   readonly drift: { readonly missing: number; readonly changed: number; readonly foreign: number };
   readonly owners: readonly OwnerStatus[];
 }
@@ -28,14 +28,14 @@ export interface Status {
   readonly version: string;
   readonly mode: string;
   readonly node: string;
-  /** Why nothing is written yet. */
+  /** Reason why nothing is written yet; undefined once it may be. */
   readonly waitingFor: string | undefined;
-  /** What rules are made without. */
+  /** Optional input that is missing. */
   readonly missing: readonly Missing[];
   readonly families: readonly FamilyStatus[];
 }
 
-/** With `?state=Quarantined` just those owners; as text with `?format=text` or where text is asked for and not JSON. */
+/** Response for /status: with `?state=Quarantined` those owners only, as text or JSON (wantsText). */
 export const statusAnswer = (status: Status, { query, accept }: Pick<Question, 'query' | 'accept'>): Answer => {
   const state = query.get('state');
   const shown = state === null ? status : onlyIn(status, state);

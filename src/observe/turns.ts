@@ -1,19 +1,19 @@
 /**
- * One request at a time on a connection. A client that asks again before it has read would have answers made that are held
- * for it: whole chunks of requests are parsed before anything can be paused. So the first one is answered, and its end is
- * the connection's; who sends many at once hears nothing.
+ * Refusal of HTTP pipelining: one request at a time on a connection. Node.js parses whole chunks of requests before a socket
+ * can be paused, and responses to pipelined ones would be held for a client that does not read. So the first request of a
+ * pipeline is answered and then the connection closed; one of many requests is closed at once.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** Requests that wait cost memory too. */
+/** Most requests that wait on a connection, as each costs memory. */
 const MOST_WAITING = 16;
 
 export class Turns {
-  /** Connections with an answer under way → how many requests came meanwhile. */
+  /** Number of requests that came while a response was under way, by connection. */
   readonly #waiting = new WeakMap<Socket, number>();
 
-  /** False = not to be answered. */
+  /** Begins a request; returns false for one that is not to be answered. */
   begin({ socket }: IncomingMessage, response: ServerResponse): boolean {
     const waiting = this.#waiting.get(socket);
     if (waiting === undefined) {
@@ -28,7 +28,7 @@ export class Turns {
   }
 
   #end(socket: Socket): void {
-    // closed only now, so that the answer is not lost
+    // the connection is closed after the response, which would otherwise be lost
     if (this.#waiting.get(socket) !== 0) socket.destroy();
     this.#waiting.delete(socket);
   }

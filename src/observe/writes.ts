@@ -1,11 +1,11 @@
-/** Counts a backend's writes, the engine's and the audits' alike. */
+/** Backend wrapper that reports writes, those of syncs and of audits alike. */
 import type { Backend, Batch, Change, KernelObject, Measure } from '../dataplane/contract.ts';
 import { type ChangeCounts, NO_CHANGES } from '../dataplane/status.ts';
 
 export interface WriteListener {
-  /** A batch is in the kernel, with what it changed, and how much it wrote of what metrics count. */
+  /** Called when a batch is in the kernel, with its changes, and with the measures of the objects that it wrote. */
   written(counts: ChangeCounts, measured: readonly Measure[]): void;
-  /** A batch was refused, or could not be written. */
+  /** Called when a batch was refused or could not be written. `onlyRemoves`: all its changes were removals. */
   refused(onlyRemoves: boolean): void;
 }
 
@@ -16,7 +16,7 @@ interface Written {
 
 const NOTHING: Written = { counts: NO_CHANGES, measured: [] };
 
-/** The backend with a listener at its writes. */
+/** Wraps `plan` and `apply` to report writes to a listener. */
 export const listenToWrites = <O extends KernelObject, B>(
   backend: Backend<O, B>,
   listener: WriteListener,
@@ -39,7 +39,7 @@ export const listenToWrites = <O extends KernelObject, B>(
         yield;
         const change = left.get(id);
         if (change === undefined) continue;
-        left.delete(id); // an object that takes two batches is one all the same
+        left.delete(id); // an object in two batches counts once
         counts[change.op] += 1;
         const measure = change.op === 'remove' ? undefined : backend.measure?.(change.object);
         if (measure !== undefined) measured.push(measure);

@@ -1,6 +1,6 @@
 /**
- * Traffic of Services in the Prometheus text format. Not by prom-client: it would hold an object for each of what may be
- * hundreds of thousands of series, and print all of them in one go, while this is put together slice by slice.
+ * Traffic of Services in the Prometheus text format, put together with rests of the event loop. prom-client would hold an
+ * object for each of hundreds of thousands of series, and print them without a rest.
  */
 import { setImmediate as rest } from 'node:timers/promises';
 import type { ServicePortName } from '../../model/service.ts';
@@ -11,7 +11,7 @@ import type { CountName, Sums } from './totals.ts';
 interface Series {
   readonly name: string;
   readonly help: string;
-  /** What is shown, with the labels that tell one from another. */
+  /** Counts shown, each with its additional labels. */
   readonly shows: readonly (readonly [CountName, labels: string])[];
 }
 
@@ -39,12 +39,12 @@ const BYTES: Series = {
   ],
 };
 
-/** What is shown of one family. */
+/** Traffic of one family. */
 export type ShownTraffic = Pick<FamilyTraffic, 'family' | 'omitted' | 'readAt' | 'refresh'> & {
   rows(): Iterable<readonly [name: ServicePortName, sums: Sums]>;
 };
 
-/** In mode iptables the kernel counts no more than the first packet of a connection. */
+/** Series by mode: in mode iptables the kernel counts the first packet of a connection only. */
 const SERIES: Readonly<Record<Mode, readonly Series[]>> = {
   iptables: [CONNECTIONS],
   ipvs: [CONNECTIONS, PACKETS, BYTES],
@@ -54,10 +54,10 @@ const SERIES: Readonly<Record<Mode, readonly Series[]>> = {
 const OMITTED = 'pointsman_service_traffic_omitted';
 const READ_AT = 'pointsman_service_traffic_read_timestamp_seconds';
 const SLICE_MS = 8;
-/** Service ports between two looks at the clock. */
+/** Service ports between two reads of the clock. */
 const STRIDE = 100;
 
-/** Reads what is not known yet, and waits for that, but not for long. Never throws. */
+/** Exposition of these families, read from the kernel if that does not take long. Never throws. */
 export const trafficExposition = async (mode: Mode, families: readonly ShownTraffic[]): Promise<string> => {
   await Promise.all(families.map((family) => family.refresh()));
   const lines = [
@@ -70,7 +70,7 @@ export const trafficExposition = async (mode: Mode, families: readonly ShownTraf
       readAt === undefined ? [] : [`${READ_AT}{ip_family="${family}"} ${readAt / 1_000}`],
     ),
   ];
-  // who comes and goes meanwhile must not turn up twice
+  // a snapshot: service ports that change meanwhile must not be printed twice
   const rows = families.map((family) => [family.family, [...family.rows()]] as const);
   let until = performance.now() + SLICE_MS;
   let done = 0;
@@ -93,6 +93,6 @@ export const trafficExposition = async (mode: Mode, families: readonly ShownTraf
 const labelsOf = (family: string, { namespace, name, port, protocol }: ServicePortName): string =>
   `ip_family="${family}",namespace="${escaped(namespace)}",service="${escaped(name)}",port="${escaped(port)}",protocol="${protocol}"`;
 
-/** Names come from objects that no API server may have checked. */
+/** Escapes a label: objects from files are not validated by an API server. */
 const escaped = (text: string): string =>
   text.replace(/[\\"\n]/g, (character) => (character === '\n' ? '\\n' : `\\${character}`));

@@ -1,6 +1,6 @@
 /**
- * One family's traffic: read from the kernel when somebody looks, and never more often than it bears. Nobody who looks waits
- * long: a reading that takes its time is shown to the next one. A reading that fails leaves the numbers as they were.
+ * Traffic of one family, read from the kernel at a scrape, with bounds on how often. A scrape waits for a read up to
+ * PATIENCE_MS; a longer read is shown at the next scrape. A read that fails leaves the numbers as they were.
  */
 import type { BaseLogger } from 'pino';
 import type { Traffic } from '../../dataplane/contract.ts';
@@ -11,17 +11,17 @@ import type { ServicePortName } from '../../model/service.ts';
 import { Places } from './places.ts';
 import { type Sums, TrafficTotals } from './totals.ts';
 
-/** Whom to ask. */
+/** Part of the engine that reads traffic. */
 export interface TrafficSource {
-  /** Undefined where nothing is counted. Throws KernelError. */
+  /** Counts of the kernel; undefined where it counts nothing. Throws KernelError. */
   traffic(): Promise<Traffic | undefined>;
-  /** Whose a kernel object is. */
+  /** Owner of a kernel object. */
   ownerOf(id: string): string | undefined;
 }
 
 export interface FamilyTrafficOptions {
   readonly family: IPFamily;
-  /** The most service ports that are shown. */
+  /** Most service ports that are shown. */
   readonly places: number;
   readonly log: Pick<BaseLogger, 'info' | 'warn'>;
   readonly clock?: Clock;
@@ -29,11 +29,11 @@ export interface FamilyTrafficOptions {
   readonly now?: () => number;
 }
 
-/** Between the beginnings of two readings at least. */
+/** Least time between the begins of two reads. */
 const INTERVAL_MS = 1_000;
-/** No more than a tenth of the time is spent on readings: the iptables tools read a large table for seconds. */
+/** Reads take at most a tenth of the time: the iptables tools read a large table for seconds. */
 const SHARE = 10;
-/** A scrape is given up by who asks after some seconds. */
+/** Longest wait of a scrape for a read: scrapers time out after some seconds. */
 const PATIENCE_MS = 2_000;
 
 export class FamilyTraffic {
@@ -61,17 +61,17 @@ export class FamilyTraffic {
     return this.#places.omitted;
   }
 
-  /** When the last reading that succeeded began, in milliseconds since 1970; undefined before the first. */
+  /** Begin of the last read that succeeded, milliseconds since 1970; undefined before the first. */
   get readAt(): number | undefined {
     return this.#readAt;
   }
 
-  /** The family begins its work. */
+  /** Begins to read from this engine. */
   begin(source: TrafficSource): void {
     this.#source = source;
   }
 
-  /** Costs what the sync was about. The first one begins the count. */
+  /** Notes a sync. Costs its Services. The first one begins the count. */
   synced({ services, gone }: Pick<SyncReport, 'services' | 'gone'>): void {
     for (const owner of gone) {
       this.#places.remove(owner);
@@ -83,7 +83,7 @@ export class FamilyTraffic {
     void this.#read();
   }
 
-  /** Ends when the numbers are new enough, or when it takes too long. Never throws. */
+  /** Reads traffic unless it is new enough; ends with the read, or after PATIENCE_MS. Never throws. */
   async refresh(): Promise<void> {
     const reading = this.#read();
     if (reading === undefined) return;
@@ -95,17 +95,17 @@ export class FamilyTraffic {
     this.#clock.clearTimeout(timer);
   }
 
-  /** Those that are shown, with what went through each. */
+  /** Service ports that are shown, with their sums. */
   *rows(): Generator<readonly [name: ServicePortName, sums: Sums]> {
     for (const [owner, name] of this.#places.shown) yield [name, this.#totals.of(owner)];
   }
 
-  /** The reading under way, or a new one if it is time for one. */
+  /** Read under way, or a new one if it is due. */
   #read(): Promise<void> | undefined {
     const source = this.#source;
     if (this.#reading !== undefined || source === undefined) return this.#reading;
     const startedAt = this.#clock.now();
-    // before the first sync there may be nothing to read, and looking would make it
+    // before the first sync the kernel may have nothing to read, and a read may create it
     if (!this.#isSynced || startedAt < this.#nextAt) return undefined;
     this.#reading = this.#readFrom(source).finally(() => {
       this.#reading = undefined;
@@ -131,7 +131,7 @@ export class FamilyTraffic {
     return owner !== undefined && this.#places.shown.has(owner) ? owner : undefined;
   }
 
-  /** Once, however often it fails. */
+  /** Logs the first of several failures, and the first success after them. */
   #tell(error: string | undefined): void {
     const { family: ipFamily, log } = this.#options;
     if (error !== undefined && !this.#hasFailed) {

@@ -1,6 +1,6 @@
 /**
- * Which service ports have series of their own: the first ones that came, as many as there are places. Who has a place keeps
- * it as long as it exists; then it is the next one's who waits. Each call costs the same, however many there are.
+ * Choice of the service ports with series of their own: the first that came, up to a bound. A port keeps its place until it
+ * is removed; then the first that waits gets it. Each call is O(1).
  */
 import { ownerOf, type ServicePortName } from '../../model/service.ts';
 
@@ -13,12 +13,12 @@ export class Places {
     this.#size = size;
   }
 
-  /** By owner. */
+  /** Service ports with a place, by owner. */
   get shown(): ReadonlyMap<string, ServicePortName> {
     return this.#shown;
   }
 
-  /** How many have no place. */
+  /** Number of service ports without a place. */
   get omitted(): number {
     return this.#waiting.size;
   }

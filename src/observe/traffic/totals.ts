@@ -1,9 +1,9 @@
 /**
- * What the kernel counted, summed up by owner since the program began.
+ * Sums of the kernel's counts by owner since the start of the program.
  *
- * A kernel object counts from 0 when it is made anew, so what is added is the difference to what it said before; a number
- * that is lower than that is a new beginning. What is there at the first look is where counting starts: a counter that fell
- * with each start of the program, and not to 0, would show traffic that never was.
+ * Each read adds the difference to the read before; a lower count is that of an object that was made anew and counts from 0.
+ * The first read adds nothing: a counter that fell with each start of the program, and not to 0, would show traffic that
+ * never was.
  */
 import { setImmediate as rest } from 'node:timers/promises';
 import type { Counts, Traffic } from '../../dataplane/contract.ts';
@@ -13,26 +13,26 @@ export type Sums = Readonly<Record<CountName, number>>;
 
 export const COUNT_NAMES: readonly CountName[] = ['connections', 'packetsIn', 'packetsOut', 'bytesIn', 'bytesOut'];
 
-/** How long one works at a stretch. */
+/** Longest work between two rests. */
 const SLICE_MS = 8;
-/** Objects between two looks at the clock. */
+/** Objects between two reads of the clock. */
 const STRIDE = 100;
-/** A list that may lack what is there is believed only when it keeps saying so. */
+/** Incomplete reads in a row that may lack an object before it counts as gone. */
 const MOST_MISSED = 3;
-/** Where no list is whole, so many are the first look. */
+/** Incomplete reads that together count as the first read. */
 const FIRST_LISTS = 3;
 
 const NOTHING: Sums = { connections: 0, packetsIn: 0, packetsOut: 0, bytesIn: 0, bytesOut: 0 };
 
 interface Seen {
   readonly counts: Counts;
-  /** How many lists in a row lacked it. */
+  /** Number of reads in a row that lacked the object. */
   readonly missed: number;
 }
 
 export class TrafficTotals {
   readonly #sums = new Map<string, Sums>();
-  /** By object id, of owners that are of interest. */
+  /** Last counts by object id, of owners that are shown. */
   #seen = new Map<string, Seen>();
   #lists = 0;
   #isBegun = false;
@@ -45,7 +45,7 @@ export class TrafficTotals {
     this.#sums.delete(owner);
   }
 
-  /** Takes what was read, slice by slice; `ownerOf` gives undefined for an object that is of no interest. */
+  /** Adds a read, with rests; `ownerOf` returns undefined for an object that is not shown. */
   async take({ counts, isWhole }: Traffic, ownerOf: (id: string) => string | undefined): Promise<void> {
     const seen = new Map<string, Seen>();
     let until = performance.now() + SLICE_MS;
@@ -64,7 +64,7 @@ export class TrafficTotals {
     this.#isBegun ||= isWhole || this.#lists === FIRST_LISTS;
   }
 
-  /** Gives what the object is known to have counted now. */
+  /** Adds an object's increase to its owner's sums; returns the object's counts. */
   #add(owner: string, id: string, now: Counts): Counts {
     const before = this.#seen.get(id)?.counts;
     if (before !== undefined || this.#isBegun) this.#sums.set(owner, added(this.of(owner), now, before));
