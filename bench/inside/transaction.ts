@@ -5,9 +5,9 @@
 
 import { nftablesBackend } from '../../src/backends/nftables/index.ts';
 import { openKernelSockets } from '../../src/backends/nftables/kernel-sockets.ts';
-import type { SyncInput } from '../../src/dataplane/backlog.ts';
 import { Reconciler } from '../../src/dataplane/reconciler.ts';
 import { manyServices, serviceObjects } from '../../src/lab/many.ts';
+import type { Work } from '../../src/model/family-work.ts';
 import { OBJECT_KINDS, type ObjectKind } from '../../src/model/kubernetes.ts';
 import { Connection } from '../../src/netlink/connection.ts';
 import { openSocket, PROTOCOL, type Socket } from '../../src/netlink/socket.ts';
@@ -47,7 +47,7 @@ const measure = async (services: number): Promise<void> => {
     const kernel: number[] = [];
     for (let round = 0; round < ROUNDS; round += 1) {
       tracker.put('EndpointSlice', change(round));
-      const input: SyncInput = tracker.take('IPv4');
+      const input: Work = tracker.take('IPv4');
       inKernel = 0;
       const startedAt = performance.now();
       await reconciler.sync(input);

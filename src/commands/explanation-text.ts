@@ -4,7 +4,7 @@ import type { Endpoint } from '../model/endpoint.ts';
 import type { NodeContext } from '../model/node.ts';
 import { formatServicePortName } from '../model/service.ts';
 import type { Condition, HintsIgnored } from '../model/topology.ts';
-import type { Traffic } from '../model/traffic.ts';
+import type { TrafficRow } from '../model/traffic.ts';
 import { addressOf, type EndpointStory, type FamilyStory, type Kind, type PortStory } from './explanation.ts';
 
 /** Everything about one family, a block a port. */
@@ -154,12 +154,12 @@ const hintLines = (what: 'node' | 'zone', why: HintsIgnored | undefined, us: str
 
 const callLines = ({ port, traffic }: PortStory, node: NodeContext, mode: string): readonly string[] => {
   // only what comes in, or is forwarded, passes the chain that refuses
-  const leaves = ({ to, from }: Traffic): boolean =>
+  const leaves = ({ to, from }: TrafficRow): boolean =>
     mode === 'iptables' &&
     to === 'external' &&
     from === 'node' &&
     port.externalIPs.length + port.loadBalancerVIPs.length > 0;
-  const rows = (to: Traffic['to']): readonly string[] =>
+  const rows = (to: TrafficRow['to']): readonly string[] =>
     table(
       traffic
         .filter((one) => one.to === to)
@@ -175,7 +175,7 @@ const callLines = ({ port, traffic }: PortStory, node: NodeContext, mode: string
   ];
 };
 
-const callerText = (caller: Traffic['from'], { localDetector }: NodeContext): string => {
+const callerText = (caller: TrafficRow['from'], { localDetector }: NodeContext): string => {
   if (caller === 'node') return 'this node';
   if (localDetector === undefined) return 'pods and elsewhere (nothing tells pods from others: --cluster-cidr)';
   if (caller === 'outside') return 'elsewhere';
@@ -189,7 +189,7 @@ const callerText = (caller: Traffic['from'], { localDetector }: NodeContext): st
   }
 };
 
-const outcomeText = ({ endpoints, outcome, seenAs }: Traffic, leaves: boolean): string => {
+const outcomeText = ({ endpoints, outcome, seenAs }: TrafficRow, leaves: boolean): string => {
   if (outcome === 'dropped') return 'dropped: no endpoint is on this node (policy Local)';
   if (outcome === 'refused') {
     return `refused: there is no endpoint${leaves ? '; but to an external or load-balancer IP it leaves the node' : ''}`;

@@ -8,16 +8,16 @@ import { Malformed, objectKey, readMeta } from '../model/kubernetes.ts';
 import type { NodeContext } from '../model/node.ts';
 import { isExternallyAccessible, ownerOf, readService, type Service, type ServicePort } from '../model/service.ts';
 import {
-  type Choice,
   type Condition,
   chooseFromCluster,
   chooseLocal,
+  type EndpointChoice,
   failedBy,
   type HintsIgnored,
-  type Place,
+  type NodeTopology,
   type ServiceEndpoints,
 } from '../model/topology.ts';
-import { type Traffic, trafficOf } from '../model/traffic.ts';
+import { type TrafficRow, trafficOf } from '../model/traffic.ts';
 import type { Snapshot } from '../sources/snapshot.ts';
 
 /** A Service as it is asked for: `ns/name`, and perhaps one of its ports. */
@@ -44,7 +44,7 @@ export interface PortStory {
   readonly hintsIgnored: { readonly node: HintsIgnored | undefined; readonly zone: HintsIgnored | undefined };
   /** Slices of this family that have the port, and the ports of those that have not. */
   readonly slices: { readonly used: readonly string[]; readonly otherPorts: readonly string[] };
-  readonly traffic: readonly Traffic[];
+  readonly traffic: readonly TrafficRow[];
   readonly disputes: readonly Dispute[];
   readonly notes: readonly string[];
   /** Why there are no rules, where there are none. */
@@ -147,7 +147,7 @@ const hasPort = ({ ports }: Slice, wanted: { readonly name: string; readonly pro
 const endpointStories = (
   port: ServicePort,
   endpoints: readonly Endpoint[],
-  place: Place,
+  place: NodeTopology,
 ): Pick<PortStory, 'endpoints' | 'hintsIgnored'> => {
   const cluster = chooseFromCluster(endpoints, place);
   const choices = choicesFor(port, cluster, chooseLocal(endpoints));
@@ -168,7 +168,11 @@ const endpointStories = (
   };
 };
 
-const choicesFor = (port: ServicePort, cluster: Choice, local: Choice): readonly (readonly [Kind, Choice])[] => {
+const choicesFor = (
+  port: ServicePort,
+  cluster: EndpointChoice,
+  local: EndpointChoice,
+): readonly (readonly [Kind, EndpointChoice])[] => {
   const internal = ['cluster-ip', port.internalPolicyLocal ? local : cluster] as const;
   if (!isExternallyAccessible(port)) return [internal];
   if (!port.externalPolicyLocal) return [internal, ['external', cluster]];

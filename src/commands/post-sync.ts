@@ -3,9 +3,10 @@ import { Janitor, openFlows } from '../conntrack/janitor.ts';
 import type { SyncReport } from '../dataplane/status.ts';
 import { inParts } from '../dataplane/turn.ts';
 import type { IPFamily } from '../model/address.ts';
+import type { Work } from '../model/family-work.ts';
 import type { Place } from '../model/flows.ts';
-import { HealthCheckNews } from '../model/health-checks.ts';
-import type { Tracker, Work } from '../model/tracker.ts';
+import { PendingHealthChecks } from '../model/health-checks.ts';
+import type { Tracker } from '../model/tracker.ts';
 import type { FamilyRecord } from '../observe/family-record.ts';
 import type { HealthState } from '../observe/health.ts';
 import { HealthCheckServers } from '../observe/health-checks.ts';
@@ -43,7 +44,7 @@ export const openPostSync = ({ log }: Setup, parts: PostSyncParts, isServed: (ow
     log,
     onCleaned: (seconds, deleted) => record.flowsCleaned(seconds, deleted),
   });
-  const news = new HealthCheckNews((service) => tracker.healthCheck(service, family));
+  const news = new PendingHealthChecks((service) => tracker.healthCheck(service, family));
   const healthChecks = new HealthCheckServers(family, {
     // a node that cannot write rules must get no traffic; as in kube-proxy one family's failure counts for all
     isHealthy: () => health.isHealthy(),

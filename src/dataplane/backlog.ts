@@ -1,15 +1,7 @@
 /** Backlog: input that is not staged yet, or not yet reported. A sync that fails before it gets there loses nothing. */
-import type { NodeContext } from '../model/node.ts';
+import type { Work } from '../model/family-work.ts';
 import { ownerOf } from '../model/service.ts';
 import type { ServiceEndpoints } from '../model/topology.ts';
-
-/** Changes since the last sync, and the node context in force. */
-export interface SyncInput {
-  readonly node: NodeContext;
-  readonly nodeChanged: boolean;
-  readonly services: readonly ServiceEndpoints[];
-  readonly gone: readonly string[];
-}
 
 export interface Backlog {
   /** Input by owner. */
@@ -24,7 +16,7 @@ export const newBacklog = (): Backlog => ({ services: new Map(), gone: new Set()
 const MAX_TRIGGERS = 1_000;
 
 /** Adds input: an owner's last one counts, with the trigger times of earlier ones, which are not in the kernel yet either. */
-export const remember = (backlog: Backlog, input: SyncInput): void => {
+export const remember = (backlog: Backlog, input: Work): void => {
   for (const owner of input.gone) {
     backlog.gone.add(owner);
     backlog.services.delete(owner);

@@ -10,12 +10,12 @@ export interface DepartureOptions {
   readonly signal: AbortSignal;
   readonly log: Pick<BaseLogger, 'info' | 'warn'>;
   /** Milliseconds between two reads; more where a read takes long. */
-  readonly looks?: { readonly firstMs: number; readonly laterMs: number };
+  readonly pauses?: { readonly firstMs: number; readonly laterMs: number };
 }
 
 /** Most of the connections awaited at first end within seconds. */
-const LOOKS = { firstMs: 1_000, laterMs: 5_000 } as const;
-const FIRST_LOOKS = 5;
+const PAUSES = { firstMs: 1_000, laterMs: 5_000 } as const;
+const FIRST_PASSES = 5;
 /** Reads take at most 1/SHARE of the time. */
 const SHARE = 5;
 const SAY_MS = 60_000;
@@ -36,26 +36,30 @@ export const depart = async <F>(
   backends: ReadonlyMap<F, AnyDeparting>,
   options: DepartureOptions,
 ): Promise<ReadonlyMap<F, number>> => {
-  const { signal, looks: { firstMs, laterMs } = LOOKS } = options;
-  const teller = new Teller(options.log, [...backends.values()][0]?.mode);
+  const { signal, pauses: { firstMs, laterMs } = PAUSES } = options;
+  const drainLog = new DrainLog(options.log, [...backends.values()][0]?.mode);
   const removed = new Map<F, number>();
-  for (let look = 0; !signal.aborted; look += 1) {
+  for (let passes = 0; !signal.aborted; passes += 1) {
     const startedAt = performance.now();
-    const pass = await attempt(() => passOver(backends, removed, signal), teller, signal);
-    if (pass !== undefined && teller.isOver(pass)) break;
-    await pause(Math.max(look < FIRST_LOOKS ? firstMs : laterMs, SHARE * (performance.now() - startedAt)), signal);
+    const pass = await attempt(() => passOver(backends, removed, signal), drainLog, signal);
+    if (pass !== undefined && drainLog.isOver(pass)) break;
+    await pause(Math.max(passes < FIRST_PASSES ? firstMs : laterMs, SHARE * (performance.now() - startedAt)), signal);
   }
   return removed;
 };
 
 /** One pass; undefined after an error that a later pass may not meet: a lock held by others, an abort. */
-const attempt = async (run: () => Promise<Pass>, teller: Teller, signal: AbortSignal): Promise<Pass | undefined> => {
+const attempt = async (
+  run: () => Promise<Pass>,
+  drainLog: DrainLog,
+  signal: AbortSignal,
+): Promise<Pass | undefined> => {
   try {
     return await run();
   } catch (error) {
     if (signal.aborted) return undefined;
     if (!(error instanceof KernelError)) throw error;
-    teller.fail(error);
+    drainLog.fail(error);
     return undefined;
   }
 };
@@ -90,7 +94,7 @@ const pause = (ms: number, signal: AbortSignal): Promise<void> =>
   });
 
 /** Log lines: the first wait and then one a minute, each failure once, and the end. */
-class Teller {
+class DrainLog {
   readonly #log: DepartureOptions['log'];
   readonly #mode: string | undefined;
   #removed = 0;

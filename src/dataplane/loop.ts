@@ -4,7 +4,7 @@
  * Rules are written only once every source has synced, and an API server that is gone leaves them as they are.
  */
 import type { BaseLogger } from 'pino';
-import type { SyncInput } from './backlog.ts';
+import type { Work } from '../model/family-work.ts';
 import type { KernelObject } from './contract.ts';
 import { type Clock, Pacer, systemClock } from './pacer.ts';
 import type { Reconciler } from './reconciler.ts';
@@ -14,7 +14,7 @@ import { type Drift, isDrift, type SyncReport } from './status.ts';
 export interface WorkSource {
   waitingFor(): string | undefined;
   hasWork(): boolean;
-  take(): Promise<SyncInput>;
+  take(): Promise<Work>;
 }
 
 /** Failure of a sync or an audit as a whole. */
@@ -71,7 +71,7 @@ export class Loop<O extends KernelObject, B> {
   #repaired = 0;
   /** True while work was taken from the tracker and is not in the kernel, as after a failed sync. */
   #unsynced = false;
-  #lastNode: SyncInput | undefined;
+  #lastNode: Work | undefined;
   #stopped = false;
 
   constructor(work: WorkSource, reconciler: Reconciler<O, B>, options: LoopOptions) {
@@ -142,7 +142,7 @@ export class Loop<O extends KernelObject, B> {
     }
   }
 
-  async #take(): Promise<SyncInput> {
+  async #take(): Promise<Work> {
     return this.#work.hasWork() || this.#lastNode === undefined ? this.#work.take() : onlyRetry(this.#lastNode);
   }
 
@@ -194,4 +194,4 @@ export class Loop<O extends KernelObject, B> {
 const backoff = (failures: number, mostMs: number): number => Math.min(mostMs, FIRST_RETRY_MS * 2 ** (failures - 1));
 
 /** Input without changes: the sync tries again what is outstanding. */
-const onlyRetry = (last: SyncInput): SyncInput => ({ node: last.node, nodeChanged: false, services: [], gone: [] });
+const onlyRetry = (last: Work): Work => ({ node: last.node, nodeChanged: false, services: [], gone: [] });

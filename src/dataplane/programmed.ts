@@ -1,5 +1,5 @@
 /** Programmed objects of an owner for /rules: its wishes, and which of them are in the kernel as far as the engine knows. */
-import type { Fragment, KernelObject } from './contract.ts';
+import type { Backend, Fragment, KernelObject } from './contract.ts';
 import type { KernelState } from './state.ts';
 import type { OwnerStatus } from './status.ts';
 
@@ -19,21 +19,19 @@ export interface Programmed {
   readonly objects: readonly ProgrammedObject[];
 }
 
-interface Asked<O extends KernelObject> {
+interface RequestedOwner<O extends KernelObject> {
   readonly status: OwnerStatus;
   /** The owner's wishes, also where the kernel refused them. */
   readonly wanted: Fragment<O> | undefined;
 }
 
-interface Formatter<O> {
-  format(object: O): string;
-}
+type Formatter<O extends KernelObject> = Pick<Backend<O, unknown>, 'format'>;
 
 /** Programmed objects of these owners. Costs the number of kernel objects. */
 export const programmedOf = <O extends KernelObject>(
   state: KernelState<O>,
   backend: Formatter<O>,
-  asked: readonly Asked<O>[],
+  asked: readonly RequestedOwner<O>[],
 ): readonly Programmed[] => {
   const wishes = asked.map((one) => ({ status: one.status, wishes: wishesOf(state, one) }));
   const parts = state.partsOf(new Set(wishes.flatMap(({ wishes: own }) => own.map(({ id }) => id))));
@@ -46,7 +44,7 @@ export const programmedOf = <O extends KernelObject>(
   }));
 };
 
-interface Wish<O> {
+interface OwnerWish<O> {
   readonly id: string;
   readonly kind: string;
   readonly wanted: O | undefined;
@@ -57,8 +55,8 @@ interface Wish<O> {
 /** Wishes of an owner; the last good objects of a quarantined one stay in the kernel and are listed too. */
 const wishesOf = <O extends KernelObject>(
   { desired }: KernelState<O>,
-  { status, wanted }: Asked<O>,
-): readonly Wish<O>[] => {
+  { status, wanted }: RequestedOwner<O>,
+): readonly OwnerWish<O>[] => {
   const byId = (objects: readonly O[] = []): ReadonlyMap<string, O> =>
     new Map(objects.map((object) => [object.id, object]));
   const [staged, wishes] = [byId(desired.fragment(status.owner)?.objects), byId(wanted?.objects)];
@@ -73,7 +71,7 @@ const wishesOf = <O extends KernelObject>(
 const objectOf = <O extends KernelObject>(
   { have, want, isMixed }: KernelState<O>,
   backend: Formatter<O>,
-  { id, kind, wanted, isInForce }: Wish<O>,
+  { id, kind, wanted, isInForce }: OwnerWish<O>,
   parts: readonly string[] | undefined,
 ): ProgrammedObject => {
   const isShared = parts !== undefined && isMixed;

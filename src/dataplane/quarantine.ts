@@ -7,7 +7,7 @@
 import type { Fragment, KernelObject } from './contract.ts';
 import { freeze, restore, type Wishes } from './freeze.ts';
 import type { KernelState } from './state.ts';
-import type { Refusal, Writer } from './writer.ts';
+import type { RefusedBatch, Writer } from './writer.ts';
 
 interface QuarantineEntry<O> {
   readonly wanted: Fragment<O> | undefined;
@@ -111,7 +111,7 @@ export class Quarantine<O extends KernelObject, B> {
    * Throws the kernel's error when no owner is suspect.
    */
   async isolate(
-    refusal: Refusal,
+    refusal: RefusedBatch,
     pending: ReadonlyMap<string, Fragment<O> | undefined>,
     onGuilty: (owner: string) => void,
   ): Promise<void> {
@@ -131,11 +131,11 @@ export class Quarantine<O extends KernelObject, B> {
   }
 
   async #holdSuspects(
-    refusal: Refusal,
+    refusal: RefusedBatch,
     pending: ReadonlyMap<string, Fragment<O> | undefined>,
     held: Map<string, Wishes<O>>,
   ): Promise<void> {
-    for (let next: Refusal | undefined = refusal; next !== undefined; ) {
+    for (let next: RefusedBatch | undefined = refusal; next !== undefined; ) {
       const suspects = this.#suspects(next, pending).filter((owner) => !held.has(owner));
       if (suspects.length === 0) throw next.error;
       for (const owner of suspects) {
@@ -183,7 +183,7 @@ export class Quarantine<O extends KernelObject, B> {
     if (rollback !== undefined) throw rollback.error;
   }
 
-  #tryFrozen(owners: readonly string[], held: ReadonlyMap<string, Wishes<O>>): Promise<Refusal | undefined> {
+  #tryFrozen(owners: readonly string[], held: ReadonlyMap<string, Wishes<O>>): Promise<RefusedBatch | undefined> {
     return this.#try(() => {
       const these = new Map(owners.flatMap((owner) => [[owner, held.get(owner) ?? NOTHING] as const]));
       return freeze(
@@ -196,15 +196,15 @@ export class Quarantine<O extends KernelObject, B> {
   /** Reads the kernel, takes these wishes, and writes. */
   async #try(
     wishes: () => Iterable<readonly [owner: string, wanted: Fragment<O> | undefined]>,
-  ): Promise<Refusal | undefined> {
-    await this.#writer.relearn();
+  ): Promise<RefusedBatch | undefined> {
+    await this.#writer.readBackAfterRefusal();
     for (const [owner, wanted] of wishes()) this.#state.stage(owner, wanted);
     const result = await this.#writer.writeAgain();
     return 'error' in result ? result : undefined;
   }
 
   /** Owners that the kernel named, else all owners in the refused batch; of these the changed ones, if there are any. */
-  #suspects(refusal: Refusal, pending: ReadonlyMap<string, unknown>): readonly string[] {
+  #suspects(refusal: RefusedBatch, pending: ReadonlyMap<string, unknown>): readonly string[] {
     const { isEssential } = this.#options;
     const owners = (ids: readonly string[]): readonly string[] =>
       [...new Set(ids.flatMap((id) => this.#state.ownersOf(id)))].filter((owner) => !isEssential(owner));

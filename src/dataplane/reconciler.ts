@@ -12,10 +12,12 @@
  *   7. owners       statuses, notes, report
  * An audit reads beside writes (writer.readUnlocked), then under the mutex: drift → state.correct → steps 5 to 7.
  */
+
+import type { Work } from '../model/family-work.ts';
 import type { NodeContext } from '../model/node.ts';
 import { ownerOf } from '../model/service.ts';
 import type { ServiceEndpoints } from '../model/topology.ts';
-import { isOutstanding, newBacklog, remember, type SyncInput } from './backlog.ts';
+import { isOutstanding, newBacklog, remember } from './backlog.ts';
 import type { Backend, Fragment, KernelObject, Traffic } from './contract.ts';
 import { newLane } from './lane.ts';
 import { Owners, type OwnersOptions } from './owners.ts';
@@ -55,7 +57,7 @@ export class Reconciler<O extends KernelObject, B> {
   /** True while the kernel's objects are known: false before the first read and after a failure. */
   #known = false;
   /** True once all Services of the start are staged: before that no object in the kernel can be called foreign. */
-  #adopted = false;
+  #isStartStaged = false;
   readonly #auditing = newLane();
   /** Audit that is requested and has not begun. */
   #nextAudit: Promise<Drift> | undefined;
@@ -131,8 +133,8 @@ export class Reconciler<O extends KernelObject, B> {
     );
   }
 
-  async #noteInput(input: SyncInput): Promise<void> {
-    const take = (part: SyncInput): void => {
+  async #noteInput(input: Work): Promise<void> {
+    const take = (part: Work): void => {
       remember(this.#backlog, part);
       remember(this.#unreported, part);
     };
@@ -141,7 +143,7 @@ export class Reconciler<O extends KernelObject, B> {
   }
 
   /** Writes changes to the kernel. Throws KernelError when nothing can be written now. */
-  sync(input: SyncInput): Promise<SyncReport> {
+  sync(input: Work): Promise<SyncReport> {
     return this.#writer.exclusive(() =>
       this.#attempt(async () => {
         const startedAt = performance.now();
@@ -168,26 +170,26 @@ export class Reconciler<O extends KernelObject, B> {
   }
 
   async #audit(): Promise<Drift> {
-    if (!this.#adopted) return NO_DRIFT;
+    if (!this.#isStartStaged) return NO_DRIFT;
     // after a failed write there is no known state with which a read beside writes could be compared
-    if (!this.#known) return this.#writer.exclusive(() => this.#repair(() => this.#learn()));
+    if (!this.#known) return this.#writer.exclusive(() => this.#repair(() => this.#readBack()));
     return this.#writer.readUnlocked((found, touched) =>
-      this.#repair(() => (this.#known ? this.#correct(found, touched) : this.#learn())),
+      this.#repair(() => (this.#known ? this.#correct(found, touched) : this.#readBack())),
     );
   }
 
   /** Repairs drift, unless a failed sync left input to stage: its objects would count as foreign. That sync reads the kernel. */
-  async #repair(look: () => Promise<Drift>): Promise<Drift> {
+  async #repair(findDrift: () => Promise<Drift>): Promise<Drift> {
     if (isOutstanding(this.#backlog)) return NO_DRIFT;
     return this.#attempt(async () => {
-      const drift = await look();
+      const drift = await findDrift();
       await this.#settle();
       return addDrift(drift, this.#writer.takeDrift());
     });
   }
 
-  async #learn(): Promise<Drift> {
-    const drift = await this.#writer.learn();
+  async #readBack(): Promise<Drift> {
+    const drift = await this.#writer.readBack();
     this.#known = true;
     return drift;
   }
@@ -204,7 +206,7 @@ export class Reconciler<O extends KernelObject, B> {
   }
 
   async #sync(node: NodeContext): Promise<WriteResult> {
-    if (!this.#known) await (this.#adopted ? this.#writer.relearn() : this.#writer.learn());
+    if (!this.#known) await (this.#isStartStaged ? this.#writer.readBackAfterRefusal() : this.#writer.readBack());
     this.#known = true;
     const isFirst = this.#node === undefined;
     this.#node = node;
@@ -216,7 +218,7 @@ export class Reconciler<O extends KernelObject, B> {
     // objects that stay may be there from before: kernel settings, and what is shared with other programs
     const isEmpty = isFirst && [...this.#state.have.values()].every(({ stays }) => stays === true);
     const result = isEmpty ? await this.#syncInGroups(node) : await this.#syncAtOnce(node, isFirst);
-    this.#adopted = true;
+    this.#isStartStaged = true;
     return result;
   }
 
@@ -298,7 +300,7 @@ export class Reconciler<O extends KernelObject, B> {
   async #settle(onBatch?: (done: number, total: number) => void): Promise<WriteResult> {
     const first = await this.#writer.write(onBatch);
     if (!('error' in first)) return this.#done(first);
-    await this.#writer.relearn();
+    await this.#writer.readBackAfterRefusal();
     const second = await this.#writer.writeAgain();
     if (!('error' in second)) return this.#done(second);
     const known = new Set(this.#quarantine.owners);

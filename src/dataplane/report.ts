@@ -1,7 +1,7 @@
 /** Desired state without a kernel, for dumps: by owner, in an order that depends on the objects alone. */
 import { compareText } from '../model/endpoint.ts';
+import type { Work } from '../model/family-work.ts';
 import { ownerOf } from '../model/service.ts';
-import type { SyncInput } from './backlog.ts';
 import type { Backend, KernelObject, Section } from './contract.ts';
 import { KernelState } from './state.ts';
 
@@ -17,7 +17,7 @@ const BASE = 'base';
 const SHARED = 'dispatch';
 
 /** Compiles all service ports into a fresh state. Never throws: owners that do not compile are in `problems`. */
-export const compileAll = <O extends KernelObject, B>(backend: Backend<O, B>, input: SyncInput): Compiled<O> => {
+export const compileAll = <O extends KernelObject, B>(backend: Backend<O, B>, input: Work): Compiled<O> => {
   const state = new KernelState<O>(backend.arranger?.());
   const problems: { owner: string; message: string }[] = [];
   state.stage(BASE, backend.base(input.node));

@@ -7,8 +7,8 @@
 import type { Arranger, Change, Fragment, KernelObject } from './contract.ts';
 import { change, Desired } from './desired.ts';
 import type { FreezeView } from './freeze.ts';
+import { type MeasureOf, ObjectCounts } from './object-counts.ts';
 import type { Drift } from './status.ts';
-import { type MeasureOf, Tally } from './tally.ts';
 import { Turn } from './turn.ts';
 
 /** Granted wishes that are arranged without a rest. */
@@ -42,7 +42,7 @@ export class KernelState<O extends KernelObject> {
   readonly #arranger: Arranger<O> | undefined;
   readonly #want = new Map<string, O>();
   readonly #dirty = new Set<string>();
-  readonly #tally: Tally<O>;
+  readonly #objectCounts: ObjectCounts<O>;
   #have = new Map<string, O>();
   /** Ids of objects that came into the kernel with the wishes being written. */
   readonly #added = new Set<string>();
@@ -51,7 +51,7 @@ export class KernelState<O extends KernelObject> {
 
   constructor(arranger: Arranger<O> | undefined, measure?: MeasureOf<O>) {
     this.#arranger = arranger;
-    this.#tally = new Tally(measure);
+    this.#objectCounts = new ObjectCounts(measure);
   }
 
   get want(): ReadonlyMap<string, O> {
@@ -65,7 +65,7 @@ export class KernelState<O extends KernelObject> {
 
   /** Counts of the kernel's objects for metrics. */
   get counts(): ReadonlyMap<string, number> {
-    return this.#tally.counts;
+    return this.#objectCounts.counts;
   }
 
   /** Replaces an owner's wishes; undefined: none. */
@@ -106,16 +106,16 @@ export class KernelState<O extends KernelObject> {
    * Adopts the objects that were read as those the kernel has, and marks all ids for comparison. Returns how they differ from
    * what was believed, but for `unknown` ids, of which nothing was believed. The state has no other user until this is done.
    */
-  async learn(found: ReadonlyMap<string, O>, unknown: ReadonlySet<string> = new Set()): Promise<Drift> {
+  async adopt(found: ReadonlyMap<string, O>, unknown: ReadonlySet<string> = new Set()): Promise<Drift> {
     const turn = new Turn();
     const drift = await driftBetween(this.#have, found, (id) => unknown.has(id));
     for (const id of unknown) if (found.has(id) && !this.#have.has(id)) this.#added.add(id);
     const have = new Map<string, O>();
-    this.#tally.clear();
+    this.#objectCounts.clear();
     for (const [id, object] of found) {
       if (turn.isOver()) await turn.rest();
       have.set(id, object);
-      this.#tally.change(undefined, object);
+      this.#objectCounts.change(undefined, object);
       this.#dirty.add(id);
     }
     this.#have = have;
@@ -188,7 +188,7 @@ export class KernelState<O extends KernelObject> {
   }
 
   #put(id: string, object: O | undefined): void {
-    this.#tally.change(this.#have.get(id), object);
+    this.#objectCounts.change(this.#have.get(id), object);
     if (object === undefined) this.#have.delete(id);
     else this.#have.set(id, object);
   }

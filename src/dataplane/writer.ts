@@ -18,7 +18,7 @@ export interface WriteResult {
 const NOTHING: WriteResult = { changes: NO_CHANGES, batches: 0 };
 
 /** A content error, and the ids of the refused batch. */
-export interface Refusal {
+export interface RefusedBatch {
   readonly error: KernelError;
   readonly ids: readonly string[];
 }
@@ -52,8 +52,8 @@ export class Writer<O extends KernelObject, B> {
   }
 
   /** Reads the kernel; the next write compares all objects. Returns the drift from what was believed. Throws KernelError. */
-  async learn(): Promise<Drift> {
-    const drift = await this.#state.learn(await this.#read(), this.#refused);
+  async readBack(): Promise<Drift> {
+    const drift = await this.#state.adopt(await this.#read(), this.#refused);
     this.#refused = new Set();
     return drift;
   }
@@ -102,7 +102,7 @@ export class Writer<O extends KernelObject, B> {
   }
 
   /** Writes all outstanding changes. Returns the refusal on a content error; throws other KernelErrors. */
-  async write(onBatch?: (done: number, total: number) => void): Promise<WriteResult | Refusal> {
+  async write(onBatch?: (done: number, total: number) => void): Promise<WriteResult | RefusedBatch> {
     const changes = await this.#state.changes();
     if (changes.length === 0) {
       this.#state.settled();
@@ -113,16 +113,16 @@ export class Writer<O extends KernelObject, B> {
     return result;
   }
 
-  /** Reads the kernel after a refusal; what other programs had changed is kept as drift. Throws KernelError. */
-  async relearn(): Promise<void> {
-    this.#drift = addDrift(this.#drift, await this.learn());
+  /** Reads the kernel after a refusal or a failure; what other programs had changed is kept as drift. Throws KernelError. */
+  async readBackAfterRefusal(): Promise<void> {
+    this.#drift = addDrift(this.#drift, await this.readBack());
   }
 
   /**
    * Writes after a refusal and a read of the kernel, removals apart from the rest. Objects that cannot be removed, as foreign
    * rules refer to them, do no harm and are left to the next audit.
    */
-  async writeAgain(): Promise<WriteResult | Refusal> {
+  async writeAgain(): Promise<WriteResult | RefusedBatch> {
     const changes = await this.#state.changes();
     const additions = await this.#applyAll(changes.filter(({ op }) => op !== 'remove'));
     if ('error' in additions) return additions;
@@ -138,7 +138,7 @@ export class Writer<O extends KernelObject, B> {
   async #applyAll(
     changes: readonly Change<O>[],
     onBatch?: (done: number, total: number) => void,
-  ): Promise<WriteResult | Refusal> {
+  ): Promise<WriteResult | RefusedBatch> {
     const turn = new Turn();
     let done = 0;
     let batches = 0;
@@ -158,7 +158,7 @@ export class Writer<O extends KernelObject, B> {
   }
 
   /** Iterates over the backend's batches. */
-  #plan(changes: readonly Change<O>[]): () => { readonly batch: Batch<B> } | Refusal | 'step' | 'end' {
+  #plan(changes: readonly Change<O>[]): () => { readonly batch: Batch<B> } | RefusedBatch | 'step' | 'end' {
     let batches: Iterator<Batch<B> | undefined> | undefined;
     return () => {
       try {
@@ -176,14 +176,14 @@ export class Writer<O extends KernelObject, B> {
   }
 
   /** Refusal of these ids. Throws the error when it is no content error. */
-  #refusal(error: unknown, ids: readonly string[]): Refusal {
+  #refusal(error: unknown, ids: readonly string[]): RefusedBatch {
     this.#refused = new Set(ids);
     const refused = contentError(error);
     if (refused === undefined) throw error;
     return { error: refused, ids };
   }
 
-  async #apply(batch: Batch<B>): Promise<Refusal | undefined> {
+  async #apply(batch: Batch<B>): Promise<RefusedBatch | undefined> {
     // a stop takes effect between batches: the one under way is finished, so that the kernel stays consistent
     this.#signal.throwIfAborted();
     for (const touched of this.#watches) for (const id of batch.ids) touched.add(id);

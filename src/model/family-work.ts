@@ -1,18 +1,29 @@
 /** Work of one IP family: Services to compile again, and the owners that each had when it was compiled last. */
 import type { NodeContext } from './node.ts';
+import type { ServiceEndpoints } from './topology.ts';
 
-/** Times at which changes of endpoints were triggered, milliseconds since 1970. */
+/** Trigger times of endpoints' changes, milliseconds since 1970. */
 export type TriggerTimes = readonly number[];
 
-/** First in a first sync: everything else on a new node waits for the API server's address. */
+/** Service that is first in a first sync: other programs on a new node wait for the API server's address. */
 const API_SERVICE = 'default/kubernetes';
 
+/** Changes of one family since its work was last taken: the input of a sync. */
+export interface Work {
+  readonly node: NodeContext;
+  /** True when the node context changed: `services` are then all there are. */
+  readonly nodeChanged: boolean;
+  readonly services: readonly ServiceEndpoints[];
+  /** Owners that were removed. */
+  readonly gone: readonly string[];
+}
+
 export class FamilyWork {
-  /** Service `ns/name` → trigger times of its changes. */
+  /** Trigger times of changes, by Service `ns/name`. */
   #dirty = new Map<string, TriggerTimes>();
-  /** Service → owners. */
+  /** Owners by Service. */
   readonly #owners = new Map<string, readonly string[]>();
-  /** As it was last taken; undefined where it has to be taken again. */
+  /** Node context that was taken last; undefined when it has to be taken again. */
   node: NodeContext | undefined;
 
   get isEmpty(): boolean {
@@ -23,7 +34,7 @@ export class FamilyWork {
     this.#dirty.set(service, toTimes(this.#dirty.get(service) ?? []));
   }
 
-  /** All that is dirty, and is not any more; with `all` these Services and all that had owners besides. */
+  /** Takes the dirty Services; with `all` these Services too, and those that had owners. */
   take(all: Iterable<string> | undefined): Map<string, TriggerTimes> {
     const dirty = this.#dirty;
     this.#dirty = new Map();
@@ -32,7 +43,7 @@ export class FamilyWork {
     return new Map([...ordered].map((name) => [name, dirty.get(name) ?? []]));
   }
 
-  /** Takes the owners that a Service has now; gives those that are gone. */
+  /** Sets the owners of a Service; returns the former ones that are gone. */
   compiled(service: string, owners: ReadonlySet<string>): readonly string[] {
     const gone = (this.#owners.get(service) ?? []).filter((owner) => !owners.has(owner));
     if (owners.size === 0) this.#owners.delete(service);

@@ -64,7 +64,7 @@ interface Taken {
  * Pending changes of one family's health checks: noted when the work is taken, handed over when it is in the kernel. So no
  * balancer is told of an endpoint before the rules have it, however often a write fails.
  */
-export class HealthCheckNews {
+export class PendingHealthChecks {
   readonly #checkOf: (service: string) => HealthCheck | undefined;
   /** Service by owner, of Services with a health check. */
   readonly #services = new Map<string, string>();

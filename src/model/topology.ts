@@ -26,7 +26,7 @@ export interface ServiceEndpoints {
 }
 
 /** Name and zone of this node, for hints. */
-export interface Place {
+export interface NodeTopology {
   readonly nodeName: string;
   /** Label topology.kubernetes.io/zone of the Node; empty without it. */
   readonly zone: string;
@@ -42,7 +42,7 @@ export interface Condition {
 export type HintsIgnored = 'unlabelled' | 'incomplete' | 'elsewhere';
 
 /** Endpoints for one kind of traffic, and the conditions that they meet, in order. */
-export interface Choice {
+export interface EndpointChoice {
   readonly chosen: readonly Endpoint[];
   readonly conditions: readonly Condition[];
   /** Undefined where hints of that kind are followed or not read. */
@@ -53,10 +53,10 @@ const LOCAL: Condition = { is: 'local', admits: ({ isLocal }) => isLocal };
 const READY: Condition = { is: 'ready', admits: ({ ready }) => ready };
 const DRAINING: Condition = { is: 'draining', admits: ({ serving, terminating }) => serving && terminating };
 
-const NOT_IGNORED: Choice['ignored'] = { node: undefined, zone: undefined };
+const NOT_IGNORED: EndpointChoice['ignored'] = { node: undefined, zone: undefined };
 
 /** Ready endpoints; without any, those that still serve while they terminate (KEP-1669). */
-const available = (all: readonly Endpoint[], conditions: readonly Condition[]): Choice => {
+const available = (all: readonly Endpoint[], conditions: readonly Condition[]): EndpointChoice => {
   const ready = all.filter(READY.admits);
   const by = ready.length > 0 ? READY : DRAINING;
   const chosen = ready.length > 0 ? ready : all.filter(DRAINING.admits);
@@ -85,8 +85,8 @@ const hintsOf = (is: Condition['is'], us: string, hints: Hints['hints']): Hints 
   admits: (endpoint) => hints(endpoint).includes(us),
 });
 
-/** Choice under policy Cluster: node hints go before zone hints, and hints apply to ready endpoints alone. */
-export const chooseFromCluster = (all: readonly Endpoint[], { nodeName, zone }: Place): Choice => {
+/** EndpointChoice under policy Cluster: node hints go before zone hints, and hints apply to ready endpoints alone. */
+export const chooseFromCluster = (all: readonly Endpoint[], { nodeName, zone }: NodeTopology): EndpointChoice => {
   const choice = available(all, []);
   if (!choice.conditions.includes(READY)) return choice;
   const { chosen: ready, conditions } = choice;
@@ -101,11 +101,11 @@ export const chooseFromCluster = (all: readonly Endpoint[], { nodeName, zone }: 
   return { chosen: forZone, conditions: [...conditions, byZone], ignored: { node: forNode, zone: undefined } };
 };
 
-/** Choice under policy Local. */
-export const chooseLocal = (all: readonly Endpoint[]): Choice => available(all.filter(LOCAL.admits), [LOCAL]);
+/** EndpointChoice under policy Local. */
+export const chooseLocal = (all: readonly Endpoint[]): EndpointChoice => available(all.filter(LOCAL.admits), [LOCAL]);
 
 /** First condition that an endpoint does not meet; undefined for a chosen one. */
-export const failedBy = ({ conditions }: Choice, endpoint: Endpoint): Condition['is'] | undefined =>
+export const failedBy = ({ conditions }: EndpointChoice, endpoint: Endpoint): Condition['is'] | undefined =>
   conditions.find(({ admits }) => !admits(endpoint))?.is;
 
 const union = (a: readonly Endpoint[], b: readonly Endpoint[]): readonly Endpoint[] => {
@@ -118,7 +118,7 @@ const union = (a: readonly Endpoint[], b: readonly Endpoint[]): readonly Endpoin
 export const resolve = (
   port: ServicePort,
   endpoints: readonly Endpoint[],
-  place: Place,
+  place: NodeTopology,
   triggeredAt: readonly number[] = [],
 ): ServiceEndpoints => {
   const external = isExternallyAccessible(port);

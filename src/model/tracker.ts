@@ -8,7 +8,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { IP_FAMILIES, type IPFamily } from './address.ts';
 import { mergeSlices, readServiceOf, readSlice, type Slice } from './endpoint.ts';
 import { excerpt } from './excerpt.ts';
-import { FamilyWork, type TriggerTimes } from './family-work.ts';
+import { FamilyWork, type TriggerTimes, type Work } from './family-work.ts';
 import { type HealthCheck, healthCheckOf } from './health-checks.ts';
 import { Malformed, OBJECT_KINDS, type ObjectKind, type ObjectSink, objectKey, readMeta } from './kubernetes.ts';
 import type { Missing } from './missing.ts';
@@ -20,16 +20,6 @@ import { ownerOf, readService, type Service } from './service.ts';
 import { readServiceCIDR } from './service-cidr.ts';
 import { Slices } from './slices.ts';
 import { resolve, type ServiceEndpoints } from './topology.ts';
-
-/** Service ports that one family has to compile again. */
-export interface Work {
-  readonly node: NodeContext;
-  /** The node itself changed, so `services` is all there are. */
-  readonly nodeChanged: boolean;
-  readonly services: readonly ServiceEndpoints[];
-  /** Owners that were deleted. */
-  readonly gone: readonly string[];
-}
 
 export interface TrackerOptions {
   readonly node: NodeOptions;

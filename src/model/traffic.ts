@@ -9,7 +9,7 @@ import type { ServiceEndpoints } from './topology.ts';
 /** Callers: `pod`, where the local detector tells pods from others; `node`, this one; `outside`, all others. */
 export type Caller = 'pod' | 'node' | 'outside';
 
-export interface Traffic {
+export interface TrafficRow {
   /** `external`: NodePort, external IPs and load-balancer IPs. */
   readonly to: 'cluster-ip' | 'external';
   readonly from: Caller;
@@ -24,7 +24,7 @@ const CALLERS: readonly Caller[] = ['pod', 'node', 'outside'];
 const OUTCOMES = { refuse: 'refused', drop: 'dropped' } as const;
 
 /** Traffic of a service port; without a local detector there is no row for pods, which count as outside. */
-export const trafficOf = (service: ServiceEndpoints, node: NodeContext): readonly Traffic[] => {
+export const trafficOf = (service: ServiceEndpoints, node: NodeContext): readonly TrafficRow[] => {
   const callers = CALLERS.filter((caller) => caller !== 'pod' || node.localDetector !== undefined);
   // all external frontends choose the same endpoints
   const [internal, external] = frontendsOf(service, node);
@@ -33,7 +33,7 @@ export const trafficOf = (service: ServiceEndpoints, node: NodeContext): readonl
   );
 };
 
-const callTo = ({ kind, inside, outside, masquerade }: Frontend, from: Caller): Traffic => {
+const callTo = ({ kind, inside, outside, masquerade }: Frontend, from: Caller): TrafficRow => {
   const choice = from === 'outside' ? outside : inside;
   const isMasqueraded = masquerade === 'always' || (masquerade === 'outsiders' && from === 'outside');
   return {

@@ -15,7 +15,7 @@ export const flagzRoute =
       ['pointsman flagz', NOTICE, '', ...flags.map(({ name, value }) => `${name}=${shown(value)}`), ''].join('\n'),
     );
 
-export interface Running {
+export interface StatuszOptions {
   readonly version: string;
   readonly mode: string;
   /** Milliseconds since 1970. */
@@ -29,7 +29,7 @@ export interface Running {
 }
 
 export const statuszRoute =
-  ({ version, mode, startedAt, configuredAt, paths, now }: Running): Route =>
+  ({ version, mode, startedAt, configuredAt, paths, now }: StatuszOptions): Route =>
   () =>
     text(
       200,

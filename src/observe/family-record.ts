@@ -131,7 +131,7 @@ export class FamilyRecord implements WriteListener {
     const { family, health } = this.#options;
     return {
       family,
-      healthy: health.look().families.get(family)?.healthy ?? true,
+      healthy: health.snapshot().families.get(family)?.healthy ?? true,
       lastSync: this.#lastSync,
       lastError: this.#engine?.lastError,
       drift: this.#drift,

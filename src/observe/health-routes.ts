@@ -31,7 +31,7 @@ export const healthRoutes = (options: HealthRoutesOptions): Routes =>
 
 const healthAnswer = (probe: 'healthz' | 'livez', options: HealthRoutesOptions): Answer => {
   const { health, isNodeEligible, onProbe, onCheck, now } = options;
-  const { healthy, updatedAt, families } = health.look();
+  const { healthy, updatedAt, families } = health.snapshot();
   const nodeEligible = probe === 'healthz' ? isNodeEligible() : undefined;
   const status = healthy && nodeEligible !== false ? 200 : 503;
   const at = now();

@@ -21,7 +21,7 @@ export interface Health {
 }
 
 /** Times by the monotonic clock, but for `updatedAt`. */
-interface Marks {
+interface FamilyTimes {
   /** Milliseconds since 1970. */
   updatedAt: number | undefined;
   /** Oldest change that no sync has taken up. */
@@ -39,7 +39,7 @@ export class HealthState {
   readonly #patienceMs: number;
   readonly #now: () => number;
   readonly #clock: () => number;
-  readonly #marks = new Map<IPFamily, Marks>();
+  readonly #times = new Map<IPFamily, FamilyTimes>();
 
   /** `now`: milliseconds since 1970, for pages; `clock`: milliseconds of a monotonic clock, for verdicts. */
   constructor(syncPeriodMs: number, now: () => number, clock: () => number) {
@@ -55,17 +55,17 @@ export class HealthState {
 
   /** Notes a sync that took up all queued changes. */
   taken(family: IPFamily): void {
-    const marks = this.#of(family);
-    marks.takenAt ??= marks.queuedAt;
-    marks.queuedAt = undefined;
+    const times = this.#of(family);
+    times.takenAt ??= times.queuedAt;
+    times.queuedAt = undefined;
   }
 
   /** Notes the family's begin, or a sync that succeeded. */
   updated(family: IPFamily): void {
-    const marks = this.#of(family);
-    marks.updatedAt = this.#now();
-    marks.takenAt = undefined;
-    marks.failingSince = undefined;
+    const times = this.#of(family);
+    times.updatedAt = this.#now();
+    times.takenAt = undefined;
+    times.failingSince = undefined;
   }
 
   failed(family: IPFamily): void {
@@ -78,31 +78,31 @@ export class HealthState {
   }
 
   isHealthy(): boolean {
-    return [...this.#marks.values()].every((marks) => this.#isFine(marks));
+    return [...this.#times.values()].every((times) => this.#isFine(times));
   }
 
-  look(): Health {
+  snapshot(): Health {
     const families = new Map<IPFamily, FamilyHealth>();
     for (const family of IP_FAMILIES) {
-      const marks = this.#marks.get(family);
-      if (marks?.updatedAt !== undefined) {
-        families.set(family, { healthy: this.#isFine(marks), updatedAt: marks.updatedAt });
+      const times = this.#times.get(family);
+      if (times?.updatedAt !== undefined) {
+        families.set(family, { healthy: this.#isFine(times), updatedAt: times.updatedAt });
       }
     }
-    const times = [...families.values()].map(({ updatedAt }) => updatedAt);
-    return { healthy: this.isHealthy(), updatedAt: times.length === 0 ? undefined : Math.max(...times), families };
+    const updates = [...families.values()].map(({ updatedAt }) => updatedAt);
+    return { healthy: this.isHealthy(), updatedAt: updates.length === 0 ? undefined : Math.max(...updates), families };
   }
 
-  #of(family: IPFamily): Marks {
-    const known = this.#marks.get(family);
+  #of(family: IPFamily): FamilyTimes {
+    const known = this.#times.get(family);
     if (known !== undefined) return known;
-    const marks = { updatedAt: undefined, queuedAt: undefined, takenAt: undefined, failingSince: undefined };
-    this.#marks.set(family, marks);
-    return marks;
+    const times = { updatedAt: undefined, queuedAt: undefined, takenAt: undefined, failingSince: undefined };
+    this.#times.set(family, times);
+    return times;
   }
 
   /** True for a family that has not begun, as in kube-proxy. */
-  #isFine({ updatedAt, queuedAt, takenAt, failingSince }: Marks): boolean {
+  #isFine({ updatedAt, queuedAt, takenAt, failingSince }: FamilyTimes): boolean {
     if (updatedAt === undefined) return true;
     const since = Math.min(...[queuedAt, takenAt, failingSince].flatMap((at) => at ?? []));
     return this.#clock() - since < this.#patienceMs;

@@ -12,7 +12,10 @@ export type TrafficPolicy = 'internal' | 'external';
 export const TRAFFIC_POLICIES: readonly TrafficPolicy[] = ['internal', 'external'];
 
 export class NoLocalEndpoints {
-  readonly #bySide: Readonly<Record<TrafficPolicy, Tally>> = { internal: new Tally(), external: new Tally() };
+  readonly #bySide: Readonly<Record<TrafficPolicy, NameCounts>> = {
+    internal: new NameCounts(),
+    external: new NameCounts(),
+  };
   readonly #nameOf: (service: ServiceEndpoints) => string;
 
   /** `unit`: kube-proxy counts service ports, and in mode ipvs Services. */
@@ -22,12 +25,12 @@ export class NoLocalEndpoints {
 
   update(services: readonly ServiceEndpoints[], gone: readonly string[]): void {
     for (const side of TRAFFIC_POLICIES) {
-      const tally = this.#bySide[side];
-      for (const owner of gone) tally.remove(owner);
+      const names = this.#bySide[side];
+      for (const owner of gone) names.remove(owner);
       for (const service of services) {
         // most service ports lack no endpoint, and a sync may have all of them
-        if (lacksLocal(service, side)) tally.add(ownerOf(service.port.name), this.#nameOf(service));
-        else if (tally.size > 0) tally.remove(ownerOf(service.port.name));
+        if (lacksLocal(service, side)) names.add(ownerOf(service.port.name), this.#nameOf(service));
+        else if (names.size > 0) names.remove(ownerOf(service.port.name));
       }
     }
   }
@@ -43,7 +46,7 @@ const lacksLocal = (service: ServiceEndpoints, side: TrafficPolicy): boolean =>
     : isExternallyAccessible(service.port) && externalChoices(service).outside === 'drop';
 
 /** Count of distinct names of its members. */
-class Tally {
+class NameCounts {
   readonly #names = new Map<string, string>();
   readonly #members = new Map<string, number>();
 

@@ -9,19 +9,19 @@ export interface WriteListener {
   refused(onlyRemoves: boolean): void;
 }
 
-interface Written {
+interface BatchRecord {
   readonly counts: ChangeCounts;
   readonly measured: readonly Measure[];
 }
 
-const NOTHING: Written = { counts: NO_CHANGES, measured: [] };
+const NOTHING: BatchRecord = { counts: NO_CHANGES, measured: [] };
 
 /** Wraps `plan` and `apply` to report writes to a listener. */
 export const listenToWrites = <O extends KernelObject, B>(
   backend: Backend<O, B>,
   listener: WriteListener,
 ): Backend<O, B> => {
-  const written = new WeakMap<Batch<B>, Written>();
+  const written = new WeakMap<Batch<B>, BatchRecord>();
   function* plan(changes: readonly Change<O>[]): Iterable<Batch<B> | undefined> {
     const left = new Map<string, Change<O>>();
     for (const change of changes) {

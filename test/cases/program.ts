@@ -4,10 +4,10 @@ import { normalizeArgv } from '../../src/config/argv.ts';
 import { addFlags, readFlags } from '../../src/config/flags.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { nodeOptions } from '../../src/config/node-options.ts';
-import type { SyncInput } from '../../src/dataplane/backlog.ts';
 import { type Backend, KernelError, type KernelObject } from '../../src/dataplane/contract.ts';
 import { Reconciler } from '../../src/dataplane/reconciler.ts';
 import { IP_FAMILIES, type IPFamily } from '../../src/model/address.ts';
+import type { Work } from '../../src/model/family-work.ts';
 import { OBJECT_KINDS, type ObjectKind } from '../../src/model/kubernetes.ts';
 import type { NodeOptions } from '../../src/model/node.ts';
 import { Tracker } from '../../src/model/tracker.ts';
@@ -63,7 +63,7 @@ export const trackerOf = (options: NodeOptions, cluster: Cluster): Tracker => {
 export class Program<O extends KernelObject, B> {
   readonly tracker: Tracker;
   readonly reconcilers: Readonly<Record<IPFamily, Reconciler<O, B>>>;
-  readonly #lastNode = new Map<IPFamily, SyncInput['node']>();
+  readonly #lastNode = new Map<IPFamily, Work['node']>();
 
   constructor(options: NodeOptions, backends: Backends<O, B>, cluster: Cluster) {
     this.tracker = trackerOf(options, cluster);
@@ -117,4 +117,4 @@ export class Program<O extends KernelObject, B> {
   }
 }
 
-const retry = (node: SyncInput['node']): SyncInput => ({ node, nodeChanged: false, services: [], gone: [] });
+const retry = (node: Work['node']): Work => ({ node, nodeChanged: false, services: [], gone: [] });

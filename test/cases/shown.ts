@@ -3,9 +3,9 @@ import { iptablesBackend } from '../../src/backends/iptables/index.ts';
 import { compileAll } from '../../src/dataplane/report.ts';
 import { type IPFamily, joinHostPort } from '../../src/model/address.ts';
 import type { Endpoint } from '../../src/model/endpoint.ts';
+import type { Work } from '../../src/model/family-work.ts';
 import { ownerOf } from '../../src/model/service.ts';
 import type { ServiceEndpoints } from '../../src/model/topology.ts';
-import type { Work } from '../../src/model/tracker.ts';
 import type { ModelText, Page } from './page.ts';
 
 /** By owner: the endpoints of the cluster, then those for policy Local where one asks for them; `*` = on this node. */

@@ -1,4 +1,4 @@
-/** Leaving a mode through which connections run: how often one looks, what is said, and when it is over. */
+/** Leaving a mode through which connections run: how often one pauses, what is said, and when it is over. */
 import { describe, expect, it } from 'vitest';
 import { type Change, type Departing, KernelError } from '../../src/dataplane/contract.ts';
 import { depart } from '../../src/dataplane/departure.ts';
@@ -35,7 +35,7 @@ const scene = () => {
       said.push(`${level} ${message} ${JSON.stringify(fields)}`);
     };
   const log = { info: tell('info'), warn: tell('warn') } as never;
-  return { stop, said, options: { signal: stop.signal, log, looks: { firstMs: 1, laterMs: 2 } } };
+  return { stop, said, options: { signal: stop.signal, log, pauses: { firstMs: 1, laterMs: 2 } } };
 };
 
 describe('leaving', () => {
@@ -107,7 +107,7 @@ describe('leaving', () => {
     kernel.used = new Set(['a']);
     const departure = depart(new Map([[0, kernel]]) as never, {
       ...options,
-      looks: { firstMs: 60_000, laterMs: 60_000 },
+      pauses: { firstMs: 60_000, laterMs: 60_000 },
     });
     setTimeout(() => stop.abort(), 5);
     await departure;

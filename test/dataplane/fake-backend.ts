@@ -1,6 +1,5 @@
 /** A kernel in memory for the engine's tests: keeps what is applied, refuses what it is told to, fails on demand. */
 
-import type { SyncInput } from '../../src/dataplane/backlog.ts';
 import {
   type Backend,
   type Batch,
@@ -11,6 +10,7 @@ import {
   type Part,
   type Traffic,
 } from '../../src/dataplane/contract.ts';
+import type { Work } from '../../src/model/family-work.ts';
 import type { NodeContext } from '../../src/model/node.ts';
 import { ownerOf, type ServicePort } from '../../src/model/service.ts';
 import type { ServiceEndpoints } from '../../src/model/topology.ts';
@@ -180,7 +180,7 @@ export const service = (
   };
 };
 
-export const input = (services: readonly ServiceEndpoints[], gone: readonly string[] = [], node = NODE): SyncInput => ({
+export const input = (services: readonly ServiceEndpoints[], gone: readonly string[] = [], node = NODE): Work => ({
   node,
   nodeChanged: false,
   services,

@@ -1,10 +1,10 @@
 /** A loop over a kernel in memory, with its work, its clock and its log in the test's hands. */
 import { expect, vi } from 'vitest';
-import type { SyncInput } from '../../src/dataplane/backlog.ts';
 import { KernelError } from '../../src/dataplane/contract.ts';
 import { Loop } from '../../src/dataplane/loop.ts';
 import { Reconciler } from '../../src/dataplane/reconciler.ts';
 import type { Drift, SyncReport } from '../../src/dataplane/status.ts';
+import type { Work } from '../../src/model/family-work.ts';
 import { ownerOf } from '../../src/model/service.ts';
 import type { ServiceEndpoints } from '../../src/model/topology.ts';
 import { FakeKernel, type FakeObject, input, service } from './fake-backend.ts';
@@ -36,7 +36,7 @@ export class FakeWork {
     return this.#isNew || this.#dirty.size > 0;
   }
 
-  async take(): Promise<SyncInput> {
+  async take(): Promise<Work> {
     this.taken += 1;
     const services = [...this.#dirty.values()].flatMap((service) => service ?? []);
     const gone = [...this.#dirty].flatMap(([owner, service]) => (service === undefined ? [owner] : []));

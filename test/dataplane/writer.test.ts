@@ -86,7 +86,7 @@ describe('the writer', () => {
       }
     };
     expect(await writer.write()).toMatchObject({ ids: ['a', 'b'] });
-    await writer.relearn();
+    await writer.readBackAfterRefusal();
     expect(await writer.writeAgain()).toMatchObject({ batches: 0 });
     expect(kernel.log).toHaveLength(1);
   });
@@ -100,7 +100,7 @@ describe('the writer', () => {
       if (batch.payload.some(({ op }) => op === 'remove')) throw new KernelError('content', 'in use');
       return apply(batch);
     };
-    await writer.relearn();
+    await writer.readBackAfterRefusal();
     expect(await writer.writeAgain()).toEqual({ changes: { added: 1, replaced: 0, removed: 0 }, batches: 1 });
     expect([...kernel.objects.keys()].sort()).toEqual(['a', 'old']);
     expect(await state.changes()).toEqual([]);

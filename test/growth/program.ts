@@ -4,7 +4,7 @@ import { type NftablesBackend, nftablesBackend } from '../../src/backends/nftabl
 import type { KernelSockets } from '../../src/backends/nftables/kernel-sockets.ts';
 import type { Backend, KernelObject } from '../../src/dataplane/contract.ts';
 import { Reconciler } from '../../src/dataplane/reconciler.ts';
-import { HealthCheckNews } from '../../src/model/health-checks.ts';
+import { PendingHealthChecks } from '../../src/model/health-checks.ts';
 import { OBJECT_KINDS, type ObjectKind } from '../../src/model/kubernetes.ts';
 import { Tracker } from '../../src/model/tracker.ts';
 import type { Socket } from '../../src/netlink/socket.ts';
@@ -65,7 +65,7 @@ export const start = async (
   const options = await optionsOf({ 'proxy-mode': mode, 'nodeport-addresses': '0.0.0.0/0,::/0', ...flags });
   const tracker = new Tracker({ node: options, families: ['IPv4'], interfaceAddresses: () => addresses });
   const reconciler = new Reconciler(backend, { signal });
-  const news = new HealthCheckNews((service) => tracker.healthCheck(service, 'IPv4'));
+  const news = new PendingHealthChecks((service) => tracker.healthCheck(service, 'IPv4'));
   const metrics = new Metrics({ mode, version: '1', families: ['IPv4'], gauged: () => NOTHING_GAUGED });
   const sync = async (): Promise<void> => {
     metrics.synced('IPv4', await reconciler.sync(news.note(tracker.take('IPv4'))));

@@ -1,10 +1,11 @@
 /** A tracker, and somebody who takes its work and keeps what it says: what an engine would know. */
 import { IP_FAMILIES, type IPFamily, joinHostPort } from '../../src/model/address.ts';
 import type { Endpoint } from '../../src/model/endpoint.ts';
+import type { Work } from '../../src/model/family-work.ts';
 import { OBJECT_KINDS, type ObjectKind } from '../../src/model/kubernetes.ts';
 import { ownerOf } from '../../src/model/service.ts';
 import type { ServiceEndpoints } from '../../src/model/topology.ts';
-import { Tracker, type TrackerOptions, type Work } from '../../src/model/tracker.ts';
+import { Tracker, type TrackerOptions } from '../../src/model/tracker.ts';
 import { type Fields, NODE_OPTIONS, nodeObject } from './objects.ts';
 
 export type Known = ReadonlyMap<string, ServiceEndpoints>;

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { IP_FAMILIES, type IPFamily } from '../../src/model/address.ts';
-import { type HealthCheck, HealthCheckNews } from '../../src/model/health-checks.ts';
+import { type HealthCheck, PendingHealthChecks } from '../../src/model/health-checks.ts';
 import type { Tracker } from '../../src/model/tracker.ts';
 import { type Follower, follow } from './follower.ts';
 import { type Fields, serviceObject, sliceObject } from './objects.ts';
@@ -92,11 +92,11 @@ const list = (tracker: Tracker, family: IPFamily): readonly HealthCheck[] =>
 /** What those who answer have heard. */
 class Hearer {
   readonly #known = new Map<string, HealthCheck>();
-  readonly #news: HealthCheckNews;
+  readonly #news: PendingHealthChecks;
   readonly #take: () => void;
 
   constructor(follower: Follower, family: IPFamily) {
-    this.#news = new HealthCheckNews((name) => follower.tracker.healthCheck(name, family));
+    this.#news = new PendingHealthChecks((name) => follower.tracker.healthCheck(name, family));
     this.#take = () => this.#news.note(follower.take(family));
   }
 

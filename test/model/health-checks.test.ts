@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type HealthCheck, HealthCheckNews } from '../../src/model/health-checks.ts';
+import { type HealthCheck, PendingHealthChecks } from '../../src/model/health-checks.ts';
 import { type Follower, follow } from './follower.ts';
 import { type Fields, NODE_OPTIONS, nodeObject, serviceObject, sliceObject } from './objects.ts';
 
@@ -129,7 +129,7 @@ describe('there is nothing to ask', () => {
 
 const bench = (objects: Parameters<typeof follow>[0] = {}, options: Parameters<typeof follow>[1] = {}) => {
   const follower: Follower = follow(objects, options);
-  const news = new HealthCheckNews((service) => follower.tracker.healthCheck(service, 'IPv4'));
+  const news = new PendingHealthChecks((service) => follower.tracker.healthCheck(service, 'IPv4'));
   return {
     tracker: follower.tracker,
     sync: () => news.note(follower.take()),

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { joinHostPort } from '../../src/model/address.ts';
 import type { Endpoint } from '../../src/model/endpoint.ts';
 import type { ServicePort } from '../../src/model/service.ts';
-import { type Place, resolve } from '../../src/model/topology.ts';
+import { type NodeTopology, resolve } from '../../src/model/topology.ts';
 import { endpoint, type Fields, portOf, serviceObject } from './objects.ts';
 
 const NODE_PORT = { type: 'NodePort', ports: [{ name: 'p', port: 80, nodePort: 30_080 }] };
@@ -14,7 +14,7 @@ const port = (...fields: readonly Fields[]): ServicePort =>
   portOf(serviceObject('ns/web', Object.assign({}, ...fields)));
 
 const CLUSTER = port();
-const IN_A: Place = { nodeName: 'node1', zone: 'za' };
+const IN_A: NodeTopology = { nodeName: 'node1', zone: 'za' };
 
 const STATES = {
   /** ready */
@@ -48,7 +48,7 @@ const endpoints = (text: string): readonly Endpoint[] =>
   });
 
 /** `cluster / local / reachable`, each as the last bytes of its addresses, and whether there is any at all. */
-const shown = (service: ServicePort, text: string, place: Place = IN_A): string => {
+const shown = (service: ServicePort, text: string, place: NodeTopology = IN_A): string => {
   const { cluster, local, reachable, hasAny } = resolve(service, endpoints(text), place);
   const sets = [cluster, local, reachable].map((set) => set.map(({ ip }) => ip.slice('10.0.0.'.length)).join(','));
   return `${sets.map((set) => set || '-').join(' / ')}${hasAny ? '' : ' none'}`;

@@ -1,7 +1,7 @@
 /** What is said of calls, against the table of what every backend has to do with real packets. */
 import { describe, expect, it } from 'vitest';
 import { Tracker } from '../../src/model/tracker.ts';
-import { type Caller, type Traffic, trafficOf } from '../../src/model/traffic.ts';
+import { type Caller, type TrafficRow, trafficOf } from '../../src/model/traffic.ts';
 import { optionsOf } from '../cases/program.ts';
 import { objectsIn, statesOf } from '../conformance/play.ts';
 import type { Expected, Probe, Row } from '../conformance/rows.ts';
@@ -17,7 +17,7 @@ const CALLER: Partial<Record<HostName, Caller>> = {
   node2: 'outside',
   outside: 'outside',
 };
-const SORTS: Partial<Record<Probe['to'], Traffic['to']>> = {
+const SORTS: Partial<Record<Probe['to'], TrafficRow['to']>> = {
   cluster: 'cluster-ip',
   external: 'external',
   vip: 'external',
@@ -25,7 +25,7 @@ const SORTS: Partial<Record<Probe['to'], Traffic['to']>> = {
 };
 
 /** `pod1+m`, `remote1:8081`, as in the table; the node's own address is what a call of its own has anyway. */
-const reached = ({ endpoints, outcome, seenAs }: Traffic, from: HostName): Expected => {
+const reached = ({ endpoints, outcome, seenAs }: TrafficRow, from: HostName): Expected => {
   if (outcome !== 'served') return outcome;
   return endpoints
     .map(({ ip, port }): string => {

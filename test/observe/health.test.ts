@@ -20,7 +20,7 @@ const start = (families: readonly IPFamily[] = IP_FAMILIES) => {
     now += ms;
   };
   const verdict = (): string => {
-    const { healthy, families: each } = health.look();
+    const { healthy, families: each } = health.snapshot();
     expect(health.isHealthy()).toBe(healthy);
     return [healthy, ...[...each].map(([family, one]) => `${family} ${one.healthy}`)].join(', ');
   };
@@ -94,9 +94,9 @@ describe('health as in kube-proxy', () => {
     const began = now();
     pass(1_000);
     health.updated('IPv6');
-    expect(health.look()).toMatchObject({ updatedAt: began + 1_000 });
-    expect(health.look().families.get('IPv4')?.updatedAt).toBe(began);
-    expect(start([]).health.look().updatedAt).toBeUndefined();
+    expect(health.snapshot()).toMatchObject({ updatedAt: began + 1_000 });
+    expect(health.snapshot().families.get('IPv4')?.updatedAt).toBe(began);
+    expect(start([]).health.snapshot().updatedAt).toBeUndefined();
   });
 });
 
@@ -156,6 +156,6 @@ describe('a clock that is set', () => {
     health.taken('IPv4');
     for (const family of IP_FAMILIES) health.updated(family);
     expect(verdict()).toBe(FINE);
-    expect(health.look().updatedAt).toBe(now() + ms);
+    expect(health.snapshot().updatedAt).toBe(now() + ms);
   });
 });

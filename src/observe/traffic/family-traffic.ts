@@ -8,7 +8,7 @@ import { type Clock, systemClock } from '../../dataplane/pacer.ts';
 import type { SyncReport } from '../../dataplane/status.ts';
 import type { IPFamily } from '../../model/address.ts';
 import type { ServicePortName } from '../../model/service.ts';
-import { Places } from './places.ts';
+import { ShownPorts } from './shown-ports.ts';
 import { type Sums, TrafficTotals } from './totals.ts';
 
 /** Part of the engine that reads traffic. */
@@ -40,7 +40,7 @@ export class FamilyTraffic {
   readonly family: IPFamily;
   readonly #options: FamilyTrafficOptions;
   readonly #clock: Clock;
-  readonly #places: Places;
+  readonly #shownPorts: ShownPorts;
   readonly #totals = new TrafficTotals();
   #source: TrafficSource | undefined;
   #reading: Promise<void> | undefined;
@@ -53,12 +53,12 @@ export class FamilyTraffic {
     this.family = options.family;
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    this.#places = new Places(options.places);
+    this.#shownPorts = new ShownPorts(options.places);
   }
 
   /** Service ports without series of their own. */
   get omitted(): number {
-    return this.#places.omitted;
+    return this.#shownPorts.omitted;
   }
 
   /** Begin of the last read that succeeded, milliseconds since 1970; undefined before the first. */
@@ -74,10 +74,10 @@ export class FamilyTraffic {
   /** Notes a sync. Costs its Services. The first one begins the count. */
   synced({ services, gone }: Pick<SyncReport, 'services' | 'gone'>): void {
     for (const owner of gone) {
-      this.#places.remove(owner);
+      this.#shownPorts.remove(owner);
       this.#totals.forget(owner);
     }
-    for (const { port } of services) this.#places.put(port.name);
+    for (const { port } of services) this.#shownPorts.put(port.name);
     if (this.#isSynced) return;
     this.#isSynced = true;
     void this.#read();
@@ -97,7 +97,7 @@ export class FamilyTraffic {
 
   /** Service ports that are shown, with their sums. */
   *rows(): Generator<readonly [name: ServicePortName, sums: Sums]> {
-    for (const [owner, name] of this.#places.shown) yield [name, this.#totals.of(owner)];
+    for (const [owner, name] of this.#shownPorts.shown) yield [name, this.#totals.of(owner)];
   }
 
   /** Read under way, or a new one if it is due. */
@@ -128,7 +128,7 @@ export class FamilyTraffic {
   }
 
   #shownOwner(owner: string | undefined): string | undefined {
-    return owner !== undefined && this.#places.shown.has(owner) ? owner : undefined;
+    return owner !== undefined && this.#shownPorts.shown.has(owner) ? owner : undefined;
   }
 
   /** Logs the first of several failures, and the first success after them. */

@@ -24,7 +24,7 @@ const FIRST_LISTS = 3;
 
 const NOTHING: Sums = { connections: 0, packetsIn: 0, packetsOut: 0, bytesIn: 0, bytesOut: 0 };
 
-interface Seen {
+interface LastCounts {
   readonly counts: Counts;
   /** Number of reads in a row that lacked the object. */
   readonly missed: number;
@@ -33,7 +33,7 @@ interface Seen {
 export class TrafficTotals {
   readonly #sums = new Map<string, Sums>();
   /** Last counts by object id, of owners that are shown. */
-  #seen = new Map<string, Seen>();
+  #seen = new Map<string, LastCounts>();
   #lists = 0;
   #isBegun = false;
 
@@ -47,7 +47,7 @@ export class TrafficTotals {
 
   /** Adds a read, with rests; `ownerOf` returns undefined for an object that is not shown. */
   async take({ counts, isWhole }: Traffic, ownerOf: (id: string) => string | undefined): Promise<void> {
-    const seen = new Map<string, Seen>();
+    const seen = new Map<string, LastCounts>();
     let until = performance.now() + SLICE_MS;
     let done = 0;
     for (const [id, now] of counts) {
@@ -71,7 +71,7 @@ export class TrafficTotals {
     return { ...before, ...now };
   }
 
-  #keepMissing(seen: Map<string, Seen>): void {
+  #keepMissing(seen: Map<string, LastCounts>): void {
     for (const [id, { counts, missed }] of this.#seen) {
       if (!seen.has(id) && missed < MOST_MISSED) seen.set(id, { counts, missed: missed + 1 });
     }

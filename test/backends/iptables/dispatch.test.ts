@@ -152,7 +152,7 @@ describe('whatever the history', () => {
     const left = treeOf(all, 'IPv4').objects;
     const tree = new Tree('IPv4');
     for (const [n, destination] of [...all.entries()].reverse()) tree.put(destination, n);
-    await tree.state.learn(new Map(left.map((object) => [object.id, object])));
+    await tree.state.adopt(new Map(left.map((object) => [object.id, object])));
     expect(tree.write()).toEqual([]);
   });
 });

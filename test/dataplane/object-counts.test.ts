@@ -1,15 +1,15 @@
 /** What metrics count of a kernel's objects: always what counting all of them anew would give. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { ObjectCounts } from '../../src/dataplane/object-counts.ts';
 import { Reconciler } from '../../src/dataplane/reconciler.ts';
-import { Tally } from '../../src/dataplane/tally.ts';
 import { FakeKernel, type FakeObject, fake, input, service } from './fake-backend.ts';
 
 const measure = ({ id, content }: FakeObject) =>
   id.startsWith('endpoint') ? { of: content.endsWith('1') ? 'odd' : 'even', count: id.length } : undefined;
 
 const counted = (objects: Iterable<FakeObject>): ReadonlyMap<string, number> => {
-  const tally = new Tally(measure);
+  const tally = new ObjectCounts(measure);
   for (const object of objects) tally.change(undefined, object);
   return new Map([...tally.counts].filter(([, count]) => count !== 0));
 };
@@ -23,7 +23,7 @@ const bench = () => {
 
 describe('a tally', () => {
   it('follows what comes, changes and goes', () => {
-    const tally = new Tally(measure);
+    const tally = new ObjectCounts(measure);
     const [a, b] = [fake('endpoint a', '1'), fake('endpoint bb', '2')];
     tally.change(undefined, a);
     tally.change(undefined, fake('vip', '1'));
@@ -45,7 +45,7 @@ describe('a tally', () => {
   });
 
   it('of nothing is empty', () => {
-    const tally = new Tally<FakeObject>(undefined);
+    const tally = new ObjectCounts<FakeObject>(undefined);
     tally.change(undefined, fake('endpoint a', '1'));
     expect(tally.counts.size).toBe(0);
   });

@@ -3,7 +3,7 @@ import type { KernelObject, Measure } from './contract.ts';
 
 export type MeasureOf<O> = (object: O) => Measure | undefined;
 
-export class Tally<O extends KernelObject> {
+export class ObjectCounts<O extends KernelObject> {
   readonly #measure: MeasureOf<O> | undefined;
   readonly #counts = new Map<string, number>();
 

@@ -2,13 +2,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ownerOf, type ServicePortName } from '../../../src/model/service.ts';
-import { Places } from '../../../src/observe/traffic/places.ts';
+import { ShownPorts } from '../../../src/observe/traffic/shown-ports.ts';
 
 const named = (name: string): ServicePortName => ({ namespace: 'ns', name, port: 'p', protocol: 'TCP' });
-const shownIn = (places: Places): readonly string[] => [...places.shown.values()].map(({ name }) => name);
+const shownIn = (places: ShownPorts): readonly string[] => [...places.shown.values()].map(({ name }) => name);
 
-const filled = (size: number, ...names: readonly string[]): Places => {
-  const places = new Places(size);
+const filled = (size: number, ...names: readonly string[]): ShownPorts => {
+  const places = new ShownPorts(size);
   for (const name of names) places.put(named(name));
   return places;
 };
@@ -40,7 +40,7 @@ describe('places', () => {
     const event = fc.record({ name: names, isGone: fc.boolean() });
     fc.assert(
       fc.property(fc.nat({ max: 4 }), fc.array(event, { maxLength: 60 }), (size, events) => {
-        const places = new Places(size);
+        const places = new ShownPorts(size);
         const there = new Set<string>();
         let before: readonly string[] = [];
         for (const { name, isGone } of events) {

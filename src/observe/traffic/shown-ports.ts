@@ -4,7 +4,7 @@
  */
 import { ownerOf, type ServicePortName } from '../../model/service.ts';
 
-export class Places {
+export class ShownPorts {
   readonly #size: number;
   readonly #shown = new Map<string, ServicePortName>();
   readonly #waiting = new Map<string, ServicePortName>();
