@@ -8,7 +8,7 @@ import { type Module, parseModule, readModules } from './architecture/source.ts'
 /** What a backend is made of: the contract, turns, the model, and drivers. Never another backend, never the engine. */
 const PARTS = [
   'dataplane/contract.ts',
-  'dataplane/lane.ts',
+  'dataplane/mutex.ts',
   'dataplane/turn.ts',
   'model/**',
   'kernel/**',

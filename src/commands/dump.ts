@@ -4,7 +4,7 @@
  */
 
 import { type AnyBackend, offlineBackend } from '../backends/index.ts';
-import type { KernelObject, Part } from '../dataplane/contract.ts';
+import type { KernelObject, ToolInput } from '../dataplane/contract.ts';
 import { compileAll } from '../dataplane/report.ts';
 import { IP_FAMILIES, type IPFamily } from '../model/address.ts';
 import { backendOptions } from './backend-options.ts';
@@ -48,7 +48,7 @@ export const dump = async (setup: Setup, options: DumpOptions): Promise<void> =>
 };
 
 /** A single part is a tool's input as it stands; of several each has a heading. */
-const joined = (parts: readonly Part[], tool: string | undefined): string => {
+const joined = (parts: readonly ToolInput[], tool: string | undefined): string => {
   const [only] = parts;
   if (only !== undefined && parts.length === 1 && (tool === undefined || tool === only.tool)) return only.text;
   if (tool === undefined) return parts.map(({ tool: name, text }) => `##### ${name}\n${text}`).join('\n');

@@ -1,16 +1,16 @@
 /** Listens to a backend's first read: the addresses and ports that the kernel served when this process started. */
 import type { Backend, KernelObject } from '../dataplane/contract.ts';
-import type { Place } from '../model/flows.ts';
+import type { AddressPort } from '../model/frontend.ts';
 
 /** The backend with a listener at its first read. */
 export const listenToFirstRead = <O extends KernelObject, B>(
   backend: Backend<O, B>,
-  take: (places: Iterable<Place>) => void,
+  take: (places: Iterable<AddressPort>) => void,
 ): Backend<O, B> => {
   let isFirst = true;
   const read = async (signal: AbortSignal): Promise<ReadonlyMap<string, O>> => {
     const found = await backend.read(signal);
-    if (isFirst) take(placesIn(backend, [...found.values()]));
+    if (isFirst) take(addressPortsIn(backend, [...found.values()]));
     isFirst = false;
     return found;
   };
@@ -18,6 +18,9 @@ export const listenToFirstRead = <O extends KernelObject, B>(
 };
 
 /** A generator, as there may be very many. */
-function* placesIn<O extends KernelObject, B>(backend: Backend<O, B>, objects: readonly O[]): Generator<Place> {
-  for (const object of objects) yield* backend.placesOf?.(object) ?? [];
+function* addressPortsIn<O extends KernelObject, B>(
+  backend: Backend<O, B>,
+  objects: readonly O[],
+): Generator<AddressPort> {
+  for (const object of objects) yield* backend.addressPortsOf?.(object) ?? [];
 }

@@ -4,7 +4,7 @@ import type { SyncReport } from '../dataplane/status.ts';
 import { inParts } from '../dataplane/turn.ts';
 import type { IPFamily } from '../model/address.ts';
 import type { Work } from '../model/family-work.ts';
-import type { Place } from '../model/flows.ts';
+import type { AddressPort } from '../model/frontend.ts';
 import { PendingHealthChecks } from '../model/health-checks.ts';
 import type { Tracker } from '../model/tracker.ts';
 import type { FamilyRecord } from '../observe/family-record.ts';
@@ -28,7 +28,7 @@ export interface PostSync {
   /** Call with work as it is taken. */
   note(work: Work): Promise<void>;
   /** Addresses and ports that the kernel served when this process started. */
-  adopted(places: Iterable<Place>): void;
+  adopted(places: Iterable<AddressPort>): void;
   synced(report: SyncReport): Promise<void>;
   /** Drift was repaired. */
   repaired(): void;

@@ -6,7 +6,8 @@
 import { setImmediate as rest } from 'node:timers/promises';
 import type { BaseLogger } from 'pino';
 import { type IPFamily, isLoopback } from '../model/address.ts';
-import { type Entrance, Entrances, entranceFields, entranceOf, type NodePlaces, type Place } from '../model/flows.ts';
+import { destinationOf, type FrontendKey, frontendKeyOf, type NodePortMatch, UdpFrontends } from '../model/flows.ts';
+import type { AddressPort } from '../model/frontend.ts';
 import type { NodeContext } from '../model/node.ts';
 import type { ServiceEndpoints } from '../model/topology.ts';
 import { Connection } from '../netlink/connection.ts';
@@ -31,7 +32,7 @@ export interface FlowWork {
   readonly gone: readonly string[];
 }
 
-/** The kernel walks all flows for each question: beyond so many entrances it is asked once, for all. */
+/** The kernel walks all flows for each question: beyond so many frontends it is asked once, for all. */
 const MAX_QUESTIONS = 4;
 const DELETIONS = 500;
 const FIRST_RETRY_MS = 500;
@@ -45,12 +46,12 @@ export const openFlows = (): Connection => new Connection(openSocket(PROTOCOL.NE
 
 export class Janitor {
   readonly #options: JanitorOptions;
-  readonly #entrances = new Entrances();
-  #due = new Set<Entrance>();
-  /** All entrances are to be looked at. */
+  readonly #frontends = new UdpFrontends();
+  #due = new Set<FrontendKey>();
+  /** All frontends are to be looked at. */
   #isAllDue = false;
   /** Where flows came in before this process: not looked through yet. */
-  #former: Iterator<Place> | undefined;
+  #former: Iterator<AddressPort> | undefined;
   #node: NodeContext | undefined;
   #own: { readonly of: readonly string[]; readonly set: ReadonlySet<string> } = { of: [], set: new Set() };
   #running: Promise<void> | undefined;
@@ -71,17 +72,17 @@ export class Janitor {
   /** Call with work as it is taken: what becomes of a write that fails is looked at when one is done. */
   note({ node, services, gone }: FlowWork): void {
     this.#node = node;
-    this.#entrances.note(services, gone);
+    this.#frontends.note(services, gone);
   }
 
   /** What the kernel held when this process came: flows to what of it is not wanted go with it. */
-  adopted(places: Iterable<Place>): void {
+  adopted(places: Iterable<AddressPort>): void {
     this.#former = places[Symbol.iterator]();
   }
 
   /** What a sync brought into the kernel. */
   synced(services: readonly ServiceEndpoints[], gone: readonly string[]): void {
-    for (const entrance of this.#entrances.update(services, gone)) this.#due.add(entrance);
+    for (const frontend of this.#frontends.update(services, gone)) this.#due.add(frontend);
     this.#start();
   }
 
@@ -122,16 +123,16 @@ export class Janitor {
     const { family, log, onCleaned } = this.#options;
     const startedAt = performance.now();
     const before = this.#deleted;
-    const [entrances, isAll] = [this.#due, this.#isAllDue];
+    const [frontends, isAll] = [this.#due, this.#isAllDue];
     this.#due = new Set();
     this.#isAllDue = false;
     let retryMs = 0;
     try {
-      await this.#cleanThrough(entrances, isAll);
+      await this.#cleanThrough(frontends, isAll);
       if (this.#failures > 0) log.info({ ipFamily: family }, 'stale UDP flows can be deleted again');
       this.#failures = 0;
     } catch (error) {
-      for (const entrance of entrances) this.#due.add(entrance);
+      for (const frontend of frontends) this.#due.add(frontend);
       this.#isAllDue ||= isAll;
       const message = error instanceof Error ? error.message : String(error);
       const words = 'stale UDP flows cannot be deleted for now, clients may have to pause';
@@ -147,12 +148,12 @@ export class Janitor {
     return Math.max(retryMs, tookMs * RESTS);
   }
 
-  async #cleanThrough(entrances: Set<Entrance>, isAll: boolean): Promise<void> {
-    await this.#takeFormer(entrances);
-    if (entrances.size === 0 && this.#entrances.isEmpty) return;
+  async #cleanThrough(frontends: Set<FrontendKey>, isAll: boolean): Promise<void> {
+    await this.#takeFormer(frontends);
+    if (frontends.size === 0 && this.#frontends.isEmpty) return;
     const connection = this.#options.open();
     try {
-      const stale = await this.#findStale(connection, entrances, isAll);
+      const stale = await this.#findStale(connection, frontends, isAll);
       for (let from = 0; from < stale.length; from += DELETIONS) {
         await rest();
         this.#delete(connection, stale.slice(from, from + DELETIONS));
@@ -162,13 +163,13 @@ export class Janitor {
     }
   }
 
-  async #takeFormer(entrances: Set<Entrance>): Promise<void> {
+  async #takeFormer(frontends: Set<FrontendKey>): Promise<void> {
     const former = this.#former;
     if (former === undefined) return;
     let until = performance.now() + TURN_MS;
     for (let next = former.next(); next.done !== true; next = former.next()) {
-      const entrance = entranceOf(next.value);
-      if (entrance !== undefined) entrances.add(entrance);
+      const frontend = frontendKeyOf(next.value);
+      if (frontend !== undefined) frontends.add(frontend);
       if (performance.now() < until) continue;
       await rest();
       until = performance.now() + TURN_MS;
@@ -176,28 +177,32 @@ export class Janitor {
     this.#former = undefined;
   }
 
-  async #findStale(connection: Connection, entrances: ReadonlySet<Entrance>, isAll: boolean): Promise<readonly Flow[]> {
+  async #findStale(
+    connection: Connection,
+    frontends: ReadonlySet<FrontendKey>,
+    isAll: boolean,
+  ): Promise<readonly Flow[]> {
     const stale: Flow[] = [];
     const places = this.#places();
     const among = isAll
-      ? { has: (entrance: Entrance) => this.#entrances.has(entrance) || entrances.has(entrance) }
-      : entrances;
-    for (const question of this.#questions(entrances, isAll)) {
+      ? { has: (frontend: FrontendKey) => this.#frontends.has(frontend) || frontends.has(frontend) }
+      : frontends;
+    for (const question of this.#questions(frontends, isAll)) {
       const isWhole = await visitFlows(connection, question, (flow) => {
-        if (this.#entrances.isStale(flow, among, places)) stale.push(flow);
+        if (this.#frontends.isStale(flow, among, places)) stale.push(flow);
       });
       if (!isWhole) throw new Error('the list of flows was torn');
     }
     return stale;
   }
 
-  #questions(entrances: ReadonlySet<Entrance>, isAll: boolean): readonly FlowFilter[] {
+  #questions(frontends: ReadonlySet<FrontendKey>, isAll: boolean): readonly FlowFilter[] {
     const all: FlowFilter = { family: this.#options.family, protocol: 'udp' };
-    if (isAll || entrances.size > MAX_QUESTIONS) return [all];
-    return [...entrances].map((entrance) => ({ ...all, ...entranceFields(entrance) }));
+    if (isAll || frontends.size > MAX_QUESTIONS) return [all];
+    return [...frontends].map((frontend) => ({ ...all, ...destinationOf(frontend) }));
   }
 
-  #places(): NodePlaces {
+  #places(): NodePortMatch {
     const addresses = this.#options.localAddresses();
     if (this.#own.of !== addresses) this.#own = { of: addresses, set: new Set(addresses) };
     const own = this.#own.set;

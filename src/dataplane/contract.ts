@@ -5,7 +5,7 @@
  * them. The engine does the rest by `diff(have, want)`: start-up, events, audits, clean-up and dumps are the same call
  * with other arguments, so a backend has no delete, start-up or clean-up logic of its own.
  */
-import type { Place } from '../model/flows.ts';
+import type { AddressPort } from '../model/frontend.ts';
 import type { NodeContext } from '../model/node.ts';
 import type { ServiceEndpoints } from '../model/topology.ts';
 
@@ -44,7 +44,7 @@ export interface Section<O> {
 }
 
 /** Complete input of one tool. */
-export interface Part {
+export interface ToolInput {
   readonly tool: string;
   readonly text: string;
 }
@@ -88,7 +88,7 @@ export interface Measure {
 }
 
 /** Traffic of one kernel object since it was made; counts that the mode cannot know are absent. Bytes from the IP header on. */
-export interface Counts {
+export interface TrafficCounts {
   readonly connections?: number;
   /** From clients. */
   readonly packetsIn?: number;
@@ -99,8 +99,8 @@ export interface Counts {
 }
 
 /** Counts by object id. `isWhole`: no object that the kernel counts is missing. */
-export interface Traffic {
-  readonly counts: ReadonlyMap<string, Counts>;
+export interface ObjectTraffic {
+  readonly counts: ReadonlyMap<string, TrafficCounts>;
   readonly isWhole: boolean;
 }
 
@@ -125,7 +125,7 @@ export interface Backend<O extends KernelObject, B> {
   /** Measure of an object for metrics: so many rules of a table. Undefined for an object that is not counted. Pure. */
   measure?(object: O): Measure | undefined;
   /** Text of all sections, tool by tool, with titles as comments where the tool knows comments. Pure. */
-  print(sections: readonly Section<O>[]): readonly Part[];
+  print(sections: readonly Section<O>[]): readonly ToolInput[];
   /** Text of all sections in the tool's JSON, where it has one. Pure. */
   printJson?(sections: readonly Section<O>[]): string;
   /** Checks the host. Throws Error naming what is missing. Without it the first read finds out. */
@@ -135,11 +135,11 @@ export interface Backend<O extends KernelObject, B> {
   /** Objects, of those read, that another proxy made under the same names, where the two can be told apart. Pure. */
   madeByOther?(found: readonly O[]): readonly O[];
   /** Frontends at which an object, as it was read, sends packets elsewhere; each may come more than once. Pure. */
-  placesOf?(object: O): readonly Place[];
+  addressPortsOf?(object: O): readonly AddressPort[];
   /** Writes one batch, atomically where the kernel is. Idempotent. Throws KernelError. */
   apply(batch: Batch<B>, signal: AbortSignal): Promise<void>;
   /** Traffic that the kernel has counted, at some of an owner's objects. May run beside reads and writes. Throws KernelError. */
-  traffic?(signal: AbortSignal): Promise<Traffic>;
+  traffic?(signal: AbortSignal): Promise<ObjectTraffic>;
   /** Subscribes to writes of other programs to our objects, where the kernel reports them. */
   watch?(onChange: () => void): { stop(): void };
 }

@@ -18,8 +18,8 @@ import type { NodeContext } from '../model/node.ts';
 import { ownerOf } from '../model/service.ts';
 import type { ServiceEndpoints } from '../model/topology.ts';
 import { isOutstanding, newBacklog, remember } from './backlog.ts';
-import type { Backend, Fragment, KernelObject, Traffic } from './contract.ts';
-import { newLane } from './lane.ts';
+import type { Backend, Fragment, KernelObject, ObjectTraffic } from './contract.ts';
+import { newMutex } from './mutex.ts';
 import { Owners, type OwnersOptions } from './owners.ts';
 import { type Programmed, programmedOf } from './programmed.ts';
 import { Quarantine } from './quarantine.ts';
@@ -58,7 +58,7 @@ export class Reconciler<O extends KernelObject, B> {
   #known = false;
   /** True once all Services of the start are staged: before that no object in the kernel can be called foreign. */
   #isStartStaged = false;
-  readonly #auditing = newLane();
+  readonly #auditing = newMutex();
   /** Audit that is requested and has not begun. */
   #nextAudit: Promise<Drift> | undefined;
   #lastError: string | undefined;
@@ -105,7 +105,7 @@ export class Reconciler<O extends KernelObject, B> {
   }
 
   /** Traffic that the kernel has counted, by object; undefined where the backend counts none. Throws KernelError. */
-  async traffic(): Promise<Traffic | undefined> {
+  async traffic(): Promise<ObjectTraffic | undefined> {
     return this.#backend.traffic?.(this.#options.signal);
   }
 

@@ -5,7 +5,7 @@
  * far the write got is not known.
  */
 import { type Backend, type Batch, type Change, KernelError, type KernelObject } from './contract.ts';
-import { newLane } from './lane.ts';
+import { newMutex } from './mutex.ts';
 import type { KernelState } from './state.ts';
 import { addCounts, addDrift, type ChangeCounts, countChanges, type Drift, NO_CHANGES, NO_DRIFT } from './status.ts';
 import { inParts, Turn } from './turn.ts';
@@ -42,8 +42,8 @@ export class Writer<O extends KernelObject, B> {
   #isReadingUnlocked = false;
   #readMs = 0;
   /** Mutex of the state and of writes to the kernel. */
-  readonly exclusive = newLane();
-  readonly #reading = newLane();
+  readonly exclusive = newMutex();
+  readonly #reading = newMutex();
 
   constructor(backend: Backend<O, B>, state: KernelState<O>, signal: AbortSignal) {
     this.#backend = backend;

@@ -5,32 +5,24 @@
  * when that is gone. kube-proxy leaves flows where a Service lost all its endpoints or is deleted, and deletes all flows to
  * a NodePort's number, at whatever address.
  */
-import { frontendAddresses } from './frontend.ts';
-import type { Protocol } from './kubernetes.ts';
+import { type AddressPort, frontendAddresses } from './frontend.ts';
 import type { ServicePort } from './service.ts';
 import { ownerOf } from './service.ts';
 import type { ServiceEndpoints } from './topology.ts';
 
 /** Key of a frontend: `10.96.0.10 53`, or of a NodePort `:30053`. */
-export type Entrance = string;
+export type FrontendKey = string;
 /** Address and port from which a flow's replies come: `10.0.0.1 53`. */
 export type FlowTarget = string;
 
-/** Address and port of a Service; `ip` is undefined for a NodePort. */
-export interface Place {
-  readonly ip: string | undefined;
-  readonly protocol: Protocol;
-  readonly port: number;
-}
-
 /** Destination of a conntrack entry's original packets, and source of its replies. */
-export interface FlowEnds {
+export interface FlowTuples {
   readonly original: { readonly destination: string; readonly destinationPort: number };
   readonly reply: { readonly source: string; readonly sourcePort: number };
 }
 
 /** Addresses of the node, with regard to NodePorts. */
-export interface NodePlaces {
+export interface NodePortMatch {
   /** True for an address of the node, at which flows to NodePorts may have come in. */
   isOfNode(ip: string): boolean;
   /** True for an address at which NodePorts answer. */
@@ -38,86 +30,86 @@ export interface NodePlaces {
 }
 
 const at = (ip: string, port: number): string => `${ip} ${port}`;
-const ofNodePort = (port: number): Entrance => `:${port}`;
+const ofNodePort = (port: number): FrontendKey => `:${port}`;
 
 /** Key of a UDP frontend; undefined for other protocols, whose flows end by themselves. */
-export const entranceOf = ({ ip, protocol, port }: Place): Entrance | undefined => {
+export const frontendKeyOf = ({ ip, protocol, port }: AddressPort): FrontendKey | undefined => {
   if (protocol !== 'UDP') return undefined;
   return ip === undefined ? ofNodePort(port) : at(ip, port);
 };
 
-const entrancesOf = (port: ServicePort): readonly Entrance[] =>
+const frontendKeysOf = (port: ServicePort): readonly FrontendKey[] =>
   frontendAddresses(port).map(({ ip, port: number }) => (ip === undefined ? ofNodePort(number) : at(ip, number)));
 
-interface Serving {
-  readonly entrances: readonly Entrance[];
+interface OwnerTargets {
+  readonly frontends: readonly FrontendKey[];
   readonly targets: ReadonlySet<FlowTarget>;
 }
 
-const NOBODY: Serving = { entrances: [], targets: new Set() };
-/** Entrances kept of an owner whose changes do not get into the kernel. */
+const NO_TARGETS: OwnerTargets = { frontends: [], targets: new Set() };
+/** Frontends kept of an owner whose changes do not get into the kernel. */
 const MAX_REMEMBERED = 1_000;
 
 /** Targets by frontend and owner: two Services may want one frontend. */
-export class Entrances {
-  readonly #servings = new Map<Entrance, Map<string, ReadonlySet<FlowTarget>>>();
+export class UdpFrontends {
+  readonly #servings = new Map<FrontendKey, Map<string, ReadonlySet<FlowTarget>>>();
   /** Servings in the kernel, by owner. */
-  readonly #byOwner = new Map<string, Serving>();
+  readonly #byOwner = new Map<string, OwnerTargets>();
   /** Wanted servings, by owner. */
-  readonly #wanted = new Map<string, Serving>();
+  readonly #wanted = new Map<string, OwnerTargets>();
   /**
-   * Entrances that were to change since an owner's last write, by owner: a failed write may have sent flows elsewhere, also
+   * Frontends that were to change since an owner's last write, by owner: a failed write may have sent flows elsewhere, also
    * where in the end nothing changes.
    */
-  readonly #touched = new Map<string, Set<Entrance>>();
+  readonly #touched = new Map<string, Set<FrontendKey>>();
   /** Cache of the targets of all owners, by frontend that several owners want. */
-  readonly #together = new Map<Entrance, ReadonlySet<FlowTarget>>();
+  readonly #together = new Map<FrontendKey, ReadonlySet<FlowTarget>>();
 
   /** Notes input that is about to be written. */
   note(services: readonly ServiceEndpoints[], gone: readonly string[]): void {
-    for (const owner of gone) this.#want(owner, NOBODY);
+    for (const owner of gone) this.#want(owner, NO_TARGETS);
     for (const { port, serving } of services) {
       if (port.name.protocol !== 'UDP') continue;
       const targets = new Set(serving.map((endpoint) => at(endpoint.ip, endpoint.port)));
-      this.#want(ownerOf(port.name), { entrances: entrancesOf(port), targets });
+      this.#want(ownerOf(port.name), { frontends: frontendKeysOf(port), targets });
     }
   }
 
-  /** Takes input that is in the kernel now; returns the entrances that may have stale flows. */
-  update(services: readonly ServiceEndpoints[], gone: readonly string[]): ReadonlySet<Entrance> {
+  /** Takes input that is in the kernel now; returns the frontends that may have stale flows. */
+  update(services: readonly ServiceEndpoints[], gone: readonly string[]): ReadonlySet<FrontendKey> {
     this.note(services, gone);
-    const changed = new Set<Entrance>();
+    const changed = new Set<FrontendKey>();
     for (const owner of gone) this.#settle(owner, changed);
     for (const { port } of services) if (port.name.protocol === 'UDP') this.#settle(ownerOf(port.name), changed);
     return changed;
   }
 
   /** Makes an owner's wanted serving the one in the kernel. */
-  #settle(owner: string, changed: Set<Entrance>): void {
+  #settle(owner: string, changed: Set<FrontendKey>): void {
     const touched = this.#touched.get(owner);
     if (touched === undefined) return;
     this.#touched.delete(owner);
-    for (const entrance of touched) changed.add(entrance);
-    this.#set(owner, this.#wanted.get(owner) ?? NOBODY);
+    for (const frontend of touched) changed.add(frontend);
+    this.#set(owner, this.#wanted.get(owner) ?? NO_TARGETS);
   }
 
   get isEmpty(): boolean {
     return this.#servings.size === 0;
   }
 
-  /** True for an entrance that is in the kernel. */
-  has(entrance: Entrance): boolean {
-    return this.#servings.has(entrance);
+  /** True for a frontend that is in the kernel. */
+  has(frontend: FrontendKey): boolean {
+    return this.#servings.has(frontend);
   }
 
-  /** True for a flow that came in at one of these entrances and whose target does not serve there. */
-  isStale(flow: FlowEnds, among: Pick<ReadonlySet<Entrance>, 'has'>, places: NodePlaces): boolean {
+  /** True for a flow that came in at one of these frontends and whose target does not serve there. */
+  isStale(flow: FlowTuples, among: Pick<ReadonlySet<FrontendKey>, 'has'>, nodePorts: NodePortMatch): boolean {
     const { original, reply } = flow;
     const direct = at(original.destination, original.destinationPort);
     const target = at(reply.source, reply.sourcePort);
     const nodePort = ofNodePort(original.destinationPort);
     // where NodePorts do not answer, a flow to the node itself is one to a socket of the node
-    const isNodePort = target === direct ? places.hasNodePorts : places.isOfNode;
+    const isNodePort = target === direct ? nodePorts.hasNodePorts : nodePorts.isOfNode;
     const isAmong = among.has(direct) || (among.has(nodePort) && isNodePort(original.destination));
     if (!isAmong) return false;
     // frontends with an address go before NodePorts
@@ -129,63 +121,63 @@ export class Entrances {
   }
 
   /** Targets of all owners, cached: flows may be many, and so may owners that want one frontend. */
-  #targetsAt(entrance: Entrance): ReadonlySet<FlowTarget> {
-    const servings = this.#servings.get(entrance);
-    if (servings === undefined) return NOBODY.targets;
+  #targetsAt(frontend: FrontendKey): ReadonlySet<FlowTarget> {
+    const servings = this.#servings.get(frontend);
+    if (servings === undefined) return NO_TARGETS.targets;
     const [only] = servings.values();
     if (servings.size === 1 && only !== undefined) return only;
-    const known = this.#together.get(entrance);
+    const known = this.#together.get(frontend);
     if (known !== undefined) return known;
     const together = new Set([...servings.values()].flatMap((targets) => [...targets]));
-    this.#together.set(entrance, together);
+    this.#together.set(frontend, together);
     return together;
   }
 
-  #want(owner: string, wanted: Serving): void {
-    const former = this.#wanted.get(owner) ?? NOBODY;
-    if (sameServing(former, wanted)) return;
+  #want(owner: string, wanted: OwnerTargets): void {
+    const former = this.#wanted.get(owner) ?? NO_TARGETS;
+    if (sameTargets(former, wanted)) return;
     const touched = this.#touched.get(owner) ?? new Set();
     this.#touched.set(owner, touched);
-    const now = [...former.entrances, ...wanted.entrances];
-    for (const entrance of now) {
-      touched.delete(entrance); // moves to the end: the oldest are dropped first
-      touched.add(entrance);
+    const now = [...former.frontends, ...wanted.frontends];
+    for (const frontend of now) {
+      touched.delete(frontend); // moves to the end: the oldest are dropped first
+      touched.add(frontend);
     }
     for (const oldest of touched) {
       if (touched.size <= now.length + MAX_REMEMBERED) break;
       touched.delete(oldest);
     }
-    if (wanted.entrances.length === 0) this.#wanted.delete(owner);
+    if (wanted.frontends.length === 0) this.#wanted.delete(owner);
     else this.#wanted.set(owner, wanted);
   }
 
-  #set(owner: string, serving: Serving): void {
-    for (const entrance of this.#byOwner.get(owner)?.entrances ?? []) {
-      this.#together.delete(entrance);
-      const servings = this.#servings.get(entrance);
+  #set(owner: string, serving: OwnerTargets): void {
+    for (const frontend of this.#byOwner.get(owner)?.frontends ?? []) {
+      this.#together.delete(frontend);
+      const servings = this.#servings.get(frontend);
       servings?.delete(owner);
-      if (servings?.size === 0) this.#servings.delete(entrance);
+      if (servings?.size === 0) this.#servings.delete(frontend);
     }
-    for (const entrance of serving.entrances) {
-      this.#together.delete(entrance);
-      const servings = this.#servings.get(entrance) ?? new Map<string, ReadonlySet<FlowTarget>>();
-      this.#servings.set(entrance, servings.set(owner, serving.targets));
+    for (const frontend of serving.frontends) {
+      this.#together.delete(frontend);
+      const servings = this.#servings.get(frontend) ?? new Map<string, ReadonlySet<FlowTarget>>();
+      this.#servings.set(frontend, servings.set(owner, serving.targets));
     }
-    if (serving.entrances.length === 0) this.#byOwner.delete(owner);
+    if (serving.frontends.length === 0) this.#byOwner.delete(owner);
     else this.#byOwner.set(owner, serving);
   }
 }
 
-const sameServing = (a: Serving, b: Serving): boolean =>
-  a.entrances.length === b.entrances.length &&
-  a.entrances.every((entrance, i) => entrance === b.entrances[i]) &&
+const sameTargets = (a: OwnerTargets, b: OwnerTargets): boolean =>
+  a.frontends.length === b.frontends.length &&
+  a.frontends.every((frontend, i) => frontend === b.frontends[i]) &&
   a.targets.size === b.targets.size &&
   [...a.targets].every((target) => b.targets.has(target));
 
 /** Address and port of a key, for a conntrack dump that the kernel filters; no `destination` for a NodePort. */
-export const entranceFields = (
-  entrance: Entrance,
+export const destinationOf = (
+  frontend: FrontendKey,
 ): { readonly destination?: string; readonly destinationPort: number } => {
-  const [ip = '', port = ''] = entrance.startsWith(':') ? ['', entrance.slice(1)] : entrance.split(' ');
+  const [ip = '', port = ''] = frontend.startsWith(':') ? ['', frontend.slice(1)] : frontend.split(' ');
   return ip === '' ? { destinationPort: Number(port) } : { destination: ip, destinationPort: Number(port) };
 };

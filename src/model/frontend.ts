@@ -14,14 +14,18 @@ import type { ServiceEndpoints } from './topology.ts';
 
 export type FrontendKind = 'cluster-ip' | 'external-ip' | 'load-balancer-ip' | 'node-port';
 
-/** An address and port of a service port. */
-export interface FrontendAddress {
-  readonly kind: FrontendKind;
-  /** Undefined for a NodePort: the node's addresses, as far as NodePorts answer there. */
+/** Address, protocol and port that packets are sent to. */
+export interface AddressPort {
+  /** Undefined for a NodePort: the node's addresses at which NodePorts answer. */
   readonly ip: string | undefined;
   readonly protocol: Protocol;
   /** 1-65535. */
   readonly port: number;
+}
+
+/** Address and port of a service port. */
+export interface FrontendAddress extends AddressPort {
+  readonly kind: FrontendKind;
 }
 
 /** Endpoints, at least one; `refuse` where there is none anywhere, `drop` where the policy admits none. */

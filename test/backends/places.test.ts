@@ -21,7 +21,7 @@ describe('iptables rules lead', () => {
       ['10.96.0.53', 53],
     ],
   ])('%s elsewhere', (_, rule, [ip, port]) => {
-    expect(iptables.placesOf?.(chain('nat', 'KUBE-SERVICES', [rule]))).toEqual([{ ip, protocol: 'UDP', port }]);
+    expect(iptables.addressPortsOf?.(chain('nat', 'KUBE-SERVICES', [rule]))).toEqual([{ ip, protocol: 'UDP', port }]);
   });
 
   it.each([
@@ -31,7 +31,7 @@ describe('iptables rules lead', () => {
     ['that refuse', 'filter', '-d 10.96.0.53/32 -p udp -m udp --dport 53 -j REJECT'],
     ['without a port', 'nat', '-p udp -m udp -j DNAT --to-destination 10.0.0.1:53'],
   ] as const)('nothing elsewhere that are %s', (_, table, rule) => {
-    expect(iptables.placesOf?.(chain(table, 'KUBE-SERVICES', [rule]))).toEqual([]);
+    expect(iptables.addressPortsOf?.(chain(table, 'KUBE-SERVICES', [rule]))).toEqual([]);
   });
 });
 
@@ -40,13 +40,13 @@ it.each([
   [concat('udp', 30_053), { ip: undefined, protocol: 'UDP', port: 30_053 }],
 ])('a frontend of mode nftables leads where its key says', (key, place) => {
   const object = frontendElements('ip', key, [], new Map());
-  expect(nftablesBackend({ family: 'IPv4' }).placesOf?.(object)).toEqual([place]);
+  expect(nftablesBackend({ family: 'IPv4' }).addressPortsOf?.(object)).toEqual([place]);
 });
 
 it('a virtual server leads at its address and port, one behind a mark nobody knows where', () => {
   const backend = ipvsBackend({ family: 'IPv4', settings: SETTINGS });
   const server = { kind: 'virtual-server', id: '', content: '', settings: {} };
-  const at = (key: unknown) => backend.placesOf?.({ ...server, key } as never);
+  const at = (key: unknown) => backend.addressPortsOf?.({ ...server, key } as never);
   expect(at({ protocol: 'UDP', address: '10.96.0.53', port: 53 })).toEqual([
     { ip: '10.96.0.53', protocol: 'UDP', port: 53 },
   ]);

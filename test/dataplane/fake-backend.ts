@@ -7,8 +7,8 @@ import {
   type Fragment,
   KernelError,
   type KernelObject,
-  type Part,
-  type Traffic,
+  type ObjectTraffic,
+  type ToolInput,
 } from '../../src/dataplane/contract.ts';
 import type { Work } from '../../src/model/family-work.ts';
 import type { NodeContext } from '../../src/model/node.ts';
@@ -78,7 +78,7 @@ export class FakeKernel implements Backend<FakeObject, readonly Change<FakeObjec
     return `${object.id}: ${object.content}`;
   }
 
-  print(): readonly Part[] {
+  print(): readonly ToolInput[] {
     return [];
   }
 
@@ -94,7 +94,7 @@ export class FakeKernel implements Backend<FakeObject, readonly Change<FakeObjec
   }
 
   /** Of every virtual server alike; a text is what is said instead. */
-  async traffic(): Promise<Traffic> {
+  async traffic(): Promise<ObjectTraffic> {
     const { connections } = this;
     this.trafficReads += 1;
     if (typeof connections === 'string') throw new KernelError('environment', connections);

@@ -1,6 +1,6 @@
 /** Which flows lead nowhere useful. */
 import { describe, expect, it } from 'vitest';
-import { Entrances, entranceFields, type FlowEnds, type NodePlaces } from '../../src/model/flows.ts';
+import { destinationOf, type FlowTuples, type NodePortMatch, UdpFrontends } from '../../src/model/flows.ts';
 import type { ServiceEndpoints } from '../../src/model/topology.ts';
 import { service } from '../dataplane/fake-backend.ts';
 
@@ -14,7 +14,7 @@ const udp = (
   return { ...plain, port: { ...plain.port, name: { ...plain.port.name, protocol: 'UDP' }, ...more } };
 };
 
-const flow = (to: string, toPort: number, from: string, fromPort: number): FlowEnds => ({
+const flow = (to: string, toPort: number, from: string, fromPort: number): FlowTuples => ({
   original: { destination: to, destinationPort: toPort },
   reply: { source: from, sourcePort: fromPort },
 });
@@ -22,20 +22,20 @@ const flow = (to: string, toPort: number, from: string, fromPort: number): FlowE
 const VIP = '10.96.0.1';
 const NODE = '10.250.0.1';
 const OTHER = '10.250.0.2';
-const PLACES: NodePlaces = { isOfNode: (ip) => ip === NODE || ip === OTHER, hasNodePorts: (ip) => ip === NODE };
+const PLACES: NodePortMatch = { isOfNode: (ip) => ip === NODE || ip === OTHER, hasNodePorts: (ip) => ip === NODE };
 const { port: PORT } = udp('a', VIP, []).port;
 const TARGET_PORT = udp('a', VIP, ['10.0.0.1']).serving[0]?.port ?? 0;
 
-const known = (...services: readonly ServiceEndpoints[]): Entrances => {
-  const entrances = new Entrances();
-  entrances.update(services, []);
-  return entrances;
+const known = (...services: readonly ServiceEndpoints[]): UdpFrontends => {
+  const frontends = new UdpFrontends();
+  frontends.update(services, []);
+  return frontends;
 };
 
 describe('a sync makes one look at', () => {
   it('the entrances of UDP ports that are new', () => {
     const port = { externalIPs: ['198.51.100.1'], loadBalancerVIPs: ['203.0.113.1'], nodePort: 30_053 };
-    const changed = new Entrances().update(
+    const changed = new UdpFrontends().update(
       [udp('a', VIP, ['10.0.0.1'], port), service('tcp', '10.96.0.2', ['10.0.0.1'])],
       [],
     );
@@ -45,8 +45,8 @@ describe('a sync makes one look at', () => {
   });
 
   it('none where the same endpoints serve, in whatever order', () => {
-    const entrances = known(udp('a', VIP, ['10.0.0.1', '10.0.0.2']));
-    expect([...entrances.update([udp('a', VIP, ['10.0.0.2', '10.0.0.1'])], [])]).toEqual([]);
+    const frontends = known(udp('a', VIP, ['10.0.0.1', '10.0.0.2']));
+    expect([...frontends.update([udp('a', VIP, ['10.0.0.2', '10.0.0.1'])], [])]).toEqual([]);
   });
 
   it.each([
@@ -54,23 +54,23 @@ describe('a sync makes one look at', () => {
     ['one was replaced', ['10.0.0.2']],
     ['all went', []],
   ])('those where %s', (_, serving) => {
-    const entrances = known(udp('a', VIP, ['10.0.0.1']));
-    expect([...entrances.update([udp('a', VIP, serving)], [])]).toEqual([`${VIP} ${PORT}`]);
+    const frontends = known(udp('a', VIP, ['10.0.0.1']));
+    expect([...frontends.update([udp('a', VIP, serving)], [])]).toEqual([`${VIP} ${PORT}`]);
   });
 
   it('the former ones too where the address or the port changed', () => {
-    const entrances = known(udp('a', VIP, ['10.0.0.1'], { nodePort: 30_053 }));
-    const changed = entrances.update([udp('a', '10.96.0.9', ['10.0.0.1'], { nodePort: 30_054 })], []);
+    const frontends = known(udp('a', VIP, ['10.0.0.1'], { nodePort: 30_053 }));
+    const changed = frontends.update([udp('a', '10.96.0.9', ['10.0.0.1'], { nodePort: 30_054 })], []);
     expect([...changed].sort()).toEqual([`${VIP} ${PORT}`, `10.96.0.9 ${PORT}`, ':30053', ':30054'].sort());
   });
 
   it('those of a Service that is gone', () => {
     const service = udp('a', VIP, ['10.0.0.1']);
-    const entrances = known(service);
+    const frontends = known(service);
     const { namespace, name, port } = service.port.name;
     const owner = `${namespace}/${name}${port === '' ? '' : `:${port}`}/UDP`;
-    expect([...entrances.update([], [owner, 'ns/unknown/UDP'])]).toEqual([`${VIP} ${PORT}`]);
-    expect([...entrances.update([], [owner])]).toEqual([]);
+    expect([...frontends.update([], [owner, 'ns/unknown/UDP'])]).toEqual([`${VIP} ${PORT}`]);
+    expect([...frontends.update([], [owner])]).toEqual([]);
   });
 });
 
@@ -79,20 +79,20 @@ describe('a write that fails', () => {
     ['whose wish is taken back', ['10.0.0.1']],
     ['and then another one is done', ['10.0.0.3']],
   ])('%s: its entrances are looked at once something is in the kernel', (_, last) => {
-    const entrances = known(udp('a', VIP, ['10.0.0.1']));
-    entrances.note([udp('a', VIP, ['10.0.0.2'], { externalIPs: ['198.51.100.1'] })], []);
-    entrances.note([udp('a', VIP, last)], []);
-    expect([...entrances.update([], [])]).toEqual([]);
-    expect([...entrances.update([udp('a', VIP, last)], [])].sort()).toEqual(
+    const frontends = known(udp('a', VIP, ['10.0.0.1']));
+    frontends.note([udp('a', VIP, ['10.0.0.2'], { externalIPs: ['198.51.100.1'] })], []);
+    frontends.note([udp('a', VIP, last)], []);
+    expect([...frontends.update([], [])]).toEqual([]);
+    expect([...frontends.update([udp('a', VIP, last)], [])].sort()).toEqual(
       [`${VIP} ${PORT}`, `198.51.100.1 ${PORT}`].sort(),
     );
-    expect([...entrances.update([udp('a', VIP, last)], [])]).toEqual([]);
+    expect([...frontends.update([udp('a', VIP, last)], [])]).toEqual([]);
   });
 
   it('of an owner whose entrances change for ever is remembered up to a bound', () => {
-    const entrances = known(udp('a', VIP, ['10.0.0.1']));
-    for (let i = 0; i < 3_000; i += 1) entrances.note([udp('a', `10.97.${i >> 8}.${i & 255}`, ['10.0.0.1'])], []);
-    const looked = entrances.update([udp('a', VIP, ['10.0.0.1'])], []);
+    const frontends = known(udp('a', VIP, ['10.0.0.1']));
+    for (let i = 0; i < 3_000; i += 1) frontends.note([udp('a', `10.97.${i >> 8}.${i & 255}`, ['10.0.0.1'])], []);
+    const looked = frontends.update([udp('a', VIP, ['10.0.0.1'])], []);
     expect(looked.size).toBeLessThan(1_100);
     expect(looked.has(`${VIP} ${PORT}`)).toBe(true);
   });
@@ -100,7 +100,8 @@ describe('a write that fails', () => {
 
 describe('a flow', () => {
   const direct = new Set([`${VIP} ${PORT}`, ':30053']);
-  const stale = (entrances: Entrances, one: FlowEnds, among = direct): boolean => entrances.isStale(one, among, PLACES);
+  const stale = (frontends: UdpFrontends, one: FlowTuples, among = direct): boolean =>
+    frontends.isStale(one, among, PLACES);
   const served = known(udp('a', VIP, ['10.0.0.1'], { nodePort: 30_053 }));
   const empty = known(udp('a', VIP, [], { nodePort: 30_053 }));
 
@@ -130,8 +131,8 @@ describe('a flow', () => {
       flow('192.0.2.1', 30_053, '192.0.2.1', 30_053),
       false,
     ],
-  ] as const)('%s', (_, entrances, one, expected) => {
-    expect(stale(entrances, one)).toBe(expected);
+  ] as const)('%s', (_, frontends, one, expected) => {
+    expect(stale(frontends, one)).toBe(expected);
   });
 
   it('to an address and port of a Service of its own is that one’s, also where the port is a NodePort too', () => {
@@ -148,11 +149,11 @@ describe('a flow', () => {
 
   it('of an entrance that many owners want is judged by all of them, put together once', () => {
     const many = Array.from({ length: 50 }, (_, i) => udp(`s${i}`, VIP, [`10.0.1.${i}`]));
-    const entrances = known(...many);
-    expect(stale(entrances, flow(VIP, PORT, '10.0.1.49', TARGET_PORT))).toBe(false);
-    entrances.update([udp('s49', VIP, ['10.0.2.1'])], []);
-    expect(stale(entrances, flow(VIP, PORT, '10.0.1.49', TARGET_PORT))).toBe(true);
-    expect(stale(entrances, flow(VIP, PORT, '10.0.2.1', TARGET_PORT))).toBe(false);
+    const frontends = known(...many);
+    expect(stale(frontends, flow(VIP, PORT, '10.0.1.49', TARGET_PORT))).toBe(false);
+    frontends.update([udp('s49', VIP, ['10.0.2.1'])], []);
+    expect(stale(frontends, flow(VIP, PORT, '10.0.1.49', TARGET_PORT))).toBe(true);
+    expect(stale(frontends, flow(VIP, PORT, '10.0.2.1', TARGET_PORT))).toBe(false);
   });
 
   it('is left alone where nothing changed', () => {
@@ -160,15 +161,15 @@ describe('a flow', () => {
   });
 
   it('to a deleted Service goes', () => {
-    const entrances = known(udp('a', VIP, ['10.0.0.1']));
-    const changed = entrances.update([], [...ownersOf(VIP)]);
-    expect(stale(entrances, flow(VIP, PORT, '10.0.0.1', TARGET_PORT), new Set(changed))).toBe(true);
+    const frontends = known(udp('a', VIP, ['10.0.0.1']));
+    const changed = frontends.update([], [...ownersOf(VIP)]);
+    expect(stale(frontends, flow(VIP, PORT, '10.0.0.1', TARGET_PORT), new Set(changed))).toBe(true);
   });
 
   it('stays where another Service has taken the entrance over with the same endpoint', () => {
-    const entrances = known(udp('a', VIP, ['10.0.0.1']));
-    const changed = entrances.update([udp('b', VIP, ['10.0.0.1'])], [...ownersOf(VIP)]);
-    expect(stale(entrances, flow(VIP, PORT, '10.0.0.1', TARGET_PORT), new Set(changed))).toBe(false);
+    const frontends = known(udp('a', VIP, ['10.0.0.1']));
+    const changed = frontends.update([udp('b', VIP, ['10.0.0.1'])], [...ownersOf(VIP)]);
+    expect(stale(frontends, flow(VIP, PORT, '10.0.0.1', TARGET_PORT), new Set(changed))).toBe(false);
   });
 });
 
@@ -182,6 +183,6 @@ it.each([
   ['10.96.0.1 53', { destination: '10.96.0.1', destinationPort: 53 }],
   ['fd96::1 53', { destination: 'fd96::1', destinationPort: 53 }],
   [':30053', { destinationPort: 30_053 }],
-])('of %s the kernel is asked by its fields', (entrance, fields) => {
-  expect(entranceFields(entrance)).toEqual(fields);
+])('of %s the kernel is asked by its fields', (frontend, fields) => {
+  expect(destinationOf(frontend)).toEqual(fields);
 });

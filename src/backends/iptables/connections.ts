@@ -5,16 +5,16 @@
  * chance or by affinity), one DNAT rule matches it: that of its endpoint, in a chain of one service port. Such a chain is
  * written when its endpoint is added and not again, so no other change resets its counters.
  */
-import type { Counts } from '../../dataplane/contract.ts';
+import type { TrafficCounts } from '../../dataplane/contract.ts';
 import { chainId, targetOf } from '../xtables/objects.ts';
 
 const COUNTED = /^\[(\d+):\d+\] -A (KUBE-SEP-\S+) (.*)$/;
 
 export class ConnectionCounts {
-  readonly #counts = new Map<string, Counts>();
+  readonly #counts = new Map<string, TrafficCounts>();
 
   /** Counts by chain id. */
-  get counts(): ReadonlyMap<string, Counts> {
+  get counts(): ReadonlyMap<string, TrafficCounts> {
     return this.#counts;
   }
 

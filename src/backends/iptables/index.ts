@@ -6,7 +6,7 @@
  * frontends out as chains.
  */
 import type { Backend, Measure, Section } from '../../dataplane/contract.ts';
-import { atOnce, type Lane, newLane } from '../../dataplane/lane.ts';
+import { type Mutex, newMutex, unlocked } from '../../dataplane/mutex.ts';
 import { byId } from '../../dataplane/turn.ts';
 import type { IptablesTools } from '../../kernel/iptables.ts';
 import { PROC_SYS, type Sysctls } from '../../kernel/sysctl.ts';
@@ -44,8 +44,8 @@ export interface IptablesOptions {
   readonly sysctls?: Sysctls;
   /** Called with what is missing when the backend goes on without an optional part. */
   readonly warn?: (message: string) => void;
-  /** Lane that the tools run in. */
-  readonly inTurn?: Lane;
+  /** Mutex that the tools run in. */
+  readonly inTurn?: Mutex;
   /** Notifications of other programs' writes, where the kernel sends them. */
   readonly ruleWatch?: RuleWatch;
   /** Called with every restore, for counting. */
@@ -62,7 +62,7 @@ export const iptablesBackends = (
   warn: (message: string) => void = toStderr,
 ): ReadonlyMap<IPFamily, Backend<DesiredIptablesObject, IptablesPayload>> => {
   const ofVariant =
-    tools.variant === 'nft' ? { inTurn: newLane(), ruleWatch: new RuleWatch(undefined, undefined, warn) } : {};
+    tools.variant === 'nft' ? { inTurn: newMutex(), ruleWatch: new RuleWatch(undefined, undefined, warn) } : {};
   const common = { tools, ...ofVariant, sysctls: PROC_SYS, warn };
   return new Map(IP_FAMILIES.map((family) => [family, iptablesBackend({ family, ...common })]));
 };
@@ -74,7 +74,7 @@ export const iptablesBackend = ({
   tools,
   sysctls,
   warn = toStderr,
-  inTurn = atOnce,
+  inTurn = unlocked,
   ruleWatch,
   onRestore,
 }: IptablesOptions): Backend<DesiredIptablesObject, IptablesPayload> => {
@@ -104,7 +104,7 @@ export const iptablesBackend = ({
       await inTurn(() => listCounters(tool, 'nat', (line) => connections.push(line)));
       return { counts: connections.counts, isWhole: true };
     },
-    placesOf: (object) => (object.kind === 'chain' ? placesOfRules(object) : []),
+    addressPortsOf: (object) => (object.kind === 'chain' ? placesOfRules(object) : []),
     madeByOther: (found) => rulesOfKubeProxy(found.filter(isRule)),
     apply: async ({ payload }) => {
       if ('settings' in payload) return settings?.write(payload.settings);

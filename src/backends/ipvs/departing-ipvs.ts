@@ -10,7 +10,7 @@
  * chain for the node's own packets, whose source is the Service's address while the node has that address (kube-proxy has
  * no such chain).
  */
-import type { Batch, Departing, Part, Section } from '../../dataplane/contract.ts';
+import type { Batch, Departing, Section, ToolInput } from '../../dataplane/contract.ts';
 import { byId, Turn } from '../../dataplane/turn.ts';
 import type { ServiceKey } from '../../ipvs-netlink/types.ts';
 import type { IpvsConnection } from '../../kernel/ipvs-connections.ts';
@@ -61,7 +61,7 @@ export class DepartingIpvs implements Departing<DesiredIpvsObject, IpvsPayload> 
   readonly mode = 'ipvs';
   readonly groupSize = 1;
   readonly plan = plan;
-  readonly print = (sections: readonly Section<DesiredIpvsObject>[]): readonly Part[] =>
+  readonly print = (sections: readonly Section<DesiredIpvsObject>[]): readonly ToolInput[] =>
     print(sections, this.#marks.settings);
   readonly #options: DepartingIpvsOptions;
   readonly #draining: Draining;

@@ -95,7 +95,7 @@ export const ipvsBackend = ({ family, settings, kernel }: IpvsOptions): Backend<
         throw asKernelError(error);
       }
     },
-    placesOf: (object) =>
+    addressPortsOf: (object) =>
       object.kind === 'virtual-server' && !('fwmark' in object.key)
         ? [{ ip: object.key.address, protocol: object.key.protocol, port: object.key.port }]
         : [],

@@ -1,5 +1,5 @@
 /** Prints everything that this mode writes, as input of one tool after the other. Pure. */
-import type { Part, Section } from '../../dataplane/contract.ts';
+import type { Section, ToolInput } from '../../dataplane/contract.ts';
 import { printRules } from '../xtables/print.ts';
 import { jumpRank } from './base.ts';
 import { type MarkSettings, Marks } from './marks.ts';
@@ -21,7 +21,10 @@ const PARTS: readonly {
 ];
 
 /** Prints all sections. Marks get their numbers in the order of the sections. */
-export const print = (sections: readonly Section<DesiredIpvsObject>[], settings: MarkSettings): readonly Part[] => {
+export const print = (
+  sections: readonly Section<DesiredIpvsObject>[],
+  settings: MarkSettings,
+): readonly ToolInput[] => {
   const marks = new Marks(settings);
   return PARTS.map(({ tool, kinds, hasComments }) => ({
     tool,

@@ -2,7 +2,7 @@
  * Reads the counters of virtual servers from one list, without real servers. The kernel sums them up every two seconds, so
  * they may be two seconds old.
  */
-import type { Counts, Traffic } from '../../dataplane/contract.ts';
+import type { ObjectTraffic, TrafficCounts } from '../../dataplane/contract.ts';
 import type { CountedService } from '../../ipvs-netlink/types.ts';
 import { familyOf, type IPFamily } from '../../model/address.ts';
 import { type Handles, using } from './handles.ts';
@@ -10,9 +10,9 @@ import type { Marks } from './marks.ts';
 import { serverId } from './objects.ts';
 
 /** Counters by id, also of virtual servers of others. Throws NetlinkError. */
-export const readTraffic = ({ ipvs, open }: Handles, family: IPFamily, marks: Marks): Promise<Traffic> =>
+export const readTraffic = ({ ipvs, open }: Handles, family: IPFamily, marks: Marks): Promise<ObjectTraffic> =>
   using(open.ipvs, async (reader) => {
-    const counts = new Map<string, Counts>();
+    const counts = new Map<string, TrafficCounts>();
     const { messages } = ipvs.sent;
     await reader.visitServices((service) => {
       if (familyOfService(service) === family) counts.set(serverId(marks.named(service.key)), countsOf(service));
@@ -24,7 +24,7 @@ export const readTraffic = ({ ipvs, open }: Handles, family: IPFamily, marks: Ma
 const familyOfService = ({ key }: CountedService): IPFamily | undefined =>
   'fwmark' in key ? key.family : familyOf(key.address);
 
-const countsOf = ({ traffic }: CountedService): Counts => ({
+const countsOf = ({ traffic }: CountedService): TrafficCounts => ({
   connections: Number(traffic.connections),
   packetsIn: Number(traffic.packetsIn),
   bytesIn: Number(traffic.bytesIn),

@@ -7,7 +7,7 @@
  * deleted, after its Service's external policy became Local.
  */
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Lane } from '../../dataplane/lane.ts';
+import type { Mutex } from '../../dataplane/mutex.ts';
 import { ERRNO } from '../../netlink/error.ts';
 import { TransactionError } from '../../nftables-json/nftables.ts';
 import type { Command, Element, Expression } from '../../nftables-json/schema.ts';
@@ -31,8 +31,8 @@ const MAX_WALKS = 5;
 export interface AffinityCleanerOptions {
   readonly family: NftFamily;
   readonly sockets: KernelSockets;
-  /** Lane of all writes. */
-  readonly lane: Lane;
+  /** Mutex of all writes. */
+  readonly mutex: Mutex;
   /** Installed frontend by key. */
   readonly installedAt: (key: string) => InstalledFrontend | undefined;
 }
@@ -168,7 +168,7 @@ export class AffinityCleaner {
   }
 
   async #settle(snapshot: Snapshot): Promise<void> {
-    await this.#options.lane(async () => {
+    await this.#options.mutex(async () => {
       const settled = this.#departed.settle(snapshot);
       this.#delete(settled.map((one) => ({ ...this.#departedSet(one.frontend), elem: [elementOf(one)] })));
     });
@@ -177,7 +177,7 @@ export class AffinityCleaner {
   /** Deletes entries that are still stale: clients of an endpoint that came back since the walk stay. */
   async #deleteAll(entries: readonly Element[], isSweep: boolean): Promise<void> {
     for (let from = 0; from < entries.length && !this.#isClosed; from += MAX_DELETED) {
-      await this.#options.lane(async () => {
+      await this.#options.mutex(async () => {
         const keys = entries.slice(from, from + MAX_DELETED).flatMap((entry) => this.#keyOfStale(entry, isSweep) ?? []);
         this.#delete(keys.map((key) => ({ ...this.#affinity, elem: [key] })));
       });

@@ -1,7 +1,7 @@
 /** Reads the table, writes transactions, and keeps the installed elements of each frontend. */
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Traffic } from '../../dataplane/contract.ts';
-import { type Lane, newLane } from '../../dataplane/lane.ts';
+import type { ObjectTraffic } from '../../dataplane/contract.ts';
+import { type Mutex, newMutex } from '../../dataplane/mutex.ts';
 import { ERRNO } from '../../netlink/error.ts';
 import { Reopening } from '../../netlink/reopening.ts';
 import { TransactionError } from '../../nftables-json/nftables.ts';
@@ -32,10 +32,10 @@ export class Driver {
   readonly #watch: Reopening<ChangeWatch>;
   readonly #affinityCleaner: AffinityCleaner;
   readonly #readOnly: boolean;
-  /** Lane of writes, and of reads that no write may interrupt. */
-  readonly #writing: Lane = newLane();
-  /** Lane of reads: a read that is requested during another one begins after it. */
-  readonly #reading: Lane = newLane();
+  /** Mutex of writes, and of reads that no write may interrupt. */
+  readonly #writing: Mutex = newMutex();
+  /** Mutex of reads: a read that is requested during another one begins after it. */
+  readonly #reading: Mutex = newMutex();
   /** Installed frontends, by id. */
   #installed = new Map<string, InstalledFrontend>();
   /** Ids of frontends written since the current read began, whose elements in the list may be older. */
@@ -59,7 +59,7 @@ export class Driver {
     });
     this.#watch.open();
     const installedAt = (key: string): InstalledFrontend | undefined => this.#installed.get(`${FRONTEND_PREFIX}${key}`);
-    this.#affinityCleaner = new AffinityCleaner({ family, sockets, lane: this.#writing, installedAt: installedAt });
+    this.#affinityCleaner = new AffinityCleaner({ family, sockets, mutex: this.#writing, installedAt: installedAt });
   }
 
   /** Closes the sockets that this family does not share. */
@@ -153,7 +153,7 @@ export class Driver {
   }
 
   /** Reads counters over a socket of its own, beside reads and writes. Throws KernelError. */
-  async traffic(): Promise<Traffic> {
+  async traffic(): Promise<ObjectTraffic> {
     const reader = this.#sockets.openReader();
     try {
       return await readTraffic(reader, this.#family);

@@ -72,7 +72,7 @@ const backendOver = ({ family, counts = false }: NftablesOptions, online: LazyDr
     printJson: (sections) => printJson(sections, nft),
     check: () => void online.driver(),
     read: async () => online.driver().read(),
-    placesOf: placesOfFrontend,
+    addressPortsOf: placesOfFrontend,
     madeByOther: madeByKubeProxy,
     settled: async () => online.driver().settled(),
     apply: async ({ payload }) => online.driver().apply(payload.changes),

@@ -1,12 +1,12 @@
 /** Destinations (address and port) whose packets a frontend translates. */
-import type { Place } from '../../model/flows.ts';
+import type { AddressPort } from '../../model/frontend.ts';
 import type { Protocol } from '../../model/kubernetes.ts';
 import type { NftObject } from './objects.ts';
 
 const PROTOCOLS: Readonly<Record<string, Protocol>> = { tcp: 'TCP', udp: 'UDP', sctp: 'SCTP' };
 
 /** Destination of a frontend's key: address, protocol and port, or protocol and port for a NodePort. */
-export const placesOfFrontend = (object: NftObject): readonly Place[] => {
+export const placesOfFrontend = (object: NftObject): readonly AddressPort[] => {
   if (object.kind !== 'frontend') return [];
   const { concat } = object.key;
   const [name, port] = concat.slice(-2);

@@ -1,5 +1,5 @@
 /** Prints the table in nft's language: shared objects first, then the elements of each Service. */
-import type { Part, Section } from '../../dataplane/contract.ts';
+import type { Section, ToolInput } from '../../dataplane/contract.ts';
 import type { Command } from '../../nftables-json/schema.ts';
 import { formatCommand, formatJson } from '../../nftables-json/text.ts';
 import type { NftFamily } from './names.ts';
@@ -21,7 +21,7 @@ const elements = ({ objects }: Section<NftObject>, family: NftFamily): readonly 
 /** Titles come from objects that no API server may have checked: characters that end the comment are replaced. */
 const comment = (title: string): string => `# ${title.replace(/[^ -~]/g, '?')}`;
 
-export const print = (sections: readonly Section<NftObject>[], family: NftFamily): readonly Part[] => {
+export const print = (sections: readonly Section<NftObject>[], family: NftFamily): readonly ToolInput[] => {
   const lines = structure(sections, family).map(formatCommand);
   const owned = sections.flatMap((section) => {
     const commands = elements(section, family);

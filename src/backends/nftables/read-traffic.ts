@@ -1,5 +1,5 @@
 /** Reads the counters of each frontend: lists the sets with counters, and nothing else of the table. */
-import type { Counts, Traffic } from '../../dataplane/contract.ts';
+import type { ObjectTraffic, TrafficCounts } from '../../dataplane/contract.ts';
 import { bareKeyOf, keyOf } from '../../nftables-json/elements.ts';
 import type { Nftables } from '../../nftables-json/nftables.ts';
 import type { Counter, Element } from '../../nftables-json/schema.ts';
@@ -9,8 +9,8 @@ import type { NftFamily } from './names.ts';
 import { FRONTEND_PREFIX } from './objects.ts';
 
 /** Counters by frontend id. The reader's socket must not be used otherwise meanwhile. Throws NetlinkError. */
-export const readTraffic = async (reader: Nftables, family: NftFamily): Promise<Traffic> => {
-  const counts = new Map<string, Counts>();
+export const readTraffic = async (reader: Nftables, family: NftFamily): Promise<ObjectTraffic> => {
+  const counts = new Map<string, TrafficCounts>();
   let isWhole = true;
   for (const declaration of counterDeclarations(family)) {
     const counted = readCounterSet(declaration.name)?.counted ?? 'in';
@@ -33,7 +33,7 @@ const counterOf = (element: Element): Counter | undefined => {
 };
 
 /** Counts of an element. Empty for an element that others added without a counter. */
-const countsOf = (counted: Counted, counter: Counter | undefined): Counts => {
+const countsOf = (counted: Counted, counter: Counter | undefined): TrafficCounts => {
   if (counter === undefined) return {};
   const { packets, bytes } = counter;
   switch (counted) {

@@ -1,6 +1,6 @@
 /** Reads and writes rules with iptables-save and iptables-restore, as kernel objects of the contract. */
 import type { KernelError } from '../../dataplane/contract.ts';
-import { newLane } from '../../dataplane/lane.ts';
+import { newMutex } from '../../dataplane/mutex.ts';
 import { type IptablesTools, restore, save, saveCounters } from '../../kernel/iptables.ts';
 import type { IptablesFailure } from '../../kernel/iptables-failure.ts';
 import type { IPFamily } from '../../model/address.ts';
@@ -21,7 +21,7 @@ export interface RulesDriver {
  * and the legacy tool waits for the xtables lock.
  */
 export const rulesDrivers = ({ IPv4, IPv6 }: IptablesTools): Readonly<Record<IPFamily, RulesDriver>> => {
-  const inTurn = newLane();
+  const inTurn = newMutex();
   const rules = (tool: string): RulesDriver => ({
     read: () => inTurn(() => readRules(tool)),
     write: (input) => inTurn(() => writeRules(tool, input)),

@@ -3,7 +3,7 @@
  * PATIENCE_MS; a longer read is shown at the next scrape. A read that fails leaves the numbers as they were.
  */
 import type { BaseLogger } from 'pino';
-import type { Traffic } from '../../dataplane/contract.ts';
+import type { ObjectTraffic } from '../../dataplane/contract.ts';
 import { type Clock, systemClock } from '../../dataplane/pacer.ts';
 import type { SyncReport } from '../../dataplane/status.ts';
 import type { IPFamily } from '../../model/address.ts';
@@ -14,7 +14,7 @@ import { type Sums, TrafficTotals } from './totals.ts';
 /** Part of the engine that reads traffic. */
 export interface TrafficSource {
   /** Counts of the kernel; undefined where it counts nothing. Throws KernelError. */
-  traffic(): Promise<Traffic | undefined>;
+  traffic(): Promise<ObjectTraffic | undefined>;
   /** Owner of a kernel object. */
   ownerOf(id: string): string | undefined;
 }

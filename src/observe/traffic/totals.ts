@@ -6,9 +6,9 @@
  * never was.
  */
 import { setImmediate as rest } from 'node:timers/promises';
-import type { Counts, Traffic } from '../../dataplane/contract.ts';
+import type { ObjectTraffic, TrafficCounts } from '../../dataplane/contract.ts';
 
-export type CountName = keyof Counts;
+export type CountName = keyof TrafficCounts;
 export type Sums = Readonly<Record<CountName, number>>;
 
 export const COUNT_NAMES: readonly CountName[] = ['connections', 'packetsIn', 'packetsOut', 'bytesIn', 'bytesOut'];
@@ -25,7 +25,7 @@ const FIRST_LISTS = 3;
 const NOTHING: Sums = { connections: 0, packetsIn: 0, packetsOut: 0, bytesIn: 0, bytesOut: 0 };
 
 interface LastCounts {
-  readonly counts: Counts;
+  readonly counts: TrafficCounts;
   /** Number of reads in a row that lacked the object. */
   readonly missed: number;
 }
@@ -46,7 +46,7 @@ export class TrafficTotals {
   }
 
   /** Adds a read, with rests; `ownerOf` returns undefined for an object that is not shown. */
-  async take({ counts, isWhole }: Traffic, ownerOf: (id: string) => string | undefined): Promise<void> {
+  async take({ counts, isWhole }: ObjectTraffic, ownerOf: (id: string) => string | undefined): Promise<void> {
     const seen = new Map<string, LastCounts>();
     let until = performance.now() + SLICE_MS;
     let done = 0;
@@ -65,7 +65,7 @@ export class TrafficTotals {
   }
 
   /** Adds an object's increase to its owner's sums; returns the object's counts. */
-  #add(owner: string, id: string, now: Counts): Counts {
+  #add(owner: string, id: string, now: TrafficCounts): TrafficCounts {
     const before = this.#seen.get(id)?.counts;
     if (before !== undefined || this.#isBegun) this.#sums.set(owner, added(this.of(owner), now, before));
     return { ...before, ...now };
@@ -78,7 +78,7 @@ export class TrafficTotals {
   }
 }
 
-const added = (sums: Sums, now: Counts, before: Counts = {}): Sums => ({
+const added = (sums: Sums, now: TrafficCounts, before: TrafficCounts = {}): Sums => ({
   connections: sums.connections + increase(now.connections, before.connections),
   packetsIn: sums.packetsIn + increase(now.packetsIn, before.packetsIn),
   packetsOut: sums.packetsOut + increase(now.packetsOut, before.packetsOut),

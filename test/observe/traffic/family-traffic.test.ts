@@ -1,6 +1,6 @@
 /** When traffic is read, who waits for it, and what becomes of a reading that fails. */
 import { describe, expect, it } from 'vitest';
-import type { Traffic } from '../../../src/dataplane/contract.ts';
+import type { ObjectTraffic } from '../../../src/dataplane/contract.ts';
 import { ownerOf } from '../../../src/model/service.ts';
 import { trafficExposition } from '../../../src/observe/traffic/exposition.ts';
 import { FamilyTraffic } from '../../../src/observe/traffic/family-traffic.ts';
@@ -26,7 +26,7 @@ const bench = (places = 10) => {
   const kernel = {
     readings: 0,
     connections: new Map<string, number>(),
-    answer: async (): Promise<Traffic | undefined> => ({
+    answer: async (): Promise<ObjectTraffic | undefined> => ({
       counts: new Map([...kernel.connections].map(([id, connections]) => [id, { connections }])),
       isWhole: true,
     }),
@@ -84,7 +84,7 @@ describe('traffic is read', () => {
     traffic.synced(synced('a'));
     await settle();
     clock.pass(1_000);
-    let finish = (_: Traffic): void => undefined;
+    let finish = (_: ObjectTraffic): void => undefined;
     kernel.answer = () =>
       new Promise((resolve) => {
         finish = resolve;

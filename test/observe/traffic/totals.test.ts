@@ -1,10 +1,10 @@
 /** What is summed up of counters that begin anew, are missing, or change hands. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Counts } from '../../../src/dataplane/contract.ts';
+import type { TrafficCounts } from '../../../src/dataplane/contract.ts';
 import { TrafficTotals } from '../../../src/observe/traffic/totals.ts';
 
-type Numbers = Readonly<Record<string, number | Counts>>;
+type Numbers = Readonly<Record<string, number | TrafficCounts>>;
 
 /** By object: what it says, a number being its connections. Objects are their owners', by the first letter. */
 const reading = (numbers: Numbers, isWhole = true) => ({

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { atOnce, type Lane, newLane } from '../../src/dataplane/lane.ts';
+import { type Mutex, newMutex, unlocked } from '../../src/dataplane/mutex.ts';
 
 /** Starts three tasks that end in the opposite order if they may, the second with an error; tells what happened when. */
-const threeTasks = async (inTurn: Lane): Promise<readonly string[]> => {
+const threeTasks = async (inTurn: Mutex): Promise<readonly string[]> => {
   const events: string[] = [];
   const task = (name: string, turns: number) =>
     inTurn(async () => {
@@ -22,11 +22,11 @@ const threeTasks = async (inTurn: Lane): Promise<readonly string[]> => {
 describe('what takes turns', () => {
   it('runs one at a time, also after a failure', async () => {
     const events = ['a begins', 'a ends', 'b begins', 'b ends', 'c begins', 'c ends', 'a', 'Error: b fails', 'c'];
-    expect(await threeTasks(newLane())).toEqual(events);
+    expect(await threeTasks(newMutex())).toEqual(events);
   });
 
   it('runs all at once where nothing speaks against it', async () => {
     const events = ['a begins', 'b begins', 'c begins', 'c ends', 'b ends', 'a ends', 'a', 'Error: b fails', 'c'];
-    expect(await threeTasks(atOnce)).toEqual(events);
+    expect(await threeTasks(unlocked)).toEqual(events);
   });
 });
