@@ -59,6 +59,7 @@ export const addDrift = (a: Drift, b: Drift): Drift => ({
   foreign: [...a.foreign, ...b.foreign],
 });
 
+/** True for a drift of any object. */
 export const isDrift = (drift: Drift): boolean =>
   drift.missing.length + drift.changed.length + drift.foreign.length > 0;
 

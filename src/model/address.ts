@@ -82,6 +82,7 @@ export const formatBytes = (bytes: readonly number[]): string => {
 export const maskBytes = (bytes: readonly number[], prefix: number): readonly number[] =>
   bytes.map((byte, i) => byte & (0xff << Math.max(0, 8 - Math.max(0, prefix - i * 8))) & 0xff);
 
+/** True for a canonical address inside a network; false for one of the other family. */
 export const cidrContains = (cidr: Cidr, ip: string): boolean => {
   const bytes = ipBytes(ip);
   return bytes.length === cidr.bytes.length && maskBytes(bytes, cidr.prefix).every((byte, i) => byte === cidr.bytes[i]);

@@ -41,6 +41,7 @@ export const frontendKeyOf = ({ ip, protocol, port }: AddressPort): FrontendKey 
 const frontendKeysOf = (port: ServicePort): readonly FrontendKey[] =>
   frontendAddresses(port).map(({ ip, port: number }) => (ip === undefined ? ofNodePort(number) : at(ip, number)));
 
+/** Frontends of one owner, all of which lead to the same targets. */
 interface OwnerTargets {
   readonly frontends: readonly FrontendKey[];
   readonly targets: ReadonlySet<FlowTarget>;
@@ -52,10 +53,10 @@ const MAX_REMEMBERED = 1_000;
 
 /** Targets by frontend and owner: two Services may want one frontend. */
 export class UdpFrontends {
-  readonly #servings = new Map<FrontendKey, Map<string, ReadonlySet<FlowTarget>>>();
-  /** Servings in the kernel, by owner. */
+  readonly #byFrontend = new Map<FrontendKey, Map<string, ReadonlySet<FlowTarget>>>();
+  /** Frontends and targets in the kernel, by owner. */
   readonly #byOwner = new Map<string, OwnerTargets>();
-  /** Wanted servings, by owner. */
+  /** Wanted frontends and targets, by owner. */
   readonly #wanted = new Map<string, OwnerTargets>();
   /**
    * Frontends that were to change since an owner's last write, by owner: a failed write may have sent flows elsewhere, also
@@ -63,7 +64,7 @@ export class UdpFrontends {
    */
   readonly #touched = new Map<string, Set<FrontendKey>>();
   /** Cache of the targets of all owners, by frontend that several owners want. */
-  readonly #together = new Map<FrontendKey, ReadonlySet<FlowTarget>>();
+  readonly #merged = new Map<FrontendKey, ReadonlySet<FlowTarget>>();
 
   /** Notes input that is about to be written. */
   note(services: readonly ServiceEndpoints[], gone: readonly string[]): void {
@@ -84,7 +85,7 @@ export class UdpFrontends {
     return changed;
   }
 
-  /** Makes an owner's wanted serving the one in the kernel. */
+  /** Makes an owner's wanted frontends and targets those in the kernel. */
   #settle(owner: string, changed: Set<FrontendKey>): void {
     const touched = this.#touched.get(owner);
     if (touched === undefined) return;
@@ -94,12 +95,12 @@ export class UdpFrontends {
   }
 
   get isEmpty(): boolean {
-    return this.#servings.size === 0;
+    return this.#byFrontend.size === 0;
   }
 
   /** True for a frontend that is in the kernel. */
   has(frontend: FrontendKey): boolean {
-    return this.#servings.has(frontend);
+    return this.#byFrontend.has(frontend);
   }
 
   /** True for a flow that came in at one of these frontends and whose target does not serve there. */
@@ -122,15 +123,15 @@ export class UdpFrontends {
 
   /** Targets of all owners, cached: flows may be many, and so may owners that want one frontend. */
   #targetsAt(frontend: FrontendKey): ReadonlySet<FlowTarget> {
-    const servings = this.#servings.get(frontend);
+    const servings = this.#byFrontend.get(frontend);
     if (servings === undefined) return NO_TARGETS.targets;
     const [only] = servings.values();
     if (servings.size === 1 && only !== undefined) return only;
-    const known = this.#together.get(frontend);
+    const known = this.#merged.get(frontend);
     if (known !== undefined) return known;
-    const together = new Set([...servings.values()].flatMap((targets) => [...targets]));
-    this.#together.set(frontend, together);
-    return together;
+    const merged = new Set([...servings.values()].flatMap((targets) => [...targets]));
+    this.#merged.set(frontend, merged);
+    return merged;
   }
 
   #want(owner: string, wanted: OwnerTargets): void {
@@ -153,15 +154,15 @@ export class UdpFrontends {
 
   #set(owner: string, serving: OwnerTargets): void {
     for (const frontend of this.#byOwner.get(owner)?.frontends ?? []) {
-      this.#together.delete(frontend);
-      const servings = this.#servings.get(frontend);
+      this.#merged.delete(frontend);
+      const servings = this.#byFrontend.get(frontend);
       servings?.delete(owner);
-      if (servings?.size === 0) this.#servings.delete(frontend);
+      if (servings?.size === 0) this.#byFrontend.delete(frontend);
     }
     for (const frontend of serving.frontends) {
-      this.#together.delete(frontend);
-      const servings = this.#servings.get(frontend) ?? new Map<string, ReadonlySet<FlowTarget>>();
-      this.#servings.set(frontend, servings.set(owner, serving.targets));
+      this.#merged.delete(frontend);
+      const servings = this.#byFrontend.get(frontend) ?? new Map<string, ReadonlySet<FlowTarget>>();
+      this.#byFrontend.set(frontend, servings.set(owner, serving.targets));
     }
     if (serving.frontends.length === 0) this.#byOwner.delete(owner);
     else this.#byOwner.set(owner, serving);

@@ -57,6 +57,7 @@ export interface Frontend extends FrontendAddress {
 /** True for a choice with endpoints. */
 export const isServed = (choice: Choice): choice is readonly Endpoint[] => typeof choice !== 'string';
 
+/** Endpoints of a choice; none where calls are refused or dropped. */
 export const endpointsOf = (choice: Choice): readonly Endpoint[] => (isServed(choice) ? choice : []);
 
 /** Addresses of a service port, the ClusterIP first. Each is listed once, and guarded: a load-balancer IP is no external IP. */
@@ -78,6 +79,7 @@ export const frontendAddresses = (port: ServicePort): readonly FrontendAddress[]
   ];
 };
 
+/** Frontends of a service port on this node, in the order of frontendAddresses. */
 export const frontendsOf = (service: ServiceEndpoints, node: NodeContext): readonly Frontend[] =>
   frontendAddresses(service.port).map((address) =>
     address.kind === 'cluster-ip' ? internal(address, service, node) : external(address, service, node),

@@ -43,6 +43,7 @@ const isRecord = (value: unknown): value is Record<string, unknown> =>
 
 const NAMESPACED: ReadonlySet<ObjectKind> = new Set(['Service', 'EndpointSlice']);
 
+/** Reads an object's metadata. Throws Malformed without a name, or without a namespace where the kind has one. */
 export const readMeta = (raw: unknown, kind: ObjectKind): ObjectMeta => {
   if (!isRecord(raw)) throw new Malformed(`a ${kind} must be an object, not ${excerpt(raw)}`);
   const meta = raw.metadata;
@@ -78,6 +79,7 @@ export const readArray = (value: unknown, path: string): readonly unknown[] => {
   return value;
 };
 
+/** Reads text; empty when absent. Throws Malformed. */
 export const readString = (value: unknown, path: string): string => {
   if (value === undefined || value === null) return '';
   if (typeof value !== 'string') throw new Malformed(`${path} must be text, not ${excerpt(value)}`);
@@ -97,6 +99,7 @@ export const readName = (value: unknown, path: string): string => {
   throw new Malformed(`${path} must be a name of at most ${MAX_NAME} characters, not ${excerpt(name)}`);
 };
 
+/** Reads a port, 1-65535. Throws Malformed. */
 export const readPort = (value: unknown, path: string): number => {
   if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 65_535) return value;
   throw new Malformed(`${path} must be a port from 1 to 65535, not ${excerpt(value)}`);
@@ -106,6 +109,7 @@ export const readPort = (value: unknown, path: string): number => {
 export const readOptionalPort = (value: unknown, path: string): number =>
   value === undefined || value === null || value === 0 ? 0 : readPort(value, path);
 
+/** Reads a protocol; TCP when absent. Throws Malformed. */
 export const readProtocol = (value: unknown, path: string): Protocol => {
   const protocol = value ?? 'TCP';
   if (protocol === 'TCP' || protocol === 'UDP' || protocol === 'SCTP') return protocol;

@@ -75,6 +75,7 @@ export const ownerOf = (name: ServicePortName): string => `${formatServicePortNa
 export const isPortOf = (owner: string, service: string): boolean =>
   owner.startsWith(service) && /^(:.*)?\/(TCP|UDP|SCTP)$/.test(owner.slice(service.length));
 
+/** True for a service port with a NodePort, a load-balancer IP or an external IP. */
 export const isExternallyAccessible = (port: ServicePort): boolean =>
   port.nodePort !== 0 || port.loadBalancerVIPs.length > 0 || port.externalIPs.length > 0;
 

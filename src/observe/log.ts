@@ -24,6 +24,7 @@ const STDERR = 2;
 export const levelOf = (verbosity: number): Level =>
   verbosity >= TRACE_FROM ? 'trace' : verbosity >= DEBUG_FROM ? 'debug' : 'info';
 
+/** Opens a log; its lines go through the process' outputs, which never block. */
 export const createLog = (options: LogOptions): Logger => {
   const { format, verbosity, quiet = false, split = false, outputs = new LogOutputs() } = options;
   const shown = levelOf(verbosity);

@@ -47,6 +47,7 @@ const onlyIn = (status: Status, state: string): Status => ({
   families: status.families.map((one) => ({ ...one, owners: one.owners.filter((owner) => owner.state === state) })),
 });
 
+/** ISO 8601 of milliseconds since 1970; undefined for 0 (never). */
 export const time = (at: number): string | undefined => (at === 0 ? undefined : new Date(at).toISOString());
 
 const asJson = ({ families, ...about }: Status): unknown => ({
