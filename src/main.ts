@@ -1,6 +1,7 @@
 /** Composition root: argv to command. The only file that knows all others, and the only one that ends the process. */
 import { writeFile } from 'node:fs/promises';
 import { Command, Option } from 'commander';
+import { PROFILES } from './backends/index.ts';
 import type { DiffOptions } from './commands/diff.ts';
 import type { DumpOptions } from './commands/dump.ts';
 import type { ExplainOptions } from './commands/explain.ts';
@@ -8,7 +9,6 @@ import { checkRights } from './commands/rights.ts';
 import { checkSource, setUp } from './commands/setup.ts';
 import { VERSION } from './commands/version.ts';
 import { normalizeArgv } from './config/argv.ts';
-import { PROXY_MODES } from './config/config.ts';
 import { addFlags, flagProblem, readFlags, versionAsked } from './config/flags.ts';
 import { toYaml } from './config/write.ts';
 import { LogOutputs } from './observe/log-output.ts';
@@ -42,7 +42,7 @@ const runCommand = async (command: Command): Promise<void> => {
     await dump(setup, { output: 'rules', family: 'IPv4', signal: untilStopped() });
   } else if (config.cleanup) {
     const { cleanup } = await import('./commands/cleanup.ts');
-    await cleanup(setup, { modes: PROXY_MODES, whose: 'all' }, untilStopped());
+    await cleanup(setup, { modes: PROFILES, whose: 'all' }, untilStopped());
   } else if (config.initOnly) {
     await checkRights(setup);
     const { init } = await import('./commands/init.ts');
@@ -111,7 +111,7 @@ const cleanupCommand = async (command: Command): Promise<void> => {
   const { cleanup } = await import('./commands/cleanup.ts');
   const setup = await setUp(command, { quiet: true });
   const isModeAsked = command.getOptionValueSource('proxyMode') === 'cli';
-  const modes = isModeAsked ? [setup.config.mode] : PROXY_MODES;
+  const modes = isModeAsked ? [setup.config.profile] : PROFILES;
   const { kubeProxy } = command.opts<{ kubeProxy?: true }>();
   await cleanup(setup, { modes, whose: kubeProxy ? 'all' : 'ours' }, untilStopped());
 };

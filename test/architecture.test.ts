@@ -7,6 +7,7 @@ import { type Module, parseModule, readModules } from './architecture/source.ts'
 
 /** What a backend is made of: the contract, turns, the model, and drivers. Never another backend, never the engine. */
 const PARTS = [
+  'backends/mode.ts',
   'dataplane/contract.ts',
   'dataplane/mutex.ts',
   'dataplane/turn.ts',
@@ -28,7 +29,16 @@ const TABLE: Table = {
     {
       files: 'commands/**',
       may: [
-        ...['config/**', 'sources/**', 'backends/index.ts', 'addresses/**', 'conntrack/**', 'observe/**', 'lab/**'],
+        ...[
+          'config/**',
+          'sources/**',
+          'backends/index.ts',
+          'backends/mode.ts',
+          'addresses/**',
+          'conntrack/**',
+          'observe/**',
+          'lab/**',
+        ],
         ...['kernel/conntrack-settings.ts', 'kernel/modules.ts', 'kernel/capabilities.ts', 'kernel/oom-score.ts'],
         'netlink/send-buffer.ts',
         ...ENGINE,
@@ -49,8 +59,13 @@ const TABLE: Table = {
     { files: 'lab/probe/**', may: ['lab/network/**', ...ENGINE] },
     { files: 'lab/demo/**', may: ['lab/*', 'lab/apiserver/**', 'lab/network/**', ...ENGINE] },
     { files: 'lab/*', may: ['lab/apiserver/**', 'lab/network/**', ...ENGINE] },
-    // the table of modes: finds the tool, opens the backend
-    { files: 'backends/index.ts', may: ['backends/*/index.ts', 'dataplane/contract.ts', 'model/**', 'kernel/**'] },
+    // the table of modes: profiles, and backends loaded when they are asked for
+    {
+      files: 'backends/index.ts',
+      may: ['backends/*/mode.ts', 'backends/*/profile.ts', 'backends/mode.ts', 'model/**'],
+    },
+    // how a backend is opened; a type of the tools
+    { files: 'backends/mode.ts', may: ['dataplane/contract.ts', 'model/**', 'kernel/iptables.ts'] },
     { files: ERRORS, may: ['dataplane/contract.ts', 'netlink/**'] },
     { files: 'backends/iptables/**', may: ['backends/xtables/**', ERRORS, ...PARTS] },
     { files: 'backends/ipvs/**', may: ['backends/xtables/**', ERRORS, ...PARTS] },
@@ -85,7 +100,7 @@ const TABLE: Table = {
     { package: 'cli-progress', to: ['observe/**'] },
   ],
   pure: {
-    files: ['backends/*/compile.ts', 'backends/*/base.ts', 'model/**'],
+    files: ['backends/*/compile.ts', 'backends/*/base.ts', 'backends/*/profile.ts', 'model/**'],
     never: ['kernel/**', 'netlink/**', 'ipvs-netlink/**'],
     packages: ['ipaddr.js', 'node:crypto', 'node:util', 'node:net#isIPv4'],
   },
@@ -117,7 +132,7 @@ describe('the source', () => {
       modules.find((module) => module.path === path)?.imports.map(({ target }) => target) ?? [];
     expect(importsOf('main.ts')).toContain('commands/run.ts'); // a dynamic import
     expect(importsOf('dataplane/contract.ts')).toContain('model/topology.ts'); // a type
-    expect(importsOf('backends/index.ts')).toContain('backends/iptables/index.ts'); // both at once
+    expect(importsOf('backends/index.ts')).toContain('backends/iptables/mode.ts'); // both at once
     expect(importsOf('kernel/host.ts')).toContain('execa');
   });
 
@@ -216,7 +231,8 @@ describe('the checker finds', () => {
       verdict({
         'main.ts': `import './commands/a.ts';`,
         'commands/a.ts': `import '../backends/index.ts'; import '../dataplane/b.ts';`,
-        'backends/index.ts': `const b = await import('./ipvs/index.ts');`,
+        'backends/index.ts': `const b = await import('./ipvs/mode.ts');`,
+        'backends/ipvs/mode.ts': `import './index.ts'; import type { M } from '../mode.ts';`,
         'backends/ipvs/index.ts': `import '../../ipvs-netlink/c.ts'; import './compile.ts';`,
         'backends/ipvs/compile.ts': `import { createHash } from 'node:crypto'; import type { E } from '../../netlink/e.ts';`,
         'ipvs-netlink/c.ts': `import '../netlink/e.ts';`,

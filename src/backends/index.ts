@@ -1,101 +1,39 @@
-/** Modes by name, each loaded on demand: the one table that a further backend adds a line to. */
+/** Modes by name: the one table that a further backend adds a line to. Profiles are data; backends are loaded on demand. */
 import { readFile } from 'node:fs/promises';
-import type { Backend, Departing, KernelObject } from '../dataplane/contract.ts';
-import { findTools, type IptablesTools, type IptablesVariant } from '../kernel/iptables.ts';
-import { IP_FAMILIES, type IPFamily } from '../model/address.ts';
-import type { IpvsSettings } from './ipvs/index.ts';
+import type { IPFamily } from '../model/address.ts';
+import type { ModeProfile } from '../model/mode-profile.ts';
+import { profile as iptables } from './iptables/profile.ts';
+import { profile as ipvs } from './ipvs/profile.ts';
+import type { AnyBackend, Departure, Mode, Opened, OpenOptions } from './mode.ts';
+import { profile as nftables } from './nftables/profile.ts';
 
-export type AnyBackend = Backend<KernelObject, unknown>;
-
-export interface OpenOptions {
-  readonly iptablesTool: 'auto' | IptablesVariant;
-  readonly ipvs: IpvsSettings;
-  /** Reads only: opening, reading and checking write nothing, and `apply` throws. */
-  readonly readOnly?: boolean;
-  /** Counts the traffic of Services in modes where the kernel does not count it anyway. */
-  readonly countsTraffic: boolean;
-  /** Called with what is missing when a backend goes on without an optional part. */
-  readonly warn?: (message: string) => void;
+interface Line {
+  readonly profile: ModeProfile;
+  readonly load: () => Promise<{ readonly mode: Mode }>;
 }
 
-export interface Opened {
-  readonly backends: ReadonlyMap<IPFamily, AnyBackend>;
-  /** IP families that this host cannot serve, and why. */
-  readonly unusable: ReadonlyMap<IPFamily, string>;
-  /** What writes the rules, for the log. */
-  readonly description: string;
-  /** Closes sockets and programs. Kernel objects stay. */
-  close(): void;
-}
+const MODES = {
+  iptables: { profile: iptables, load: () => import('./iptables/mode.ts') },
+  ipvs: { profile: ipvs, load: () => import('./ipvs/mode.ts') },
+  nftables: { profile: nftables, load: () => import('./nftables/mode.ts') },
+} as const satisfies Readonly<Record<string, Line>>;
 
-/** A mode that is left while connections run through it. */
-export interface Departure {
-  readonly backends: ReadonlyMap<IPFamily, Departing<KernelObject, unknown>>;
-  close(): void;
-}
+type ModeName = keyof typeof MODES;
 
-interface Mode {
-  /** Opens a backend that compiles and prints, without a kernel. */
-  readonly offline: (family: IPFamily, options: OpenOptions) => Promise<AnyBackend>;
-  readonly open: (options: OpenOptions) => Promise<Omit<Opened, 'unusable'>>;
-  /** Present in modes that established connections run through. `masqueradeMark` is that of the mode that serves now. */
-  readonly leave?: (options: OpenOptions, masqueradeMark: number) => Promise<Departure | undefined>;
-}
+export const PROFILES = Object.values(MODES).map(({ profile }) => profile);
 
-const MODES: Readonly<Record<string, Mode>> = {
-  iptables: {
-    offline: async (family) => (await import('./iptables/index.ts')).iptablesBackend({ family }),
-    open: async ({ iptablesTool, warn }) => {
-      const { iptablesBackends } = await import('./iptables/index.ts');
-      const tools = await findTools(iptablesTool);
-      return { backends: iptablesBackends(tools, warn), description: describeTools(tools), close: nothing };
-    },
-  },
-  ipvs: {
-    offline: async (family, { ipvs: settings }) => {
-      const { ipvsBackend } = await import('./ipvs/index.ts');
-      return ipvsBackend({ family, settings });
-    },
-    open: async ({ iptablesTool, ipvs: settings, readOnly }) => {
-      const { ipvsBackend, openKernel } = await import('./ipvs/index.ts');
-      const tools = await findTools(iptablesTool);
-      const kernel = await openKernel(tools, settings, readOnly);
-      const backends = new Map(IP_FAMILIES.map((family) => [family, ipvsBackend({ family, settings, kernel })]));
-      return { backends, description: `netlink, ${describeTools(tools)}`, close: () => kernel.handles.close() };
-    },
-    leave: async ({ iptablesTool, ipvs: settings }, masqueradeMark) => {
-      const { departure } = await import('./ipvs/index.ts');
-      const opened = await departure(() => findTools(iptablesTool), settings, masqueradeMark);
-      if (opened === undefined) return undefined;
-      const { backends, close } = opened;
-      const isUsable = (await hasIPv6()) ? () => true : (family: IPFamily) => family === 'IPv4';
-      return { backends: new Map([...backends].filter(([family]) => isUsable(family))), close };
-    },
-  },
-  nftables: {
-    offline: async (family, { countsTraffic: counts }) =>
-      (await import('./nftables/index.ts')).nftablesBackend({ family, counts }),
-    open: async ({ readOnly, countsTraffic: counts, warn }) => {
-      const { nftablesBackends } = await import('./nftables/index.ts');
-      return { ...nftablesBackends({ readOnly, counts, warn }), description: 'nf_tables netlink' };
-    },
-  },
-};
+export const profileOf = (mode: ModeName): (typeof PROFILES)[number] => MODES[mode].profile;
 
-/** Tools are run and leave nothing open. */
-const nothing = (): void => undefined;
+const isMode = (name: string): name is ModeName => Object.hasOwn(MODES, name);
 
-const describeTools = ({ IPv4, variant }: IptablesTools): string => `${IPv4} (${variant ?? 'unknown variant'})`;
-
-const modeOf = (name: string): Mode => {
-  const mode = MODES[name];
-  if (mode !== undefined) return mode;
+const modeOf = async (name: string): Promise<Mode> => {
+  if (isMode(name)) return (await MODES[name].load()).mode;
   throw new Error(`mode ${name} is not in this version of pointsman; there is: ${Object.keys(MODES).join(', ')}`);
 };
 
 /** Opens a backend that needs neither root nor kernel. Throws when this version has no such mode. */
-export const offlineBackend = (mode: string, family: IPFamily, options: OpenOptions): Promise<AnyBackend> =>
-  modeOf(mode).offline(family, options);
+export const offlineBackend = async (mode: string, family: IPFamily, options: OpenOptions): Promise<AnyBackend> =>
+  (await modeOf(mode)).offline(family, options);
 
 /**
  * Opens a mode that is left while connections may still run through it. Undefined: the kernel has nothing of the mode.
@@ -105,11 +43,17 @@ export const openDeparture = async (
   mode: string,
   options: OpenOptions,
   masqueradeMark: number,
-): Promise<Departure | undefined> => modeOf(mode).leave?.(options, masqueradeMark);
+): Promise<Departure | undefined> => {
+  const { leave } = await modeOf(mode);
+  const departure = await leave?.(options, masqueradeMark);
+  if (departure === undefined || (await hasIPv6())) return departure;
+  const { backends, close } = departure;
+  return { backends: new Map([...backends].filter(([family]) => family === 'IPv4')), close };
+};
 
 /** Opens the backends of the IP families that this host can serve. Throws, with the tools' messages, when it can serve none. */
 export const openBackends = async (mode: string, options: OpenOptions, signal: AbortSignal): Promise<Opened> => {
-  const { backends, description, close } = await modeOf(mode).open(options);
+  const { backends, description, close } = await (await modeOf(mode)).open(options);
   const usable = new Map<IPFamily, AnyBackend>();
   const unusable = new Map<IPFamily, string>();
   for (const [family, backend] of backends) {

@@ -1,21 +1,18 @@
 /** Takes our rules of the asked modes out of the kernel, and says which; kube-proxy's, that have the same names, if asked to. */
 import { existsSync } from 'node:fs';
-import { type Opened, openBackends } from '../backends/index.ts';
-import type { ProxyMode } from '../config/config.ts';
+import { openBackends } from '../backends/index.ts';
+import type { Opened } from '../backends/mode.ts';
 import { removeAll, type Whose } from '../dataplane/cleanup.ts';
 import type { IPFamily } from '../model/address.ts';
-import { backendOptions } from './backend-options.ts';
+import type { ModeProfile } from '../model/mode-profile.ts';
 import type { Setup } from './setup.ts';
-
-/** There while the kernel has IPVS: to look for leftovers nobody needs to load it. */
-const IPVS_IS_LOADED = '/proc/net/ip_vs';
 
 const say = (family: IPFamily, { removed }: { readonly removed: readonly { readonly id: string }[] }): void => {
   for (const { id } of removed) process.stdout.write(`${family} ${id}\n`);
 };
 
 export interface CleanupOptions {
-  readonly modes: readonly ProxyMode[];
+  readonly modes: readonly ModeProfile[];
   readonly whose: Whose;
 }
 
@@ -23,10 +20,10 @@ export interface CleanupOptions {
 export const cleanup = async (setup: Setup, options: CleanupOptions, signal: AbortSignal): Promise<void> => {
   const { modes, whose } = options;
   let left = 0;
-  for (const mode of modes) {
-    if (modes.length > 1 && mode === 'ipvs' && !existsSync(IPVS_IS_LOADED)) continue;
+  for (const { mode, leaving } of modes) {
+    if (modes.length > 1 && leaving.presentWith !== undefined && !existsSync(leaving.presentWith)) continue;
     try {
-      const opened = await openBackends(mode, backendOptions(setup.config), signal);
+      const opened = await openBackends(mode, setup, signal);
       left += await cleanMode(setup, opened, whose, signal);
     } catch (error) {
       if (modes.length === 1) throw error;

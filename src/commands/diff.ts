@@ -3,10 +3,10 @@
  * stdout. What another mode left here is not looked at.
  */
 import { readNodeAddresses } from '../addresses/node-addresses.ts';
-import { type Opened, openBackends } from '../backends/index.ts';
+import { openBackends } from '../backends/index.ts';
+import type { Opened } from '../backends/mode.ts';
 import { compileAll } from '../dataplane/report.ts';
 import type { IPFamily } from '../model/address.ts';
-import { backendOptions } from './backend-options.ts';
 import { type Difference, differencesOf, differencesText, isDifference } from './difference.ts';
 import { readObjects, trackerOf, write } from './look.ts';
 import { checkRights } from './rights.ts';
@@ -23,7 +23,7 @@ export interface DiffOptions {
 export const diff = async (setup: Setup, { output, family, signal }: DiffOptions): Promise<boolean> => {
   const { config, log } = setup;
   await checkRights(setup);
-  const opened = await openBackends(config.mode, { ...backendOptions(config), readOnly: true }, signal);
+  const opened = await openBackends(config.mode, { config, readOnly: true }, signal);
   const backends = asked(opened, family, (one, reason) => log.warn({ ipFamily: one, reason }, 'family left alone'));
   const addresses = await readNodeAddresses(log);
   const tracker = trackerOf(setup, await readObjects(setup, signal), () => addresses);

@@ -3,11 +3,11 @@
  * writes nothing anywhere but to stdout.
  */
 
-import { type AnyBackend, offlineBackend } from '../backends/index.ts';
+import { offlineBackend } from '../backends/index.ts';
+import type { AnyBackend } from '../backends/mode.ts';
 import type { KernelObject, ToolInput } from '../dataplane/contract.ts';
 import { compileAll } from '../dataplane/report.ts';
 import { IP_FAMILIES, type IPFamily } from '../model/address.ts';
-import { backendOptions } from './backend-options.ts';
 import { readObjects, trackerOf, write } from './look.ts';
 import type { Setup } from './setup.ts';
 
@@ -23,7 +23,7 @@ export interface DumpOptions {
 export const dump = async (setup: Setup, options: DumpOptions): Promise<void> => {
   const backends = new Map<IPFamily, AnyBackend>();
   for (const family of IP_FAMILIES) {
-    backends.set(family, await offlineBackend(setup.config.mode, family, backendOptions(setup.config)));
+    backends.set(family, await offlineBackend(setup.config.mode, family, setup));
   }
   const tracker = trackerOf(setup, await readObjects(setup, options.signal));
   const compiled = new Map(

@@ -57,7 +57,7 @@ export class NodeEvents {
   }
 
   /** What another mode had left is gone. */
-  modeChanged(former: ProxyMode, family: IPFamily, objects: number): void {
+  modeChanged(former: string, family: IPFamily, objects: number): void {
     const note = `mode ${this.#mode} serves, ${objects} objects that mode ${former} had left were removed (${family})`;
     this.#tell('Normal', 'ProxyModeChanged', 'RemoveRules', note);
   }

@@ -2,7 +2,8 @@
  * One Service on this node, explained: what it asks for, which endpoints take which calls and why the others do not, what
  * becomes of a call, and its rules. Needs neither root nor a kernel, as `dump`.
  */
-import { offlineBackend } from '../backends/index.ts';
+import { offlineBackend, profileOf } from '../backends/index.ts';
+import type { ProxyMode } from '../config/config.ts';
 import { nearest } from '../config/problem.ts';
 import { compileAll } from '../dataplane/report.ts';
 import { IP_FAMILIES, type IPFamily } from '../model/address.ts';
@@ -10,7 +11,6 @@ import { Malformed } from '../model/kubernetes.ts';
 import type { Service } from '../model/service.ts';
 import { resourcesFor, whyNotSelected, withAllServices } from '../sources/resources.ts';
 import type { Snapshot } from '../sources/snapshot.ts';
-import { backendOptions } from './backend-options.ts';
 import { type Asked, type FamilyStory, familyStory, findObject, keyOf, serviceIn, slicesOf } from './explanation.ts';
 import { familyText } from './explanation-text.ts';
 import { readObjects, trackerOf, write } from './look.ts';
@@ -37,7 +37,7 @@ export const parseAsked = (text: string): Asked => {
 export interface Page {
   readonly service: string;
   readonly node: string;
-  readonly mode: string;
+  readonly mode: ProxyMode;
   readonly type: string | undefined;
   /** Why nothing is programmed for it, or not in a family. */
   readonly notServed: readonly string[];
@@ -118,7 +118,7 @@ const storiesOf = async (
   const slices = slicesOf(objects, asked.service);
   const stories: FamilyStory[] = [];
   for (const family of families) {
-    const backend = await offlineBackend(setup.config.mode, family, backendOptions(setup.config));
+    const backend = await offlineBackend(setup.config.mode, family, setup);
     const work = tracker.take(family);
     const { node, services: resolved } = work;
     stories.push(
@@ -137,7 +137,7 @@ export const pageText = ({ service, node, mode, type, notServed, families }: Pag
         ? `Nothing is programmed for it: ${reason}.`
         : `${reason.charAt(0).toUpperCase()}${reason.slice(1)}.`,
     ),
-    ...families.flatMap((family) => ['', familyText(family, mode).trimEnd()]),
+    ...families.flatMap((family) => ['', familyText(family, profileOf(mode)).trimEnd()]),
   ]
     .join('\n')
     .trimEnd()

@@ -1,6 +1,7 @@
 /** The explanation of a Service as a page for people. Pure. */
 import { joinHostPort } from '../model/address.ts';
 import type { Endpoint } from '../model/endpoint.ts';
+import type { ModeProfile } from '../model/mode-profile.ts';
 import type { NodeContext } from '../model/node.ts';
 import { formatServicePortName } from '../model/service.ts';
 import type { Condition, HintsIgnored } from '../model/topology.ts';
@@ -8,18 +9,18 @@ import type { TrafficRow } from '../model/traffic.ts';
 import { addressOf, type EndpointStory, type FamilyStory, type Kind, type PortStory } from './explanation.ts';
 
 /** Everything about one family, a block a port. */
-export const familyText = (story: FamilyStory, mode: string): string =>
-  story.ports.map((port) => portText(port, story.node, mode)).join('\n');
+export const familyText = (story: FamilyStory, profile: ModeProfile): string =>
+  story.ports.map((port) => portText(port, story.node, profile)).join('\n');
 
-const portText = (story: PortStory, node: NodeContext, mode: string): string =>
+const portText = (story: PortStory, node: NodeContext, profile: ModeProfile): string =>
   [
     `${node.family} ${story.owner}`,
     ...section('Addresses', addressLines(story, node)),
     ...section('Policies', policyLines(story)),
     ...section(`Endpoints${slicesText(story)}`, endpointLines(story, node)),
-    ...section('Calls', callLines(story, node, mode)),
+    ...section('Calls', callLines(story, node, profile)),
     ...section('Notes', complaintLines(story)),
-    ...section(`Rules, mode ${mode}`, ruleLines(story)),
+    ...section(`Rules, mode ${profile.mode}`, ruleLines(story)),
     '',
   ].join('\n');
 
@@ -152,10 +153,9 @@ const hintLines = (what: 'node' | 'zone', why: HintsIgnored | undefined, us: str
   }
 };
 
-const callLines = ({ port, traffic }: PortStory, node: NodeContext, mode: string): readonly string[] => {
-  // only what comes in, or is forwarded, passes the chain that refuses
+const callLines = ({ port, traffic }: PortStory, node: NodeContext, profile: ModeProfile): readonly string[] => {
   const leaves = ({ to, from }: TrafficRow): boolean =>
-    mode === 'iptables' &&
+    !profile.refusesOwnCalls &&
     to === 'external' &&
     from === 'node' &&
     port.externalIPs.length + port.loadBalancerVIPs.length > 0;

@@ -1,5 +1,6 @@
 /** One IP family at work: its engine, its loop and its post-sync work, wired together. */
-import type { AnyBackend } from '../backends/index.ts';
+import type { AnyBackend } from '../backends/mode.ts';
+import { periodsOf } from '../config/config.ts';
 import type { KernelObject } from '../dataplane/contract.ts';
 import { Loop } from '../dataplane/loop.ts';
 import { Reconciler } from '../dataplane/reconciler.ts';
@@ -30,7 +31,7 @@ export interface FamilyAtWork {
 export const startFamily = (setup: Setup, parts: FamilyParts, signal: AbortSignal): FamilyAtWork => {
   const { config, log } = setup;
   const { family, backend, tracker, progress, record, events, onFirstSync } = parts;
-  const { syncPeriodMs, minSyncPeriodMs } = config[config.mode];
+  const { syncPeriodMs, minSyncPeriodMs } = periodsOf(config);
   const isServed = (owner: string): boolean => reconciler.status(owner).state !== 'Quarantined';
   const postSync = openPostSync(setup, parts, isServed);
   const reading = listenToFirstRead(backend, (places) => postSync.adopted(places));
@@ -90,7 +91,7 @@ const openEngine = (
 ): Reconciler<KernelObject, unknown> =>
   new Reconciler(listenToWrites(backend, record), {
     signal,
-    lastRetryMs: config[config.mode].syncPeriodMs,
+    lastRetryMs: periodsOf(config).syncPeriodMs,
     onProgress: (part) => progress.update(family, part),
     onNote: (owner, note) => log.warn({ ipFamily: family, owner, note }, 'not served as asked for'),
     onQuarantine: (owner, error) => {

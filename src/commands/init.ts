@@ -6,32 +6,23 @@
  * the guard in front of one): a run that follows finds all of it as it wants it, and has nothing of it to write.
  */
 import { openBackends } from '../backends/index.ts';
-import type { ProxyMode } from '../config/config.ts';
 import { nodeOptions } from '../config/node-options.ts';
 import type { Backend, Change, KernelObject } from '../dataplane/contract.ts';
 import { loadModule } from '../kernel/modules.ts';
 import { nodeContext } from '../model/node.ts';
-import { backendOptions } from './backend-options.ts';
 import { setConntrack } from './conntrack.ts';
 import type { Setup } from './setup.ts';
-
-/** What the kernel does not load by itself when it is used; the mode names those that it cannot go on without. */
-const MODULES: Readonly<Record<ProxyMode, readonly string[]>> = {
-  iptables: ['nf_conntrack', 'ip_tables', 'ip6_tables'],
-  ipvs: ['nf_conntrack', 'ip_tables', 'ip6_tables', 'ip_vs', 'dummy'],
-  nftables: ['nf_conntrack', 'nf_tables'],
-};
 
 /** Throws, saying what is missing, when this host cannot do the mode at all. */
 export const init = async (setup: Setup, signal: AbortSignal): Promise<void> => {
   const { config, warnings, nodeName, log } = setup;
   for (const warning of warnings) log.warn(warning);
-  for (const module of MODULES[config.mode]) {
+  for (const module of config.profile.needs.modules) {
     const said = await loadModule(module);
     if (said !== undefined) log.info({ module, said }, 'module not loaded: it may be built in, or not be needed');
   }
   const set = [...(await setConntrack(setup))];
-  const options = { ...backendOptions(config), warn: (message: string) => log.warn(message) };
+  const options = { config, warn: (message: string) => log.warn(message) };
   const { backends, unusable, description } = await openBackends(config.mode, options, signal);
   for (const [family, reason] of unusable) log.warn({ ipFamily: family, reason }, 'family left alone');
   for (const [family, backend] of backends) {

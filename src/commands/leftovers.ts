@@ -1,33 +1,25 @@
 /**
  * What another mode left on this node, ours or kube-proxy's: taken away once this mode serves, so that nothing is unserved in
- * between. A connection that is tracked goes on as it was translated, whoever's rules did it; one that runs through a
- * virtual server of mode ipvs is waited for.
+ * between. A connection that is tracked goes on as it was translated, whoever's rules did it; one that runs through objects
+ * of a mode that drains is waited for.
  *
- * Modes iptables and ipvs share their chains, and what one finds of the other there goes with its own first sync.
+ * Of modes whose rules stand in the same place, what one finds of the other there goes with its own first sync.
  */
-import { type Opened, openBackends, openDeparture } from '../backends/index.ts';
-import type { ProxyMode } from '../config/config.ts';
+import { openBackends, openDeparture, PROFILES } from '../backends/index.ts';
+import type { Opened } from '../backends/mode.ts';
 import { nodeOptions } from '../config/node-options.ts';
 import { removeAll } from '../dataplane/cleanup.ts';
 import { depart } from '../dataplane/departure.ts';
 import type { IPFamily } from '../model/address.ts';
-import { backendOptions } from './backend-options.ts';
 import type { NodeEvents } from './events.ts';
 import type { Setup } from './setup.ts';
-
-/** Modes whose rules are of no use any more once this one serves. */
-const OTHERS: Readonly<Record<ProxyMode, readonly ProxyMode[]>> = {
-  iptables: ['nftables'],
-  ipvs: ['nftables'],
-  nftables: ['iptables'],
-};
 
 /** How many objects of a family are gone; none where there was nothing. */
 type Removed = ReadonlyMap<IPFamily, number>;
 
 /** Ends when nothing is left, or with `signal`; what cannot be removed is logged. */
 export const removeLeftovers = async (setup: Setup, events: NodeEvents, signal: AbortSignal): Promise<void> => {
-  const attempt = async (mode: ProxyMode, run: () => Promise<Removed>): Promise<void> => {
+  const attempt = async (mode: string, run: () => Promise<Removed>): Promise<void> => {
     try {
       for (const [ipFamily, removed] of await run()) events.modeChanged(mode, ipFamily, removed);
     } catch (error) {
@@ -37,13 +29,16 @@ export const removeLeftovers = async (setup: Setup, events: NodeEvents, signal: 
       setup.log.info({ mode, reason }, 'no rules of another mode can be looked for');
     }
   };
-  const { mode: own } = setup.config;
-  for (const mode of OTHERS[own]) await attempt(mode, () => removeRules(setup, mode, signal));
-  if (own !== 'ipvs') await attempt('ipvs', () => leave(setup, 'ipvs', signal));
+  const own = setup.config.profile;
+  const others = PROFILES.filter(({ mode }) => mode !== own.mode);
+  const useless = others.filter(({ leaving }) => !leaving.drains && leaving.place !== own.leaving.place);
+  for (const { mode } of useless) await attempt(mode, () => removeRules(setup, mode, signal));
+  const draining = others.filter(({ leaving }) => leaving.drains);
+  for (const { mode } of draining) await attempt(mode, () => leave(setup, mode, signal));
 };
 
-const removeRules = async (setup: Setup, mode: ProxyMode, signal: AbortSignal): Promise<Removed> => {
-  const opened = await openBackends(mode, backendOptions(setup.config), signal);
+const removeRules = async (setup: Setup, mode: string, signal: AbortSignal): Promise<Removed> => {
+  const opened = await openBackends(mode, setup, signal);
   try {
     return await removeFrom(opened, mode, setup.log, signal);
   } finally {
@@ -53,7 +48,7 @@ const removeRules = async (setup: Setup, mode: ProxyMode, signal: AbortSignal): 
 
 const removeFrom = async (
   { backends }: Opened,
-  mode: ProxyMode,
+  mode: string,
   log: Setup['log'],
   signal: AbortSignal,
 ): Promise<Removed> => {
@@ -67,9 +62,9 @@ const removeFrom = async (
   return all;
 };
 
-const leave = async ({ config, nodeName, log }: Setup, mode: ProxyMode, signal: AbortSignal): Promise<Removed> => {
+const leave = async ({ config, nodeName, log }: Setup, mode: string, signal: AbortSignal): Promise<Removed> => {
   const mark = 2 ** nodeOptions(config, nodeName).masqueradeBit;
-  const departure = await openDeparture(mode, backendOptions(config), mark);
+  const departure = await openDeparture(mode, { config }, mark);
   if (departure === undefined) return new Map();
   try {
     const removed = await depart(departure.backends, { signal, log });

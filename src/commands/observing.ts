@@ -1,4 +1,5 @@
 /** Those who look on: metrics, health, and the two servers that show them. */
+import { periodsOf } from '../config/config.ts';
 import { toV1alpha1 } from '../config/write.ts';
 import type { IPFamily } from '../model/address.ts';
 import type { ObjectSink } from '../model/kubernetes.ts';
@@ -59,14 +60,14 @@ export class Observing {
     authorize?: Authorize,
   ) {
     const { config } = setup;
-    const { mode, metricsBindAddress, healthzBindAddress } = config;
+    const { profile, metricsBindAddress, healthzBindAddress } = config;
     this.#setup = setup;
     this.#life = life;
     this.#source = source;
     this.#events = events;
-    this.health = new HealthState(config[mode].syncPeriodMs, Date.now, () => performance.now());
+    this.health = new HealthState(periodsOf(config).syncPeriodMs, Date.now, () => performance.now());
     const traffic = trafficOf(setup, families);
-    this.#metrics = new Metrics({ mode, version: VERSION, families, gauged: () => this.#gauge() });
+    this.#metrics = new Metrics({ profile, version: VERSION, families, gauged: () => this.#gauge() });
     const common = { metrics: this.#metrics, health: this.health, now: Date.now };
     this.records = new Map(
       families.map((family) => [family, new FamilyRecord({ family, traffic: traffic.get(family), ...common })]),
@@ -142,11 +143,12 @@ export class Observing {
 
   #metricsRoutes(traffic: readonly FamilyTraffic[]): Routes {
     const { config, nodeName: node, flags, log } = this.#setup;
-    const { mode } = config;
+    const { mode, profile } = config;
     const pages = metricsRoutes({
       metrics: this.#metrics,
       life: this.#life,
-      traffic: traffic.length === 0 ? undefined : { exposition: () => trafficExposition(mode, traffic) },
+      traffic:
+        traffic.length === 0 ? undefined : { exposition: () => trafficExposition(profile.metrics.traffic, traffic) },
       slis: this.#slis,
       mode,
       configuration: toV1alpha1(config),

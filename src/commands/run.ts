@@ -1,6 +1,8 @@
 /** The main job: watches the cluster and keeps this node's kernel as it should be, until told to stop. */
 import { NodeAddresses } from '../addresses/node-addresses.ts';
-import { type Opened, openBackends } from '../backends/index.ts';
+import { openBackends } from '../backends/index.ts';
+import type { Opened } from '../backends/mode.ts';
+import { periodsOf } from '../config/config.ts';
 import { nodeOptions } from '../config/node-options.ts';
 import type { Missing } from '../model/missing.ts';
 import { Tracker } from '../model/tracker.ts';
@@ -8,7 +10,6 @@ import type { Life } from '../observe/life.ts';
 import { Progress } from '../observe/progress.ts';
 import { type Resource, resourcesFor, withoutServiceCIDRs } from '../sources/resources.ts';
 import { watchAwaited } from './awaited.ts';
-import { backendOptions } from './backend-options.ts';
 import { setConntrack } from './conntrack.ts';
 import { type NodeEvents, openEvents } from './events.ts';
 import { type FamilyAtWork, startFamily } from './family.ts';
@@ -29,7 +30,7 @@ export const run = async (setup: Setup, life: Life, signal: AbortSignal): Promis
   for (const warning of warnings) log.warn(warning);
   await setOomScore(config.oomScoreAdj, log);
   await setConntrack(setup);
-  const options = { ...backendOptions(config), warn: (message: string) => log.warn(message) };
+  const options = { config, warn: (message: string) => log.warn(message) };
   const opened = await openBackends(config.mode, options, signal);
   try {
     log.info({ version: VERSION, mode: config.mode, node: nodeName, tool: opened.description }, 'pointsman starts');
@@ -68,7 +69,7 @@ const lackingFamilies = ({ unusable }: Pick<Opened, 'unusable'>): readonly Missi
 
 const watched = ({ config, nodeName }: Setup): readonly Resource[] => {
   const all = resourcesFor(nodeName);
-  return nodeOptions(config, nodeName).seesServiceCIDRs ? all : withoutServiceCIDRs(all);
+  return config.profile.needs.serviceCIDRs ? all : withoutServiceCIDRs(all);
 };
 
 interface Parts {
@@ -87,7 +88,7 @@ const work = async (parts: Parts, signal: AbortSignal): Promise<void> => {
   const { tracker, families, progress, leftovers } = assemble(parts, addresses, taint, signal);
   const awaited = watchAwaited({ tracker, missing: () => observing.missing(), log, events });
   // the kernel tells what changes: this is for what it should have missed
-  const looking = setInterval(() => addresses.check(), config[config.mode].syncPeriodMs);
+  const looking = setInterval(() => addresses.check(), periodsOf(config).syncPeriodMs);
   await access.source.run(taint.listenIn(observing.listenIn(tracker)), signal);
   clearInterval(looking);
   awaited.stop();

@@ -2,6 +2,7 @@
 import { hostname } from 'node:os';
 import type { Command } from 'commander';
 import type { Logger } from 'pino';
+import { profileOf } from '../backends/index.ts';
 import type { Config } from '../config/config.ts';
 import { readFlags } from '../config/flags.ts';
 import type { FlagInForce } from '../config/flags-in-force.ts';
@@ -32,7 +33,7 @@ export interface SetupOptions {
 
 /** Reads flags and configuration file. Throws ConfigError before anything is touched. */
 export const setUp = async (command: Command, options: SetupOptions = {}): Promise<Setup> => {
-  const { config, warnings, flags } = await loadConfig({ flags: readFlags(command) });
+  const { config, warnings, flags } = await loadConfig({ flags: readFlags(command), profileOf });
   const name = options.nodeName ?? (config.hostnameOverride === '' ? hostname() : config.hostnameOverride);
   return { config, warnings, flags, nodeName: name.trim().toLowerCase(), log: logFor(config, options) };
 };

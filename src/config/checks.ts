@@ -4,7 +4,7 @@
  * The rules of kube-proxy's validation. They hold whatever the mode, where kube-proxy looks at the active mode only: a
  * mistake in the settings of another mode would show on the day of the switch.
  */
-import { PROXY_MODES } from './config.ts';
+import { PERIOD_GROUPS } from './config.ts';
 import { formatDuration } from './duration.ts';
 import type { FieldPath } from './fields.ts';
 import { nameOf, type Problem, type Settings, settingAt } from './settings.ts';
@@ -16,8 +16,8 @@ interface Check {
   readonly find: (settings: Settings) => string | undefined;
 }
 
-const PERIODS: readonly Check[] = PROXY_MODES.map((mode): Check => {
-  const [sync, min] = [`${mode}.syncPeriod`, `${mode}.minSyncPeriod`] as const;
+const PERIODS: readonly Check[] = PERIOD_GROUPS.map((group): Check => {
+  const [sync, min] = [`${group}.syncPeriod`, `${group}.minSyncPeriod`] as const;
   return {
     of: [sync, min],
     find: (settings) => {

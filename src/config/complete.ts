@@ -9,8 +9,8 @@ import type {
   ConntrackConfig,
   IpvsConfig,
   LoggingConfig,
+  Profile,
   ProxyConfig,
-  ProxyMode,
   RunConfig,
   SyncPeriods,
 } from './config.ts';
@@ -30,9 +30,9 @@ const deepFreeze = <T>(value: T): T => {
 const orUndefined = <T extends string | number>(value: T): T | undefined =>
   value === '' || value === 0 ? undefined : value;
 
-const periods = (get: Get, mode: ProxyMode): SyncPeriods => ({
-  syncPeriodMs: get(`${mode}.syncPeriod`),
-  minSyncPeriodMs: orUndefined(get(`${mode}.minSyncPeriod`)),
+const periods = (get: Get, group: Profile['groups']['periods']): SyncPeriods => ({
+  syncPeriodMs: get(`${group}.syncPeriod`),
+  minSyncPeriodMs: orUndefined(get(`${group}.minSyncPeriod`)),
 });
 
 const IPV6_OF: Readonly<Record<string, string>> = { '0.0.0.0': '::', '127.0.0.1': '::1' };
@@ -88,13 +88,12 @@ const conntrack = (get: Get): ConntrackConfig => ({
   udpStreamTimeoutMs: get('conntrack.udpStreamTimeout'),
 });
 
-/** With nftables NodePorts answer on the node's own address only, unless the operator says otherwise. */
-const nodePortAddresses = (get: Get): readonly string[] => {
+const nodePortAddresses = (get: Get, { defaults }: Profile): readonly string[] => {
   const given = get('nodePortAddresses');
-  return given.length === 0 && get('mode') === 'nftables' ? ['primary'] : given;
+  return given.length === 0 ? defaults.nodePortAddresses : given;
 };
 
-const modes = (get: Get): Pick<ProxyConfig, 'mode' | ProxyMode> => ({
+const modes = (get: Get): Pick<ProxyConfig, 'mode' | Profile['groups']['periods']> => ({
   mode: get('mode'),
   iptables: {
     ...periods(get, 'iptables'),
@@ -110,7 +109,7 @@ const modes = (get: Get): Pick<ProxyConfig, 'mode' | ProxyMode> => ({
   },
 });
 
-const proxyConfig = (settings: Settings, get: Get): ProxyConfig => ({
+const proxyConfig = (settings: Settings, get: Get, profile: Profile): ProxyConfig => ({
   featureGates: get('featureGates'),
   clientConnection: {
     kubeconfig: get('clientConnection.kubeconfig'),
@@ -134,18 +133,19 @@ const proxyConfig = (settings: Settings, get: Get): ProxyConfig => ({
     interfaceNamePrefix: get('detectLocal.interfaceNamePrefix'),
   },
   clusterCIDR: get('clusterCIDR'),
-  nodePortAddresses: nodePortAddresses(get),
+  nodePortAddresses: nodePortAddresses(get, profile),
   oomScoreAdj: get('oomScoreAdj'),
   conntrack: conntrack(get),
   configSyncPeriodMs: get('configSyncPeriod'),
 });
 
-const runConfig = (get: Get): RunConfig => ({
+const runConfig = (get: Get, profile: Profile): RunConfig => ({
   master: orUndefined(get('master')),
   cleanup: get('cleanup'),
   initOnly: get('initOnly'),
   writeConfigTo: orUndefined(get('writeConfigTo')),
   configFile: orUndefined(get('configFile')),
+  profile,
   pointsman: {
     source: get('pointsman.source'),
     iptablesTool: get('pointsman.iptablesTool'),
@@ -157,9 +157,9 @@ const runConfig = (get: Get): RunConfig => ({
   },
 });
 
-/** The configuration, frozen in depth. */
-export const completeConfig = (settings: Settings): Config => {
+/** The configuration of a mode, frozen in depth. */
+export const completeConfig = (settings: Settings, profile: Profile): Config => {
   const get: Get = (path) => settingAt(settings, path);
   // Freezing reaches the values, and a default is shared by every load of this process.
-  return deepFreeze(structuredClone({ ...proxyConfig(settings, get), ...runConfig(get) }));
+  return deepFreeze(structuredClone({ ...proxyConfig(settings, get, profile), ...runConfig(get, profile) }));
 };

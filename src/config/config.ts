@@ -5,11 +5,25 @@
  * same name with the suffix `Ms`. Says what a run may rely on, not where a value came from. Settings that mean nothing on
  * Linux are accepted on the way in and are not here.
  */
+import type { ModeProfile } from '../model/mode-profile.ts';
 import type { DetectLocalMode } from '../model/node.ts';
 
 export type ProxyMode = 'iptables' | 'ipvs' | 'nftables';
 
+/** The values of --proxy-mode. */
 export const PROXY_MODES: readonly ProxyMode[] = ['iptables', 'ipvs', 'nftables'];
+
+/** Groups with sync periods; a mode may take its own from any of them. */
+export const PERIOD_GROUPS = ['iptables', 'ipvs', 'nftables'] as const;
+
+/** A mode's record, with the groups that there are in a configuration. */
+export type Profile = ModeProfile<{
+  readonly periods: (typeof PERIOD_GROUPS)[number];
+  readonly masquerade: 'iptables' | 'nftables';
+}>;
+
+/** Gives the record of a mode. */
+export type ProfileOf = (mode: ProxyMode) => Profile;
 
 /** Where Services and endpoints come from. */
 export type Source = { readonly kind: 'apiserver' } | { readonly kind: 'files'; readonly dir: string };
@@ -134,6 +148,8 @@ export interface RunConfig {
   readonly writeConfigTo: string | undefined;
   /** Path of the configuration file, if there is one. */
   readonly configFile: string | undefined;
+  /** The record of the mode that runs. */
+  readonly profile: Profile;
   /** What kube-proxy has no word for. */
   readonly pointsman: {
     readonly source: Source;
@@ -151,3 +167,6 @@ export interface RunConfig {
 }
 
 export interface Config extends ProxyConfig, RunConfig {}
+
+/** How often the mode that runs writes. */
+export const periodsOf = (config: Config): SyncPeriods => config[config.profile.groups.periods];

@@ -2,6 +2,7 @@
  * The settings that are known and do nothing, each with the reason: the operator hears of every one that was set.
  */
 import { isDeepStrictEqual } from 'node:util';
+import type { Profile } from './config.ts';
 import { type FieldPath, fallbackAt } from './fields.ts';
 import { nameOf, type Settings, settingAt } from './settings.ts';
 
@@ -50,10 +51,9 @@ const isQuestion = (path: FieldPath, value: unknown): boolean =>
   path === 'version' && (value === 'true' || value === 'raw');
 
 /** Asked for in so many words, although it is the default: a mode that has them not must not be silent about it. */
-const localhostWarnings = (settings: Settings): readonly string[] => {
+const localhostWarnings = (settings: Settings, { mode, localhostNodePorts }: Profile): readonly string[] => {
   const given = settings.get('iptables.localhostNodePorts');
-  const mode = settingAt(settings, 'mode');
-  if (given?.value !== true || mode === 'iptables') return [];
+  if (given?.value !== true || localhostNodePorts) return [];
   return [`${given.name} has no effect: in mode ${mode} NodePorts do not answer on 127.0.0.1, as in kube-proxy`];
 };
 
@@ -84,13 +84,13 @@ const splitWarnings = (settings: Settings): readonly string[] => {
 };
 
 /** One warning for each setting that the operator changed and that does nothing, under the operator's name for it. */
-export const warningsFor = (settings: Settings): readonly string[] => [
+export const warningsFor = (settings: Settings, profile: Profile): readonly string[] => [
   ...[...settings].flatMap(([path, { name, value }]) => {
     const reason = reasonFor(path);
     const isChanged = !isDeepStrictEqual(value, fallbackAt(path)) && !isQuestion(path, value);
     return reason === undefined || !isChanged ? [] : [`${name} has no effect: ${reason}`];
   }),
-  ...localhostWarnings(settings),
+  ...localhostWarnings(settings, profile),
   ...taintWarnings(settings),
   ...gateWarnings(settings),
   ...splitWarnings(settings),

@@ -3,7 +3,7 @@
  *
  * Owns kube-proxy's precedence: with a file, flags other than a few are ignored. Reads no file.
  */
-import type { ProxyMode } from './config.ts';
+import type { ProfileOf } from './config.ts';
 import { type FieldPath, fieldAt } from './fields.ts';
 import { FLAGS, type Flag, targetOf, usualTargetOf } from './flag-table.ts';
 import type { FlagValues } from './flags.ts';
@@ -38,10 +38,10 @@ const readFlag = (flag: Flag, texts: readonly string[]): Outcome => {
   return { flag, given, problems };
 };
 
-const settingsOf = (outcomes: readonly Outcome[], mode: ProxyMode): Settings =>
+const settingsOf = (outcomes: readonly Outcome[], target: (flag: Flag) => FieldPath | undefined): Settings =>
   new Map(
     outcomes.flatMap(({ flag, given }): (readonly [FieldPath, Given])[] => {
-      const path = targetOf(flag, mode);
+      const path = target(flag);
       return given === undefined || path === undefined ? [] : [[path, given]];
     }),
   );
@@ -55,22 +55,23 @@ const ignoredFlags = (ignored: readonly Outcome[], configFile: string): readonly
     : [`ignored, as --config=${configFile} counts instead: ${ignored.map(({ flag }) => `--${flag.name}`).join(', ')}`];
 
 /** Reads the values and drops those that a configuration file, or the proxy mode, leaves without effect. */
-export const settingsOfFlags = (flags: FlagValues): FlagReading => {
+export const settingsOfFlags = (flags: FlagValues, profileOf: ProfileOf): FlagReading => {
   const outcomes = FLAGS.flatMap((flag) => {
     const texts = flags.get(flag.name);
     return texts === undefined ? [] : [readFlag(flag, texts)];
   });
   const problems = outcomes.flatMap((outcome) => outcome.problems);
   // The two settings that decide what becomes of the others are the same in every mode.
-  const first = settingsOf(outcomes, 'iptables');
+  const first = settingsOf(outcomes, usualTargetOf);
   const configFile = settingAt(first, 'configFile');
   if (configFile !== '') {
     const winners = outcomes.filter((outcome) => outcome.flag.beatsFile);
     const losers = givenAmong(outcomes.filter((outcome) => !outcome.flag.beatsFile));
-    return { settings: settingsOf(winners, 'iptables'), problems, warnings: ignoredFlags(losers, configFile) };
+    return { settings: settingsOf(winners, usualTargetOf), problems, warnings: ignoredFlags(losers, configFile) };
   }
   const mode = settingAt(first, 'mode');
-  const idle = givenAmong(outcomes).filter((outcome) => targetOf(outcome.flag, mode) === undefined);
+  const target = (flag: Flag): FieldPath | undefined => targetOf(flag, profileOf(mode));
+  const idle = givenAmong(outcomes).filter(({ flag }) => target(flag) === undefined);
   const warnings = idle.map(({ flag }) => `--${flag.name} has no effect in mode ${mode}`);
-  return { settings: settingsOf(outcomes, mode), problems, warnings };
+  return { settings: settingsOf(outcomes, target), problems, warnings };
 };

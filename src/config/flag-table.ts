@@ -4,12 +4,17 @@
  * Names and meaning are kube-proxy 1.36's, so that its manifests run unchanged; the last group is ours. Types and
  * defaults are those of the setting (fields.ts). Knows nothing of parsing.
  */
-import type { ProxyMode } from './config.ts';
+import type { Profile } from './config.ts';
 import { type FieldPath, fieldAt } from './fields.ts';
 import { boolean, type Kind } from './kinds.ts';
 
-/** Where a flag lands when that depends on the proxy mode; undefined = it has no effect in that mode. */
-type ByMode = { readonly iptables: FieldPath } & Readonly<Record<ProxyMode, FieldPath | undefined>>;
+/** Where a flag lands when that depends on the proxy mode. */
+interface ByMode {
+  /** Where no mode is known yet. Its kind and default are those of all. */
+  readonly usual: FieldPath;
+  /** Undefined = the flag has no effect in that mode. */
+  readonly in: (groups: Profile['groups']) => FieldPath | undefined;
+}
 
 export interface Flag {
   readonly name: string;
@@ -64,27 +69,34 @@ const SERVERS = group('Node and servers:', [
   ['oom-score-adj', 'oomScoreAdj', 'how readily the kernel ends this process when memory is short'],
 ]);
 
+/** Fields that flags named for iptables do not reach: ipvs has flags of its own, and the bit of nftables has none. */
+const OUT_OF_REACH: ReadonlySet<FieldPath> = new Set([
+  'ipvs.syncPeriod',
+  'ipvs.minSyncPeriod',
+  'nftables.masqueradeBit',
+]);
+
+const inReach = (path: FieldPath): FieldPath | undefined => (OUT_OF_REACH.has(path) ? undefined : path);
+
 const MASQUERADE_ALL: ByMode = {
-  iptables: 'iptables.masqueradeAll',
-  ipvs: 'iptables.masqueradeAll',
-  nftables: 'nftables.masqueradeAll',
+  usual: 'iptables.masqueradeAll',
+  in: ({ masquerade }) => inReach(`${masquerade}.masqueradeAll`),
 };
-/** There is no flag for the bit of mode nftables. */
 const MASQUERADE_BIT: ByMode = {
-  iptables: 'iptables.masqueradeBit',
-  ipvs: 'iptables.masqueradeBit',
-  nftables: undefined,
+  usual: 'iptables.masqueradeBit',
+  in: ({ masquerade }) => inReach(`${masquerade}.masqueradeBit`),
 };
-/** Named for iptables; mode nftables has no flags of its own and listens to these. */
-const SYNC_PERIOD: ByMode = { iptables: 'iptables.syncPeriod', ipvs: undefined, nftables: 'nftables.syncPeriod' };
+const SYNC_PERIOD: ByMode = {
+  usual: 'iptables.syncPeriod',
+  in: ({ periods }) => inReach(`${periods}.syncPeriod`),
+};
 const MIN_SYNC_PERIOD: ByMode = {
-  iptables: 'iptables.minSyncPeriod',
-  ipvs: undefined,
-  nftables: 'nftables.minSyncPeriod',
+  usual: 'iptables.minSyncPeriod',
+  in: ({ periods }) => inReach(`${periods}.minSyncPeriod`),
 };
 
 const PROXYING = group('Proxying:', [
-  ['proxy-mode', 'mode', 'iptables, ipvs or nftables: what carries out the rules'],
+  ['proxy-mode', 'mode', `${fieldAt('mode').kind.expected}: what carries out the rules`],
   ['detect-local-mode', 'detectLocalMode', 'ClusterCIDR, NodeCIDR, BridgeInterface or InterfaceNamePrefix'],
   ['cluster-cidr', 'clusterCIDR', 'pod addresses of the cluster, one CIDR a family (for ClusterCIDR)'],
   ['pod-bridge-interface', 'detectLocal.bridgeInterface', 'the bridge of local pods (for BridgeInterface)'],
@@ -169,11 +181,11 @@ const BY_NAME: ReadonlyMap<string, Flag> = new Map(FLAGS.map((flag) => [flag.nam
 export const flagNamed = (name: string): Flag | undefined => BY_NAME.get(name);
 
 /** The setting of a flag, which in some cases only the mode decides. */
-export const targetOf = (flag: Flag, mode: ProxyMode): FieldPath | undefined =>
-  typeof flag.to === 'string' ? flag.to : flag.to[mode];
+export const targetOf = (flag: Flag, { groups }: Profile): FieldPath | undefined =>
+  typeof flag.to === 'string' ? flag.to : flag.to.in(groups);
 
 /** The same kind of value and the same default in every mode. */
-export const usualTargetOf = (flag: Flag): FieldPath => (typeof flag.to === 'string' ? flag.to : flag.to.iptables);
+export const usualTargetOf = (flag: Flag): FieldPath => (typeof flag.to === 'string' ? flag.to : flag.to.usual);
 
 export const kindOf = (flag: Flag): Kind<unknown> => fieldAt(usualTargetOf(flag)).kind;
 

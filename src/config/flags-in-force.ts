@@ -24,9 +24,8 @@ const ofConfig = (config: Config): ReadonlyMap<string, string> =>
 /** By name. A flag without effect in the proxy mode is at its default. */
 export const flagsInForce = (settings: Settings, config: Config): readonly FlagInForce[] => {
   const completed = ofConfig(config);
-  const mode = settingAt(settings, 'mode');
   return FLAGS.map((flag) => {
-    const target = targetOf(flag, mode);
+    const target = targetOf(flag, config.profile);
     const value: unknown = target === undefined ? fallbackAt(usualTargetOf(flag)) : settingAt(settings, target);
     return { name: flag.name, value: completed.get(flag.name) ?? kindOf(flag).format(value) };
   }).sort((a, b) => (a.name < b.name ? -1 : 1));

@@ -7,7 +7,7 @@
 
 import { crossProblems } from './checks.ts';
 import { completeConfig } from './complete.ts';
-import type { Config } from './config.ts';
+import type { Config, ProfileOf } from './config.ts';
 import { warningsFor } from './effects.ts';
 import type { FieldPath } from './fields.ts';
 import { type ReadFile, readConfigFile } from './file.ts';
@@ -19,6 +19,7 @@ import { type Reading, type Settings, settingAt } from './settings.ts';
 
 export interface LoadInput {
   readonly flags: FlagValues;
+  readonly profileOf: ProfileOf;
   /** For tests; the file system if not given. */
   readonly readFile?: ReadFile;
 }
@@ -47,8 +48,8 @@ const merge = (file: Settings, flags: Settings): Settings => {
 };
 
 /** Loads the configuration. Throws ConfigError with every problem found. */
-export const loadConfig = async ({ flags, readFile = fromDisk }: LoadInput): Promise<Loaded> => {
-  const line = settingsOfFlags(flags);
+export const loadConfig = async ({ flags, profileOf, readFile = fromDisk }: LoadInput): Promise<Loaded> => {
+  const line = settingsOfFlags(flags, profileOf);
   const configFile = settingAt(line.settings, 'configFile');
   const file = configFile === '' ? NOTHING : await readConfigFile(configFile, readFile);
   const settings = merge(file.settings, line.settings);
@@ -56,7 +57,8 @@ export const loadConfig = async ({ flags, readFile = fromDisk }: LoadInput): Pro
   const unread = new Set<FieldPath>(read.flatMap((problem) => problem.path ?? []));
   const problems = [...read, ...crossProblems(settings, unread)];
   if (problems.length > 0) throw new ConfigError(problems.map((problem) => problem.text));
-  const warnings = [...line.warnings, ...warningsFor(settings)];
-  const config = completeConfig(settings);
+  const profile = profileOf(settingAt(settings, 'mode'));
+  const warnings = [...line.warnings, ...warningsFor(settings, profile)];
+  const config = completeConfig(settings, profile);
   return { config, warnings, flags: flagsInForce(settings, config) };
 };

@@ -9,9 +9,10 @@ import type { Config } from './config.ts';
 
 const UNSPECIFIED: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
 
-/** The options of the active mode. Mode ipvs masquerades by the settings of iptables, as in kube-proxy. */
+/** The options of the active mode. */
 export const nodeOptions = (config: Config, nodeName: string): NodeOptions => {
-  const { masqueradeBit, masqueradeAll } = config.mode === 'nftables' ? config.nftables : config.iptables;
+  const { profile } = config;
+  const { masqueradeBit, masqueradeAll } = config[profile.groups.masquerade];
   return {
     nodeName,
     bindAddress: UNSPECIFIED.has(config.bindAddress) ? undefined : config.bindAddress,
@@ -20,10 +21,10 @@ export const nodeOptions = (config: Config, nodeName: string): NodeOptions => {
     bridgeInterface: config.detectLocal.bridgeInterface,
     interfaceNamePrefix: config.detectLocal.interfaceNamePrefix,
     nodePortAddresses: config.nodePortAddresses,
-    // as in kube-proxy the other modes have none
-    localhostNodePorts: config.mode === 'iptables' && config.iptables.localhostNodePorts,
-    seesLocalAddresses: config.mode === 'ipvs',
-    seesServiceCIDRs: config.mode === 'nftables',
+    // as in kube-proxy not every mode has them
+    localhostNodePorts: profile.localhostNodePorts && config.iptables.localhostNodePorts,
+    seesLocalAddresses: profile.needs.localAddresses,
+    seesServiceCIDRs: profile.needs.serviceCIDRs,
     masqueradeBit,
     masqueradeAll,
     dropInvalid: !config.conntrack.tcpBeLiberal,

@@ -22,7 +22,8 @@ const toFileShape = (value: unknown): unknown => {
 
 const proxyPart = (config: Config): ProxyConfig => {
   const { master: _master, cleanup: _cleanup, initOnly: _initOnly, ...rest } = config;
-  const { writeConfigTo: _writeConfigTo, configFile: _configFile, pointsman: _pointsman, ...proxy } = rest;
+  const { writeConfigTo: _writeConfigTo, configFile: _configFile, ...without } = rest;
+  const { profile: _profile, pointsman: _pointsman, ...proxy } = without;
   return proxy;
 };
 

@@ -5,8 +5,7 @@
  * which this proxy does not write.
  */
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-
-export type Mode = 'iptables' | 'ipvs' | 'nftables';
+import type { ModeSeries } from '../model/mode-profile.ts';
 
 const FAMILY = ['ip_family'] as const;
 const NONE = [] as const;
@@ -19,8 +18,8 @@ const steps = (from: number, to: number, by: number): readonly number[] =>
 
 const PROGRAMMING_BUCKETS = [0.25, 0.5, ...steps(1, 59, 1), ...steps(60, 115, 5), ...steps(120, 300, 30)];
 
-/** Constructors of series, for one registry and one mode. */
-const maker = (registry: Registry, mode: Mode) => {
+/** Constructors of series, for one registry and a mode that has these of the series that not every mode has. */
+const maker = (registry: Registry, had: readonly ModeSeries[]) => {
   const options = <L extends string>(name: string, help: string, labelNames: readonly L[]) => ({
     name: `kubeproxy_${name}`,
     help,
@@ -34,7 +33,9 @@ const maker = (registry: Registry, mode: Mode) => {
       new Gauge(options(name, help, labels)),
     histogram: (name: string, help: string, buckets = SYNC_BUCKETS): Histogram<'ip_family'> =>
       new Histogram({ ...options(name, help, FAMILY), buckets: [...buckets] }),
-    only: <T>(modes: readonly Mode[], make: () => T): T | undefined => (modes.includes(mode) ? make() : undefined),
+    /** Undefined where the mode has no series of that name. */
+    only: <T>(name: ModeSeries, make: (name: ModeSeries) => T): T | undefined =>
+      had.includes(name) ? make(name) : undefined,
   };
 };
 
@@ -42,11 +43,11 @@ type Maker = ReturnType<typeof maker>;
 
 const syncSeries = ({ gauge, histogram, only }: Maker) => ({
   syncs: histogram('sync_proxy_rules_duration_seconds', 'Duration of syncs, failed ones included'),
-  fullSyncs: only(['iptables', 'nftables'], () =>
-    histogram('sync_full_proxy_rules_duration_seconds', 'Duration of syncs that read the kernel first'),
+  fullSyncs: only('sync_full_proxy_rules_duration_seconds', (name) =>
+    histogram(name, 'Duration of syncs that read the kernel first'),
   ),
-  partialSyncs: only(['iptables', 'nftables'], () =>
-    histogram('sync_partial_proxy_rules_duration_seconds', 'Duration of syncs of just what changed'),
+  partialSyncs: only('sync_partial_proxy_rules_duration_seconds', (name) =>
+    histogram(name, 'Duration of syncs of just what changed'),
   ),
   lastSync: gauge('sync_proxy_rules_last_timestamp_seconds', 'When a sync last succeeded', FAMILY),
   lastQueued: gauge('sync_proxy_rules_last_queued_timestamp_seconds', 'When a sync was last asked for', FAMILY),
@@ -70,38 +71,26 @@ const changeSeries = ({ counter, gauge }: Maker) => ({
 });
 
 const ruleSeries = ({ gauge, only }: Maker) => ({
-  rulesTotal: only(['iptables'], () =>
-    gauge('sync_proxy_rules_iptables_total', 'Rules in the kernel that are ours', ['table', 'ip_family']),
+  rulesTotal: only('sync_proxy_rules_iptables_total', (name) =>
+    gauge(name, 'Rules in the kernel that are ours', ['table', 'ip_family']),
   ),
-  rulesLast: only(['iptables'], () =>
-    gauge('sync_proxy_rules_iptables_last', 'Rules that the last sync wrote', ['table', 'ip_family']),
+  rulesLast: only('sync_proxy_rules_iptables_last', (name) =>
+    gauge(name, 'Rules that the last sync wrote', ['table', 'ip_family']),
   ),
 });
 
 const failureSeries = ({ counter, only }: Maker) => ({
-  restoreFailures: only(['iptables', 'ipvs'], () =>
-    counter(
-      'sync_proxy_rules_iptables_restore_failures_total',
-      'Writes that were refused or could not be made, by iptables-restore or (mode ipvs) netlink',
-      FAMILY,
-    ),
+  restoreFailures: only('sync_proxy_rules_iptables_restore_failures_total', (name) =>
+    counter(name, 'Writes that were refused or could not be made, by iptables-restore or (mode ipvs) netlink', FAMILY),
   ),
-  partialRestoreFailures: only(['iptables'], () =>
-    counter(
-      'sync_proxy_rules_iptables_partial_restore_failures_total',
-      'Syncs of just what changed that failed as a whole',
-      FAMILY,
-    ),
+  partialRestoreFailures: only('sync_proxy_rules_iptables_partial_restore_failures_total', (name) =>
+    counter(name, 'Syncs of just what changed that failed as a whole', FAMILY),
   ),
-  nftablesFailures: only(['nftables'], () =>
-    counter('sync_proxy_rules_nftables_sync_failures_total', 'Transactions that the kernel refused', FAMILY),
+  nftablesFailures: only('sync_proxy_rules_nftables_sync_failures_total', (name) =>
+    counter(name, 'Transactions that the kernel refused', FAMILY),
   ),
-  nftablesCleanupFailures: only(['nftables'], () =>
-    counter(
-      'sync_proxy_rules_nftables_cleanup_failures_total',
-      'Transactions refused that only removed something: it stays, and is removed later',
-      FAMILY,
-    ),
+  nftablesCleanupFailures: only('sync_proxy_rules_nftables_cleanup_failures_total', (name) =>
+    counter(name, 'Transactions refused that only removed something: it stays, and is removed later', FAMILY),
   ),
 });
 
@@ -112,8 +101,8 @@ const otherSeries = ({ counter, histogram }: Maker) => ({
   livez: counter('proxy_livez_total', 'Answers to /livez of the health server', ['code']),
 });
 
-export const kubeProxySeries = (registry: Registry, mode: Mode) => {
-  const make = maker(registry, mode);
+export const kubeProxySeries = (registry: Registry, had: readonly ModeSeries[]) => {
+  const make = maker(registry, had);
   const about = { ...ruleSeries(make), ...failureSeries(make), ...otherSeries(make) };
   return { ...syncSeries(make), ...changeSeries(make), ...about };
 };

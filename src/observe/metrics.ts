@@ -9,8 +9,9 @@ import type { Failure } from '../dataplane/loop.ts';
 import type { ChangeCounts, Drift, SyncReport } from '../dataplane/status.ts';
 import type { IPFamily } from '../model/address.ts';
 import { OBJECT_KINDS, type ObjectKind, objectKey } from '../model/kubernetes.ts';
+import type { ModeProfile } from '../model/mode-profile.ts';
 import type { ServiceEndpoints } from '../model/topology.ts';
-import { type KubeProxySeries, kubeProxySeries, type Mode } from './kube-proxy-series.ts';
+import { type KubeProxySeries, kubeProxySeries } from './kube-proxy-series.ts';
 import { NoLocalEndpoints, TRAFFIC_POLICIES } from './no-local-endpoints.ts';
 import { type OwnSeries, ownSeries } from './own-series.ts';
 import { type Answered, type Ended, type RestSeries, restSeries } from './rest-series.ts';
@@ -38,7 +39,7 @@ export interface Gauged {
 }
 
 export interface MetricsOptions {
-  readonly mode: Mode;
+  readonly profile: Pick<ModeProfile, 'mode' | 'metrics'>;
   readonly version: string;
   readonly families: readonly IPFamily[];
   readonly gauged: () => Gauged;
@@ -71,12 +72,12 @@ export class Metrics {
     this.#now = options.now ?? Date.now;
     this.#clock = options.clock ?? (() => performance.now());
     this.contentType = this.#registry.contentType;
-    this.#theirs = kubeProxySeries(this.#registry, options.mode);
+    this.#theirs = kubeProxySeries(this.#registry, options.profile.metrics.series);
     this.#ours = ownSeries(this.#registry);
     this.#rest = restSeries(this.#registry);
-    const unit = options.mode === 'ipvs' ? 'service' : 'port';
-    this.#noLocal = new Map(options.families.map((family) => [family, new NoLocalEndpoints(unit)]));
-    this.#ours.build.set({ version: options.version, mode: options.mode }, 1);
+    const { mode, metrics } = options.profile;
+    this.#noLocal = new Map(options.families.map((family) => [family, new NoLocalEndpoints(metrics.noLocalEndpoints)]));
+    this.#ours.build.set({ version: options.version, mode }, 1);
     for (const code of CODES) for (const probe of ['healthz', 'livez'] as const) this.#theirs[probe].inc({ code }, 0);
     for (const family of options.families) this.#begin(family);
   }

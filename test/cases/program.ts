@@ -1,5 +1,6 @@
 /** One life of the program over given backends, without its loop and sources: objects in, synced kernels out. */
 import { Command } from 'commander';
+import { profileOf } from '../../src/backends/index.ts';
 import { normalizeArgv } from '../../src/config/argv.ts';
 import { addFlags, readFlags } from '../../src/config/flags.ts';
 import { loadConfig } from '../../src/config/load.ts';
@@ -29,7 +30,7 @@ export const optionsOf = async (flags: Page['flags']): Promise<NodeOptions> => {
   addFlags(command);
   const argv = Object.entries({ 'cluster-cidr': CLUSTER_CIDRS, ...flags }).map(([name, value]) => `--${name}=${value}`);
   command.parse([...normalizeArgv(argv)], { from: 'user' });
-  return nodeOptions((await loadConfig({ flags: readFlags(command) })).config, NODE);
+  return nodeOptions((await loadConfig({ flags: readFlags(command), profileOf })).config, NODE);
 };
 
 /** What an API server has. A step changes it; whoever starts later sees all of it. */

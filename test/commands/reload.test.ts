@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { profileOf } from '../../src/backends/index.ts';
 import { runWithReloads } from '../../src/commands/reload.ts';
 import type { Setup } from '../../src/commands/setup.ts';
 import { loadConfig } from '../../src/config/load.ts';
@@ -43,7 +44,7 @@ const start = async ({ body, fails = () => false, check = async () => undefined 
   await write(body);
   const lines: string[] = [];
   const load = async (): Promise<Setup> => ({
-    ...(await loadConfig({ flags: flagsOf(`--config=${file}`) })),
+    ...(await loadConfig({ flags: flagsOf(`--config=${file}`), profileOf })),
     nodeName: 'node1',
     log: pino({ level: 'info' }, { write: (line: string) => void lines.push(line) }),
   });
@@ -168,7 +169,11 @@ describe('a configuration', () => {
     const stop = new AbortController();
     const added = vi.spyOn(stop.signal, 'addEventListener');
     const removed = vi.spyOn(stop.signal, 'removeEventListener');
-    const setup = { ...(await loadConfig({ flags: flagsOf() })), nodeName: 'n', log: pino({ level: 'silent' }) };
+    const setup = {
+      ...(await loadConfig({ flags: flagsOf(), profileOf })),
+      nodeName: 'n',
+      log: pino({ level: 'silent' }),
+    };
     let runs = 0;
     const run = async (): Promise<void> => {
       runs += 1;

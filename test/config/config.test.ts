@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Config } from '../../src/config/config.ts';
-import { FLAGS } from '../../src/config/flag-table.ts';
+import { FLAGS, usualTargetOf } from '../../src/config/flag-table.ts';
 import { nodeOptions } from '../../src/config/node-options.ts';
 import { toV1alpha1, toYaml } from '../../src/config/write.ts';
 import { loadFile, loadLine } from './loading.ts';
@@ -77,7 +77,7 @@ describe('the configuration as YAML', () => {
       conntrack: { tcpEstablishedTimeout: '24h0m0s' },
       logging: { flushFrequency: '5s' },
     });
-    for (const own of ['pointsman', 'master', 'cleanup', 'initOnly', 'writeConfigTo', 'configFile']) {
+    for (const own of ['pointsman', 'master', 'cleanup', 'initOnly', 'writeConfigTo', 'configFile', 'profile']) {
       expect(written).not.toHaveProperty(own);
     }
   });
@@ -154,7 +154,7 @@ describe('nodeOptions', () => {
 
 describe('flags and settings', () => {
   it('no two flags set the same setting in one mode, except by name', () => {
-    const targets = FLAGS.map((flag) => (typeof flag.to === 'string' ? flag.to : flag.to.iptables));
+    const targets = FLAGS.map(usualTargetOf);
     expect(new Set(targets).size).toBe(targets.length);
   });
 });

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { profileOf } from '../../src/backends/index.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { fileOf, flagsOf, loadFile, loadLine, problemsOf } from './loading.ts';
 
@@ -145,24 +146,24 @@ describe('on disk', () => {
   afterAll(() => rm(dir, { recursive: true }));
 
   it('a file is read', async () => {
-    const { config } = await loadConfig({ flags: flagsOf(`--config=${join(dir, 'c.yaml')}`) });
+    const { config } = await loadConfig({ flags: flagsOf(`--config=${join(dir, 'c.yaml')}`), profileOf });
     expect(config).toMatchObject({ mode: 'ipvs', configFile: join(dir, 'c.yaml') });
   });
 
   it('a missing one is a problem', async () => {
     const path = join(dir, 'none.yaml');
-    const problems = await problemsOf(loadConfig({ flags: flagsOf('--config', path) }));
+    const problems = await problemsOf(loadConfig({ flags: flagsOf('--config', path), profileOf }));
     expect(problems).toEqual([`--config=${path}: there is no such file`]);
   });
 
   it('so is a directory', async () => {
-    const problems = await problemsOf(loadConfig({ flags: flagsOf('--config', dir) }));
+    const problems = await problemsOf(loadConfig({ flags: flagsOf('--config', dir), profileOf }));
     expect(problems).toEqual([`--config=${dir}: that is a directory`]);
   });
 
   it('so is any other failure', async () => {
     const readFile = (): Promise<string> => Promise.reject(new Error('disk on fire'));
-    const problems = await problemsOf(loadConfig({ flags: flagsOf('--config=x'), readFile }));
+    const problems = await problemsOf(loadConfig({ flags: flagsOf('--config=x'), profileOf, readFile }));
     expect(problems).toEqual(['--config=x: disk on fire']);
   });
 });

@@ -1,5 +1,6 @@
 /** Loads configurations the way main does, from a command line and files that exist only in the test. */
 import { Command } from 'commander';
+import { profileOf } from '../../src/backends/index.ts';
 import { normalizeArgv } from '../../src/config/argv.ts';
 import { addFlags, type FlagValues, flagProblem, readFlags } from '../../src/config/flags.ts';
 import { type Loaded, loadConfig } from '../../src/config/load.ts';
@@ -29,7 +30,7 @@ const reader =
   };
 
 export const loadLine = (argv: readonly string[], files: Files = {}): Promise<Loaded> =>
-  loadConfig({ flags: flagsOf(...argv), readFile: reader(files) });
+  loadConfig({ flags: flagsOf(...argv), profileOf, readFile: reader(files) });
 
 /** Loads the body of a configuration file. */
 export const loadFile = (body: string, argv: readonly string[] = []): Promise<Loaded> =>

@@ -4,6 +4,7 @@
  */
 import { Command } from 'commander';
 import { expect } from 'vitest';
+import { profileOf } from '../../src/backends/index.ts';
 import { normalizeArgv } from '../../src/config/argv.ts';
 import { addFlags, readFlags } from '../../src/config/flags.ts';
 import { loadConfig } from '../../src/config/load.ts';
@@ -65,7 +66,7 @@ const readOptions = async (flags: Flags): Promise<NodeOptions> => {
   addFlags(command);
   const argv = Object.entries({ ...DEFAULT_FLAGS, ...flags }).map(([name, value]) => `--${name}=${value}`);
   command.parse([...normalizeArgv(argv)], { from: 'user' });
-  return nodeOptions((await loadConfig({ flags: readFlags(command) })).config, 'node1');
+  return nodeOptions((await loadConfig({ flags: readFlags(command), profileOf })).config, 'node1');
 };
 
 /** A kernel in memory that takes the changes themselves. */

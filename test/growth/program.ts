@@ -1,4 +1,5 @@
 /** One life of the program in a mode, over a kernel in memory: from events to what the kernel is sent. */
+import { profileOf } from '../../src/backends/index.ts';
 import { iptablesBackend } from '../../src/backends/iptables/index.ts';
 import { type NftablesBackend, nftablesBackend } from '../../src/backends/nftables/index.ts';
 import type { KernelSockets } from '../../src/backends/nftables/kernel-sockets.ts';
@@ -66,7 +67,12 @@ export const start = async (
   const tracker = new Tracker({ node: options, families: ['IPv4'], interfaceAddresses: () => addresses });
   const reconciler = new Reconciler(backend, { signal });
   const news = new PendingHealthChecks((service) => tracker.healthCheck(service, 'IPv4'));
-  const metrics = new Metrics({ mode, version: '1', families: ['IPv4'], gauged: () => NOTHING_GAUGED });
+  const metrics = new Metrics({
+    profile: profileOf(mode),
+    version: '1',
+    families: ['IPv4'],
+    gauged: () => NOTHING_GAUGED,
+  });
   const sync = async (): Promise<void> => {
     metrics.synced('IPv4', await reconciler.sync(news.note(tracker.take('IPv4'))));
     news.take();

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Registry } from 'prom-client';
 import { describe, expect, it } from 'vitest';
-import { PROXY_MODES } from '../../src/config/config.ts';
+import { PROFILES, profileOf } from '../../src/backends/index.ts';
 import { kubeProxySeries } from '../../src/observe/kube-proxy-series.ts';
 import { Life } from '../../src/observe/life.ts';
 import { ownSeries } from '../../src/observe/own-series.ts';
@@ -24,7 +24,7 @@ const shownIn = (text: string): readonly (readonly [name: string, labels: readon
     [...labels.matchAll(/(\w+)="/g)].map(([, label = '']) => label),
   ]);
 
-const traffic = await trafficExposition('nftables', [
+const traffic = await trafficExposition(profileOf('nftables').metrics.traffic, [
   {
     family: 'IPv4',
     omitted: 0,
@@ -44,9 +44,9 @@ const life = await new Life().exposition();
 const exposed = (): ReadonlyMap<string, readonly string[]> => {
   const labels = new Map<string, readonly string[]>([['up', OF_TARGET]]);
   for (const [name, own] of shownIn(traffic + life)) labels.set(name, [...own, ...OF_TARGET]);
-  for (const mode of PROXY_MODES) {
+  for (const { metrics } of PROFILES) {
     const registry = new Registry();
-    kubeProxySeries(registry, mode);
+    kubeProxySeries(registry, metrics.series);
     ownSeries(registry);
     restSeries(registry);
     for (const metric of registry.getMetricsAsArray()) {

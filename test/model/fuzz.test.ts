@@ -4,8 +4,8 @@
  */
 import fc from 'fast-check';
 import { beforeAll, expect, it } from 'vitest';
-import { type AnyBackend, offlineBackend } from '../../src/backends/index.ts';
-import { backendOptions } from '../../src/commands/backend-options.ts';
+import { offlineBackend } from '../../src/backends/index.ts';
+import type { AnyBackend } from '../../src/backends/mode.ts';
 import { compileAll } from '../../src/dataplane/report.ts';
 import { IP_FAMILIES, type IPFamily } from '../../src/model/address.ts';
 import { OBJECT_KINDS, type ObjectKind } from '../../src/model/kubernetes.ts';
@@ -150,7 +150,7 @@ const GOOD: Readonly<Record<ObjectKind, readonly Fields[]>> = {
 
 const backends = new Map<string, AnyBackend>();
 beforeAll(async () => {
-  const options = backendOptions((await loadLine([])).config);
+  const options = await loadLine([]);
   for (const mode of MODES)
     for (const family of IP_FAMILIES) backends.set(`${mode} ${family}`, await offlineBackend(mode, family, options));
 });

@@ -1,7 +1,8 @@
 /** Metrics with time and pulled values in the test's hands. */
+import { profileOf } from '../../src/backends/index.ts';
+import type { ProxyMode } from '../../src/config/config.ts';
 import type { SyncReport } from '../../src/dataplane/status.ts';
 import { IP_FAMILIES, type IPFamily } from '../../src/model/address.ts';
-import type { Mode } from '../../src/observe/kube-proxy-series.ts';
 import { type Gauged, Metrics } from '../../src/observe/metrics.ts';
 import { parseExposition } from './exposition.ts';
 
@@ -16,7 +17,7 @@ export interface MetricsBench {
 }
 
 export const metricsOf = (
-  mode: Mode,
+  mode: ProxyMode,
   gauged: Partial<Gauged> = {},
   families: readonly IPFamily[] = IP_FAMILIES,
 ): MetricsBench => {
@@ -29,7 +30,7 @@ export const metricsOf = (
     ...gauged,
   };
   const metrics = new Metrics({
-    mode,
+    profile: profileOf(mode),
     version: '1.2.3',
     families,
     gauged: () => pulled,

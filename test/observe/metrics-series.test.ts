@@ -1,13 +1,13 @@
 /** Names, types and labels: what dashboards and alerts rely on. */
 import { describe, expect, it } from 'vitest';
-import type { Mode } from '../../src/observe/kube-proxy-series.ts';
+import type { ProxyMode } from '../../src/config/config.ts';
 import { Life } from '../../src/observe/life.ts';
 import { type Family, faults, parseExposition } from './exposition.ts';
 import { metricsOf, report } from './metrics-bench.ts';
 
 const life = new Life();
-const MODES: readonly Mode[] = ['iptables', 'ipvs', 'nftables'];
-const LETTERS: Readonly<Record<string, Mode>> = { I: 'iptables', V: 'ipvs', N: 'nftables' };
+const MODES: readonly ProxyMode[] = ['iptables', 'ipvs', 'nftables'];
+const LETTERS: Readonly<Record<string, ProxyMode>> = { I: 'iptables', V: 'ipvs', N: 'nftables' };
 const A = 'IVN';
 
 /** kube-proxy 1.36's own, and the modes in which it has them. */
@@ -74,7 +74,7 @@ const described = (families: ReadonlyMap<string, Family>, prefix: string): reado
 const watched = { Node: { relists: 1, watchRestarts: 0, lastEventAt: 1 } };
 
 /** Everything has happened once. */
-const lived = async (mode: Mode): Promise<ReadonlyMap<string, Family>> => {
+const lived = async (mode: ProxyMode): Promise<ReadonlyMap<string, Family>> => {
   const { metrics } = metricsOf(mode, { watches: watched, events: { written: 1, limited: 0, lost: 0 } });
   metrics.answered({ method: 'GET', host: 'api:6443', code: '200' });
   metrics.ended({ method: 'GET', host: 'api:6443', seconds: 0.2 });

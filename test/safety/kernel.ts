@@ -6,7 +6,7 @@
  * dump on one socket.
  */
 
-import type { AnyBackend } from '../../src/backends/index.ts';
+import type { AnyBackend } from '../../src/backends/mode.ts';
 import { type Backend, type Batch, type Change, KernelError, type KernelObject } from '../../src/dataplane/contract.ts';
 
 /**

@@ -5,9 +5,9 @@
  */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { AnyBackend } from '../../src/backends/index.ts';
 import { iptablesBackend } from '../../src/backends/iptables/index.ts';
 import { ipvsBackend } from '../../src/backends/ipvs/index.ts';
+import type { AnyBackend } from '../../src/backends/mode.ts';
 import { nftablesBackend } from '../../src/backends/nftables/index.ts';
 import { type Fragment, KernelError, type KernelObject } from '../../src/dataplane/contract.ts';
 import { Desired } from '../../src/dataplane/desired.ts';

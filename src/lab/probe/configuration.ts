@@ -1,7 +1,8 @@
 /** Configuration of a proxy on node1 that is measured while it is changed. JSON, which is YAML. */
 export interface MeasuredConfiguration {
   readonly kubeconfig: string;
-  readonly mode: 'iptables' | 'nftables';
+  /** One whose settings have a group of its name. */
+  readonly mode: string;
   /** As in `30s`. */
   readonly syncPeriod: string;
 }
@@ -17,6 +18,5 @@ export const measuredConfiguration = ({ kubeconfig, mode, syncPeriod }: Measured
     nodePortAddresses: ['0.0.0.0/0', '::/0'],
     logging: { verbosity: 2 },
     conntrack: { maxPerCore: 0 },
-    iptables: { syncPeriod },
-    nftables: { syncPeriod },
+    [mode]: { syncPeriod },
   });

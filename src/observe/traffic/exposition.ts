@@ -3,8 +3,8 @@
  * object for each of hundreds of thousands of series, and print them without a rest.
  */
 import { setImmediate as rest } from 'node:timers/promises';
+import type { ModeMetrics } from '../../model/mode-profile.ts';
 import type { ServicePortName } from '../../model/service.ts';
-import type { Mode } from '../kube-proxy-series.ts';
 import type { FamilyTraffic } from './family-traffic.ts';
 import type { CountName, Sums } from './totals.ts';
 
@@ -44,12 +44,7 @@ export type ShownTraffic = Pick<FamilyTraffic, 'family' | 'omitted' | 'readAt' |
   rows(): Iterable<readonly [name: ServicePortName, sums: Sums]>;
 };
 
-/** Series by mode: in mode iptables the kernel counts the first packet of a connection only. */
-const SERIES: Readonly<Record<Mode, readonly Series[]>> = {
-  iptables: [CONNECTIONS],
-  ipvs: [CONNECTIONS, PACKETS, BYTES],
-  nftables: [CONNECTIONS, PACKETS, BYTES],
-};
+const SERIES = { connections: CONNECTIONS, packets: PACKETS, bytes: BYTES } as const;
 
 const OMITTED = 'pointsman_service_traffic_omitted';
 const READ_AT = 'pointsman_service_traffic_read_timestamp_seconds';
@@ -57,8 +52,11 @@ const SLICE_MS = 8;
 /** Service ports between two reads of the clock. */
 const STRIDE = 100;
 
-/** Exposition of these families, read from the kernel if that does not take long. Never throws. */
-export const trafficExposition = async (mode: Mode, families: readonly ShownTraffic[]): Promise<string> => {
+/** Exposition of these families, read from the kernel if that does not take long; `counted` = what the kernel counts. Never throws. */
+export const trafficExposition = async (
+  counted: ModeMetrics['traffic'],
+  families: readonly ShownTraffic[],
+): Promise<string> => {
   await Promise.all(families.map((family) => family.refresh()));
   const lines = [
     `# HELP ${OMITTED} Service ports without traffic metrics, as there are more than --service-metrics`,
@@ -74,7 +72,7 @@ export const trafficExposition = async (mode: Mode, families: readonly ShownTraf
   const rows = families.map((family) => [family.family, [...family.rows()]] as const);
   let until = performance.now() + SLICE_MS;
   let done = 0;
-  for (const series of SERIES[mode]) {
+  for (const series of counted.map((count) => SERIES[count])) {
     lines.push(`# HELP ${series.name} ${series.help}`, `# TYPE ${series.name} counter`);
     for (const [family, ports] of rows) {
       for (const [name, sums] of ports) {

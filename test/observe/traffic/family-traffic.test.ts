@@ -1,14 +1,19 @@
 /** When traffic is read, who waits for it, and what becomes of a reading that fails. */
 import { describe, expect, it } from 'vitest';
+import { profileOf } from '../../../src/backends/index.ts';
+import type { ProxyMode } from '../../../src/config/config.ts';
 import type { ObjectTraffic } from '../../../src/dataplane/contract.ts';
 import { ownerOf } from '../../../src/model/service.ts';
-import { trafficExposition } from '../../../src/observe/traffic/exposition.ts';
+import { type ShownTraffic, trafficExposition } from '../../../src/observe/traffic/exposition.ts';
 import { FamilyTraffic } from '../../../src/observe/traffic/family-traffic.ts';
 import { service } from '../../dataplane/fake-backend.ts';
 import { faults, parseExposition } from '../exposition.ts';
 import { HandClock } from '../health-clients.ts';
 
 const NOW = Date.parse('2026-01-01T00:00:00Z');
+
+const exposed = (mode: ProxyMode, families: readonly ShownTraffic[]): Promise<string> =>
+  trafficExposition(profileOf(mode).metrics.traffic, families);
 
 /** A family with a kernel that says what it is told to. */
 const bench = (places = 10) => {
@@ -165,7 +170,7 @@ describe('the exposition', () => {
       counts: new Map([['a', { connections: 1, packetsIn: 2, packetsOut: 3, bytesIn: 4, bytesOut: 5 }]]),
       isWhole: true,
     });
-    const text = await trafficExposition('nftables', [traffic]);
+    const text = await exposed('nftables', [traffic]);
     expect(faults(parseExposition(text))).toEqual([]);
     const a = 'ip_family="IPv4",namespace="ns",service="a",port="p",protocol="TCP"';
     expect(text.split('\n').filter((line) => /^[^#]/.test(line) && !line.includes('service="b"'))).toEqual([
@@ -177,7 +182,7 @@ describe('the exposition', () => {
       `pointsman_service_bytes_total{${a},direction="in"} 4`,
       `pointsman_service_bytes_total{${a},direction="out"} 5`,
     ]);
-    const iptables = parseExposition(await trafficExposition('iptables', [traffic]));
+    const iptables = parseExposition(await exposed('iptables', [traffic]));
     expect([...iptables.keys()].filter((name) => name.includes('_service_'))).toEqual([
       'pointsman_service_traffic_omitted',
       'pointsman_service_traffic_read_timestamp_seconds',
@@ -190,7 +195,7 @@ describe('the exposition', () => {
     const odd = service('a', '10.0.0.1', []);
     const port = { ...odd.port, name: { ...odd.port.name, name: 'x"} 1\n\\' } };
     traffic.synced({ services: [{ ...odd, port }], gone: [] });
-    const families = parseExposition(await trafficExposition('ipvs', [traffic]));
+    const families = parseExposition(await exposed('ipvs', [traffic]));
     expect(families.get('pointsman_service_connections_total')?.samples).toMatchObject([
       { labels: { service: 'x\\"} 1\\n\\\\' }, value: 0 },
     ]);
@@ -209,7 +214,7 @@ describe('the exposition', () => {
       immediate = setImmediate(turn);
     };
     let immediate = setImmediate(turn);
-    const text = await trafficExposition('nftables', [traffic]);
+    const text = await exposed('nftables', [traffic]);
     clearImmediate(immediate);
     expect(turns).toBeGreaterThan(3);
     const lines = text.split('\n');
