@@ -2,7 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { PROFILES } from '../src/backends/index.ts';
 import { check, type Table } from './architecture/check.ts';
+import { decidedByName, namesIn } from './architecture/names.ts';
 import { type Module, parseModule, readModules } from './architecture/source.ts';
 
 /** What a backend is made of: the contract, turns, the model, and drivers. Never another backend, never the engine. */
@@ -122,6 +124,23 @@ const TIMES = {
   'sources/files/folder.ts': "compared with files' times",
 };
 
+/**
+ * A mode's name outside the backends, and for what: everything else asks the mode's record. Names that mean something else in
+ * the field are those of programs.
+ */
+const NAMES = {
+  'config/complete.ts': 'groups of KubeProxyConfiguration',
+  'config/config.ts': 'values of --proxy-mode, groups of KubeProxyConfiguration',
+  'config/fields.ts': 'the default of --proxy-mode',
+  'config/node-options.ts': 'a field of KubeProxyConfiguration',
+  'kernel/iptables.ts': 'a program',
+  'lab/demo/needs.ts': 'a program, and its package',
+  'lab/uml/uml.ts': 'a program',
+  'nftables-json/text.ts': "the root of nft's JSON",
+};
+
+const MODES = PROFILES.map(({ mode }) => mode);
+
 const textOf = (path: string): string => readFileSync(`${SOURCE}/${path}`, 'utf8');
 
 describe('the source', () => {
@@ -143,6 +162,12 @@ describe('the source', () => {
   it('asks what time it is only to show it, or to compare it with times that others wrote: a clock that is set ends no wait', () => {
     const asking = modules.filter(({ path }) => !path.startsWith('lab/') && WALL_CLOCK.test(textOf(path)));
     expect(asking.map(({ path }) => path).sort()).toEqual(Object.keys(TIMES).sort());
+  });
+
+  it('knows a mode by its record: outside the backends its name stands where an operator or a host has it, and decides nothing', () => {
+    const others = modules.map(({ path }) => path).filter((path) => !path.startsWith('backends/'));
+    expect(others.filter((path) => namesIn(textOf(path), MODES).length > 0).sort()).toEqual(Object.keys(NAMES).sort());
+    expect(others.flatMap((path) => decidedByName(textOf(path), MODES).map((name) => `${path}: ${name}`))).toEqual([]);
   });
 
   it('has a file for each pure one that the table names', () => {
@@ -224,6 +249,32 @@ describe('the checker finds', () => {
     expect(verdict({ 'attic/a.ts': 'const a = 1;' })).toEqual(['attic/a.ts is in no room']);
     const lost = [parseModule('model/a.ts', `import './b.ts';`)];
     expect(check(lost, TABLE)).toEqual(['model/a.ts imports model/b.ts, which is not there']);
+  });
+
+  it.each([
+    ['a literal', `const f = (mode: string) => mode === 'ipvs';`],
+    ['a type', `type M = 'iptables' | 'ipvs';`],
+    ['a template', 'const a = `ipvs`;'],
+    ['a table', 'const T = { ipvs: 1 };'],
+    ['what is asked of a table', 'const a = T.ipvs;'],
+    ['what is asked of one by text', `const a = T['ipvs'];`],
+    ['what is taken from one', 'const { ipvs } = T;'],
+    ['a field of a type', 'interface T { readonly ipvs: number }'],
+  ])("a mode's name: %s", (_, text) => {
+    expect(namesIn(text, ['ipvs'])).toContain('ipvs');
+  });
+
+  it("no mode's name in a longer text, nor in a comment", () => {
+    expect(namesIn(`const a = 'mode ipvs'; // 'ipvs'\nconst b = c['ipvs.scheduler'];`, ['ipvs'])).toEqual([]);
+  });
+
+  it.each([
+    ['compared', `const f = (mode: string) => mode !== 'ipvs';`, ['ipvs']],
+    ['a case', `switch (mode) { case 'ipvs': break; }`, ['ipvs']],
+    ['looked for', `const a = ['ipvs'].includes(mode);`, ['ipvs']],
+    ['only a value', `const T = { ipvs: choice('ipvs') }; const a = T.ipvs;`, []],
+  ])('what a name decides: %s', (_, text, found) => {
+    expect(decidedByName(text, ['ipvs'])).toEqual(found);
   });
 
   it('nothing wrong with what is allowed', () => {

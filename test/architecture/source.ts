@@ -23,16 +23,16 @@ export interface Module {
 }
 
 /** A node of the syntax tree (ESTree with TypeScript's additions), as far as this file looks at it. */
-interface Node {
+export interface Node {
   readonly type: string;
   readonly [field: string]: unknown;
 }
 
-const isNode = (value: unknown): value is Node =>
+export const isNode = (value: unknown): value is Node =>
   typeof value === 'object' && value !== null && typeof (value as { type?: unknown }).type === 'string';
 
 /** Every node of a tree, the root first. */
-function* nodesOf(value: unknown): Generator<Node> {
+export function* nodesOf(value: unknown): Generator<Node> {
   if (isNode(value)) yield value;
   if (typeof value !== 'object' || value === null) return;
   for (const child of Array.isArray(value) ? value : Object.values(value)) yield* nodesOf(child);
@@ -61,9 +61,12 @@ const namesIn = (node: Node): readonly string[] =>
     return isNode(name) && typeof name.name === 'string' ? [name.name] : [];
   });
 
+/** The syntax tree of a file. */
+export const parseText = (text: string): unknown => parseAst(text, { lang: 'ts' });
+
 /** Reads one file. Throws when it cannot be parsed, or imports a module whose name is computed. */
 export const parseModule = (path: string, text: string): Module => {
-  const program: unknown = parseAst(text, { lang: 'ts' });
+  const program = parseText(text);
   const body = isNode(program) && Array.isArray(program.body) ? program.body.filter(isNode) : [];
   const imports = [...nodesOf(program)].flatMap((node) => {
     const specifier = specifierOf(node, path);
