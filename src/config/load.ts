@@ -8,12 +8,12 @@
 import { crossProblems } from './checks.ts';
 import { completeConfig } from './complete.ts';
 import type { Config, ProfileOf } from './config.ts';
-import { warningsFor } from './effects.ts';
 import type { FieldPath } from './fields.ts';
 import { type ReadFile, readConfigFile } from './file.ts';
 import { settingsOfFlags } from './flag-settings.ts';
 import type { FlagValues } from './flags.ts';
 import { type FlagInForce, flagsInForce } from './flags-in-force.ts';
+import { warningsFor } from './ignored-settings.ts';
 import { ConfigError } from './problem.ts';
 import { type Reading, type Settings, settingAt } from './settings.ts';
 

@@ -1,9 +1,9 @@
 /** The table of flags and fields in src/config/README.md: none is missing, and what it says of each is what the program does. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { KNOWN_GATES, reasonFor } from '../../src/config/effects.ts';
 import { FILE_PATHS, type FieldPath } from '../../src/config/fields.ts';
 import { FLAGS, flagNamed, usualTargetOf } from '../../src/config/flag-table.ts';
+import { KNOWN_GATES, reasonFor } from '../../src/config/ignored-settings.ts';
 
 const README = readFileSync(new URL('../../src/config/README.md', import.meta.url), 'utf8');
 const THEIRS = readFileSync(new URL('kube-proxy-flags.txt', import.meta.url), 'utf8')
