@@ -5,8 +5,8 @@
  * on what kind of file system tells whom.
  */
 import { readFile } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
+import { pause } from '../dataplane/pause.ts';
 
 /** A file's text; where it cannot be read, why. */
 type Content = { readonly text: string } | { readonly unreadable: string };
@@ -42,21 +42,16 @@ export const untilOthers = async (
   signal: AbortSignal,
 ): Promise<Contents | undefined> => {
   const paths = [...contents.keys()];
-  while (await pause(periodMs, signal)) {
+  for (;;) {
+    await pause(periodMs, signal);
+    if (signal.aborted) return undefined;
     let now = await readContents(paths);
     if (isDeepStrictEqual(now, contents)) continue;
     for (let before: Contents | undefined; !isDeepStrictEqual(now, before); now = await readContents(paths)) {
       before = now;
-      if (!(await pause(settleMs, signal))) return undefined;
+      await pause(settleMs, signal);
+      if (signal.aborted) return undefined;
     }
     if (!isDeepStrictEqual(now, contents)) return now;
   }
-  return undefined;
 };
-
-/** False when aborted meanwhile. */
-const pause = (ms: number, signal: AbortSignal): Promise<boolean> =>
-  sleep(ms, true, { signal }).catch((error: unknown) => {
-    if (signal.aborted) return false;
-    throw error;
-  });

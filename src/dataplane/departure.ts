@@ -5,6 +5,7 @@
 import type { BaseLogger } from 'pino';
 import { removeAll } from './cleanup.ts';
 import { type Departing, KernelError, type KernelObject } from './contract.ts';
+import { pause } from './pause.ts';
 
 export interface DepartureOptions {
   readonly signal: AbortSignal;
@@ -81,17 +82,6 @@ const passOver = async <F>(
   }
   return pass;
 };
-
-const pause = (ms: number, signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    const end = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', end);
-      resolve();
-    };
-    const timer = setTimeout(end, ms);
-    signal.addEventListener('abort', end);
-  });
 
 /** Log lines: the first wait and then one a minute, each failure once, and the end. */
 class DrainLog {

@@ -5,7 +5,7 @@
  * The wait has full jitter, as all nodes of a cluster lose their API server at the same moment, and its bound is a matter of
  * the outage's age alone: what changed meanwhile must not be late by more than a small part of it.
  */
-import type { pause } from '../pause.ts';
+import type { pause } from '../../dataplane/pause.ts';
 import type { Timing } from './timing.ts';
 
 export interface OutageOptions {

@@ -5,7 +5,7 @@
  * The same Event again is the same object with a higher count. Nothing here throws, waits for anybody, or grows.
  */
 import { randomBytes } from 'node:crypto';
-import { pause } from '../pause.ts';
+import { pause } from '../../dataplane/pause.ts';
 import { dig, digText } from '../raw.ts';
 import type { Log } from '../source.ts';
 import { createAnnouncer } from './announcer.ts';

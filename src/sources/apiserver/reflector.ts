@@ -4,9 +4,10 @@
  * Owns the state between requests: the last version, which kind of list is needed next, and what an error means for
  * either. Nothing is ever removed from the sink because a server cannot be reached.
  */
+
+import type { pause } from '../../dataplane/pause.ts';
 import type { ObjectKind, ObjectSink } from '../../model/kubernetes.ts';
 import type { Missing } from '../../model/missing.ts';
-import type { pause } from '../pause.ts';
 import { digText, type RawObject } from '../raw.ts';
 import type { Resource } from '../resources.ts';
 import { describeError, type Log } from '../source.ts';

@@ -1,9 +1,10 @@
 /**
  * An API server as a source: one reflector for each resource, over one connection.
  */
+
+import { pause as realPause } from '../../dataplane/pause.ts';
 import type { ObjectKind, ObjectSink } from '../../model/kubernetes.ts';
 import type { Missing } from '../../model/missing.ts';
-import { pause as realPause } from '../pause.ts';
 import { type Need, type Resource, resourcesFor } from '../resources.ts';
 import type { Log, Source } from '../source.ts';
 import { createAnnouncer } from './announcer.ts';

@@ -3,7 +3,7 @@
  *
  * The patch holds the list of taints that it is made for, and the server refuses it when that is not the list any more.
  */
-import { pause } from '../pause.ts';
+import { pause } from '../../dataplane/pause.ts';
 import { dig, digText, isRecord } from '../raw.ts';
 import type { Log } from '../source.ts';
 import { createAnnouncer } from './announcer.ts';

@@ -4,8 +4,8 @@
  * Owns the loop: read, hand over what changed, wait for the next change. Bad files cost their own changes only.
  */
 import { stat } from 'node:fs/promises';
+import { pause } from '../../dataplane/pause.ts';
 import type { ObjectKind, ObjectSink } from '../../model/kubernetes.ts';
-import { pause } from '../pause.ts';
 import type { RawObject } from '../raw.ts';
 import { type Resource, resourcesFor } from '../resources.ts';
 import { describeError, type Log, type Source } from '../source.ts';
