@@ -11,18 +11,11 @@ import type { IPFamily } from '../model/address.ts';
 import { OBJECT_KINDS, type ObjectKind, objectKey } from '../model/kubernetes.ts';
 import type { ModeProfile } from '../model/mode-profile.ts';
 import type { ServiceEndpoints } from '../model/topology.ts';
+import type { WatchStats } from '../model/watch-stats.ts';
 import { type KubeProxySeries, kubeProxySeries } from './kube-proxy-series.ts';
 import { NoLocalEndpoints, TRAFFIC_POLICIES } from './no-local-endpoints.ts';
 import { type OwnSeries, ownSeries } from './own-series.ts';
 import { type Answered, type Ended, type RestSeries, restSeries } from './rest-series.ts';
-
-/** Statistics of the watch of one kind. */
-export interface WatchStats {
-  readonly relists: number;
-  readonly watchRestarts: number;
-  /** Time by `clock`; 0 for never. */
-  readonly lastEventAt: number;
-}
 
 /** Values of gauges, read at each scrape. */
 export interface Gauged {

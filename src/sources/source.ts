@@ -4,18 +4,9 @@
 import type { BaseLogger } from 'pino';
 import type { ObjectKind, ObjectSink } from '../model/kubernetes.ts';
 import type { Missing } from '../model/missing.ts';
+import type { WatchStats } from '../model/watch-stats.ts';
 
 export type Log = Pick<BaseLogger, 'info' | 'warn' | 'error' | 'debug'>;
-
-/** How watching one kind goes. */
-export interface WatchStats {
-  /** How often the whole contents were handed over, the first time included. */
-  readonly relists: number;
-  /** Watch requests after the first. */
-  readonly watchRestarts: number;
-  /** When the last event or bookmark came, on the clock of performance.now(); 0 = never. */
-  readonly lastEventAt: number;
-}
 
 export interface Source {
   /** Live, where there is something to count. */
