@@ -5,7 +5,7 @@
  */
 import type { ConntrackConfig } from './config.ts';
 
-export interface KernelSetting {
+export interface ConntrackSetting {
   readonly path: string;
   readonly value: number;
 }
@@ -34,7 +34,7 @@ export const conntrackSettings = (
   config: ConntrackConfig,
   cpus: number,
   present: ReadonlyMap<string, number>,
-): readonly KernelSetting[] => {
+): readonly ConntrackSetting[] => {
   const max = tableSize(config, cpus);
   const timeouts = [
     ['tcp_timeout_established', config.tcpEstablishedTimeoutMs],
@@ -59,7 +59,7 @@ const tableSize = ({ maxPerCore, min }: ConntrackConfig, cpus: number): number |
 };
 
 /** The kernel does not let the number of buckets grow with the table: long chains in them cost every packet. */
-const buckets = (max: number, present: ReadonlyMap<string, number>): readonly KernelSetting[] => {
+const buckets = (max: number, present: ReadonlyMap<string, number>): readonly ConntrackSetting[] => {
   const value = Math.floor(max / ENTRIES_IN_BUCKET);
   return (present.get(HASH_SIZE) ?? 0) >= value ? [] : [{ path: HASH_SIZE, value }];
 };
