@@ -1,7 +1,9 @@
 /** How two configurations differ, said in the words of the configuration file. */
+
 import { isDeepStrictEqual } from 'node:util';
+import { isRecord } from '../model/record.ts';
 import type { Config } from './config.ts';
-import { isRecord } from './kinds.ts';
+
 import { toV1alpha1 } from './write.ts';
 
 /** `mode: "iptables" → "nftables"`, one for each setting that differs; none when they are the same. */

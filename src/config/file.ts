@@ -4,8 +4,9 @@
  * kube-proxy goes on with a file that has unknown or doubled keys; here each is an error with its place, because a
  * setting that is silently not applied is worse than a start that fails. Knows no flags and no defaults.
  */
+import { isRecord } from '../model/record.ts';
 import { FILE_PATHS, type FieldPath } from './fields.ts';
-import { isRecord } from './kinds.ts';
+
 import { complaint, nearest } from './problem.ts';
 import { type Given, type Problem, type Reading, readData } from './settings.ts';
 import { joinPath, type Locate, parseYaml } from './yaml-text.ts';

@@ -25,9 +25,6 @@ export interface Kind<T> {
 
 type Parse<T> = (text: string) => T | undefined;
 
-export const isRecord = (data: unknown): data is Readonly<Record<string, unknown>> =>
-  typeof data === 'object' && data !== null && !Array.isArray(data);
-
 /** A kind that is a string in YAML too. */
 export const textual = <T>(
   expected: string,

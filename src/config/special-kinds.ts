@@ -3,9 +3,11 @@
  *
  * Same rules as in kinds.ts: a kind answers undefined for what it does not accept.
  */
+
 import { joinHostPort } from '../model/address.ts';
+import { isRecord } from '../model/record.ts';
 import type { Source, VmoduleItem } from './config.ts';
-import { integer, ip, isRecord, type Kind, matching, parseBoolean, textual } from './kinds.ts';
+import { integer, ip, type Kind, matching, parseBoolean, textual } from './kinds.ts';
 
 /** Where a server listens. Without a port the usual one is meant. */
 export interface ServerAddress {

@@ -3,10 +3,10 @@
  *
  * For `--write-config-to` and for whoever asks a running process. Leaves out what no file can say.
  */
+import { isRecord } from '../model/record.ts';
 import type { Config, ProxyConfig } from './config.ts';
 import { formatDuration } from './duration.ts';
 import { API_VERSION, KIND } from './file.ts';
-import { isRecord } from './kinds.ts';
 
 /** `syncPeriodMs: 30000` → `syncPeriod: 30s`. An undefined period is one that nobody set, which a file writes as 0s. */
 const toFileShape = (value: unknown): unknown => {

@@ -6,6 +6,7 @@
  */
 
 import { excerpt } from './excerpt.ts';
+import { isRecord } from './record.ts';
 
 export type ObjectKind = 'Service' | 'EndpointSlice' | 'Node' | 'ServiceCIDR';
 
@@ -37,9 +38,6 @@ export interface ObjectMeta {
 export class Malformed extends Error {
   override readonly name = 'Malformed';
 }
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const NAMESPACED: ReadonlySet<ObjectKind> = new Set(['Service', 'EndpointSlice']);
 

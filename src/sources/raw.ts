@@ -1,11 +1,9 @@
 /**
  * Objects as they come off the wire or out of a file: JSON of which nothing is certain yet.
  */
+import { isRecord } from '../model/record.ts';
 
 export type RawObject = Readonly<Record<string, unknown>>;
-
-export const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** The value at a path of fields; undefined as soon as something on the way is no object. */
 export const dig = (value: unknown, ...path: readonly string[]): unknown => {

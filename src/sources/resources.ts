@@ -4,9 +4,11 @@
  * Owns the selection, once as selectors for an API server and once as a predicate for objects from elsewhere. Both are
  * kube-proxy's. Knows nothing of how objects are fetched.
  */
+
 import type { ObjectKind } from '../model/kubernetes.ts';
+import { isRecord } from '../model/record.ts';
 import { HEADLESS } from '../model/service.ts';
-import { dig, digText, isRecord } from './raw.ts';
+import { dig, digText } from './raw.ts';
 
 /**
  * How long everything waits for its first list once the required ones are here: for ever, for long (what it brings is missed

@@ -6,7 +6,7 @@ import type { Destination, ServiceKey } from '../../ipvs-netlink/types.ts';
 import type { IpvsConnection } from '../../kernel/ipvs-connections.ts';
 import { parseIP } from '../../model/address.ts';
 import { isMarkKey } from './marks.ts';
-import { type IpSetEntry, type IpvsObject, isRecord, serviceFlag } from './objects.ts';
+import { type IpSetEntry, type IpvsObject, isMarkRecord, serviceFlag } from './objects.ts';
 import { marksOf } from './read.ts';
 
 /** Protocol, address and port that clients connect to: `TCP 10.96.0.1 443`. */
@@ -23,7 +23,7 @@ export type FrontendKeysOf = (key: ServiceKey) => readonly FrontendKey[];
 export const frontendKeysIn = (objects: readonly IpvsObject[]): FrontendKeysOf => {
   const byMark = new Map<number | string, FrontendKey[]>();
   for (const object of objects) {
-    if (object.kind !== 'entry' || isRecord(object)) continue;
+    if (object.kind !== 'entry' || isMarkRecord(object)) continue;
     const { protocol, address, port } = object.entry;
     const mark = object.mark ?? object.entry.mark?.value;
     if (mark === undefined || protocol === undefined || address === undefined || port === undefined) continue;
@@ -117,7 +117,7 @@ export const findInUse = async (
       if (object.kind === 'virtual-server') return servers.has(serviceFlag(object.key));
       if (object.kind === 'address') return addresses.has(object.address);
       if (object.kind !== 'entry') return false;
-      return isRecord(object) ? marks.has(object.mark ?? '') : isEntryOf(object, { frontends, addresses, ports });
+      return isMarkRecord(object) ? marks.has(object.mark ?? '') : isEntryOf(object, { frontends, addresses, ports });
     },
   };
 };

@@ -2,7 +2,7 @@
 import { KernelError } from '../../dataplane/contract.ts';
 import type { ServiceKey } from '../../ipvs-netlink/types.ts';
 import { isMarkKey, type Marks } from './marks.ts';
-import { isRecord, type NetlinkObject } from './objects.ts';
+import { isMarkRecord, type NetlinkObject } from './objects.ts';
 import type { MessageChange } from './plan.ts';
 
 /** Name of the mark that a server is selected by or an entry carries. */
@@ -69,7 +69,7 @@ export const numberChanges = (changes: readonly MessageChange[], marks: Marks): 
 /** Frees the numbers whose records these changes removed. The record of a number is removed after everything that uses it. */
 export const releaseRemoved = (changes: readonly MessageChange[], marks: Marks): void => {
   for (const { op, object } of changes) {
-    if (op === 'remove' && object.kind === 'entry' && object.mark !== undefined && isRecord(object)) {
+    if (op === 'remove' && object.kind === 'entry' && object.mark !== undefined && isMarkRecord(object)) {
       marks.release(object.mark);
     }
   }

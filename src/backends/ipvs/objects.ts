@@ -158,7 +158,7 @@ export const entry = (set: SetDefinition, value: SetEntry): IpSetEntry => {
 };
 
 /** Whether an entry records the owner of its mark. */
-export const isRecord = ({ set, entry: { address: ip = '' } }: IpSetEntry): boolean =>
+export const isMarkRecord = ({ set, entry: { address: ip = '' } }: IpSetEntry): boolean =>
   set.name === setName('EXTERNAL-POLICY-OWNER', ip.includes(':') ? 'IPv6' : 'IPv4');
 
 /** An entry with a mark, by the mark's name. */

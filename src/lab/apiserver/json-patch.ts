@@ -1,7 +1,9 @@
 /**
  * JSON Patch (RFC 6902) as far as clients of this server use it: test, add, remove and replace, all or nothing.
  */
+
 import { isDeepStrictEqual } from 'node:util';
+import { isRecord } from '../../model/record.ts';
 import { badRequest, invalid } from './status.ts';
 
 type Json = Readonly<Record<string, unknown>>;
@@ -11,9 +13,6 @@ interface Operation {
   readonly path: string;
   readonly value?: unknown;
 }
-
-const isRecord = (value: unknown): value is Json =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const isOperation = (value: unknown): value is Operation =>
   isRecord(value) && typeof value.op === 'string' && typeof value.path === 'string' && value.path.startsWith('/');

@@ -2,6 +2,7 @@
  * Reviews: questions put as objects that are made and not kept. Whose a token is (TokenReview), and what somebody may do
  * (SubjectAccessReview), with the real server's answers for both.
  */
+import { isRecord } from '../../model/record.ts';
 import { badRequest, invalid } from './status.ts';
 
 /** Somebody with a token, and what he may ask for besides resources. */
@@ -15,9 +16,6 @@ export interface LabUser {
 
 type Json = Readonly<Record<string, unknown>>;
 type Review = (body: Json, users: readonly LabUser[]) => Json;
-
-const isRecord = (value: unknown): value is Json =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const specOf = (body: Json): Json => (isRecord(body.spec) ? body.spec : {});
 

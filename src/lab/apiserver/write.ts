@@ -1,17 +1,14 @@
 /**
  * Requests that change objects: POST, PUT, PATCH (merge patch, JSON patch) and DELETE of one object.
  */
+
 import { isDeepStrictEqual } from 'node:util';
+import { isRecord } from '../../model/record.ts';
 import { checkChangedEvent, checkNewEvent } from './event-rules.ts';
 import { jsonPatch } from './json-patch.ts';
 import { apiVersionOf, keyOf, type ResourceType, type Target } from './resources.ts';
 import { alreadyExists, badRequest, conflict, notFound, StatusError } from './status.ts';
 import type { ObjectInput, Store, StoredMetadata, StoredObject } from './store.ts';
-
-type Json = Readonly<Record<string, unknown>>;
-
-const isRecord = (value: unknown): value is Json =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** The body as an object of the type and namespace that the URL says. */
 const readObject = (target: Target, body: unknown): ObjectInput & { metadata: Partial<StoredMetadata> } => {

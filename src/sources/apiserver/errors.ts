@@ -1,7 +1,8 @@
 /**
  * What an API server answers when it does not do what it was asked: one error class, and the decisions that follow.
  */
-import { dig, digText, isRecord } from '../raw.ts';
+import { isRecord } from '../../model/record.ts';
+import { dig, digText } from '../raw.ts';
 import { NoAnswer } from './http.ts';
 
 /** A refusal: an HTTP status other than 200, or an ERROR event in a watch. */

@@ -10,7 +10,8 @@ import type { Agent } from 'node:http';
 import type { RequestOptions } from 'node:https';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { type Cluster, KubeConfig, type User } from '@kubernetes/client-node';
-import { dig, digText, isRecord } from '../raw.ts';
+import { isRecord } from '../../model/record.ts';
+import { dig, digText } from '../raw.ts';
 import { describeError, type Log } from '../source.ts';
 import { checkTls, type Endpoint, type Identity, readServerUrl, type Tls, tokenFile } from './endpoint.ts';
 

@@ -1,8 +1,10 @@
 /**
  * The whole contents of a resource, in pages where the server wants to give them in pages.
  */
+
 import { Turn } from '../../dataplane/turn.ts';
-import { digText, dropManagedFields, isRecord, type RawObject } from '../raw.ts';
+import { isRecord } from '../../model/record.ts';
+import { digText, dropManagedFields, type RawObject } from '../raw.ts';
 import type { Resource } from '../resources.ts';
 import { describeError } from '../source.ts';
 import { readBody, requireOk } from './body.ts';

@@ -5,8 +5,10 @@
  * Callers choose how often they ask and with what, so what is remembered is bounded in time and number, and so are requests to
  * the API server. What cannot be asked is never allowed. Tokens are kept as digests only, and are in no message.
  */
+
 import { createHash } from 'node:crypto';
-import { dig, digText, isRecord } from '../raw.ts';
+import { isRecord } from '../../model/record.ts';
+import { dig, digText } from '../raw.ts';
 import type { Log } from '../source.ts';
 import { type Announcer, createAnnouncer } from './announcer.ts';
 import type { Connection } from './connection.ts';

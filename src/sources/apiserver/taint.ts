@@ -3,8 +3,10 @@
  *
  * The patch holds the list of taints that it is made for, and the server refuses it when that is not the list any more.
  */
+
 import { pause } from '../../dataplane/pause.ts';
-import { dig, digText, isRecord } from '../raw.ts';
+import { isRecord } from '../../model/record.ts';
+import { dig, digText } from '../raw.ts';
 import type { Log } from '../source.ts';
 import { createAnnouncer } from './announcer.ts';
 import { createBackoff } from './backoff.ts';

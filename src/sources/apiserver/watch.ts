@@ -4,9 +4,11 @@
  * Owns the reading of the stream and the judgement whether the peer still lives. What an event means for the state of
  * the world, the reflector knows.
  */
+
 import type { IncomingMessage } from 'node:http';
 import { Turn } from '../../dataplane/turn.ts';
-import { dig, digText, dropManagedFields, isRecord, type RawObject } from '../raw.ts';
+import { isRecord } from '../../model/record.ts';
+import { dig, digText, dropManagedFields, type RawObject } from '../raw.ts';
 import { describeError } from '../source.ts';
 import { requireOk, Watchdog } from './body.ts';
 import type { Connection } from './connection.ts';

@@ -2,7 +2,8 @@
  * A request that changes something, or asks for one thing, answered within a time or not at all: whoever writes here does it
  * beside other work, and must not be held by a server that hangs.
  */
-import { isRecord, type RawObject } from '../raw.ts';
+import { isRecord } from '../../model/record.ts';
+import type { RawObject } from '../raw.ts';
 import { describeError } from '../source.ts';
 import { readText, requireOk } from './body.ts';
 import type { Connection } from './connection.ts';

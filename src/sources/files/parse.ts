@@ -3,8 +3,10 @@
  *
  * Owns what counts as an object for a proxy, and how complaints name the place. Does not judge an object's fields.
  */
+
 import type { ObjectKind } from '../../model/kubernetes.ts';
-import { digText, dropManagedFields, isRecord, type RawObject } from '../raw.ts';
+import { isRecord } from '../../model/record.ts';
+import { digText, dropManagedFields, type RawObject } from '../raw.ts';
 import type { Resource } from '../resources.ts';
 
 export interface Entry {
