@@ -7,7 +7,7 @@
  */
 import { isLoopback, parseIP } from '../model/address.ts';
 import type { Answer } from './health-listener.ts';
-import { type Question, type Route, type Routes, text } from './server.ts';
+import { type HttpRequest, type Route, type Routes, text } from './server.ts';
 
 /** Verdict on a token. `unavailable`: the cluster cannot be asked now, and access is denied. */
 export type Verdict = 'allowed' | 'unknown-token' | 'forbidden' | 'unavailable';
@@ -47,12 +47,12 @@ const guard = (key: string, route: Route, { policy, authorize }: GuardOptions): 
   const [path = '', method = 'get'] = key.split(' ').reverse();
   const request = { verb: method.toLowerCase(), path };
   const asks = policy === 'local' || NODE_ONLY.has(path) ? undefined : authorize;
-  return async (question) => {
-    if (isFromHere(question)) return route(question);
+  return async (httpRequest) => {
+    if (isFromHere(httpRequest)) return route(httpRequest);
     if (asks === undefined) return text(403, FOR_THE_NODE);
-    const token = bearerToken(question.authorization);
+    const token = bearerToken(httpRequest.authorization);
     const verdict = token === undefined ? 'unknown-token' : await asks({ ...request, token });
-    return verdict === 'allowed' ? route(question) : refusal(verdict, request);
+    return verdict === 'allowed' ? route(httpRequest) : refusal(verdict, request);
   };
 };
 
@@ -62,7 +62,7 @@ const HOSTS: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]']);
  * True where the peer and the Host header are loopback. The header counts, as a page in a browser on this node can make any
  * name resolve to 127.0.0.1 (DNS rebinding). The node's own address is not enough, as a reverse proxy on this node has it.
  */
-const isFromHere = ({ peer, host }: Question): boolean => {
+const isFromHere = ({ peer, host }: HttpRequest): boolean => {
   const address = parseIP(peer); // a dual-stack socket gives IPv4-mapped addresses
   return address !== undefined && isLoopback(address) && HOSTS.has(host.replace(/:\d+$/, '').toLowerCase());
 };

@@ -2,7 +2,7 @@
 import type { Metrics } from './metrics.ts';
 import { Rendering } from './rendering.ts';
 import { type FamilyRules, rulesAnswer } from './rules-page.ts';
-import { json, type Question, type Route, type Routes, text } from './server.ts';
+import { type HttpRequest, json, type Route, type Routes, text } from './server.ts';
 import type { Slis } from './slis.ts';
 import { type Status, statusAnswer } from './status-page.ts';
 
@@ -46,12 +46,12 @@ export const metricsRoutes = (options: MetricsRoutesOptions): Routes => {
         return text(200, 'SLI metrics reset\n');
       },
     ],
-    ['/healthz', (question) => healthzAnswer(question, slis)],
+    ['/healthz', (httpRequest) => healthzAnswer(httpRequest, slis)],
     ['/healthz/ping', () => pingAnswer(slis)],
     ['/proxyMode', () => text(200, mode)],
     ['/configz', () => json(200, { [CONFIG_GROUP]: configuration })],
-    ['/status', (question) => statusAnswer(status(), question)],
-    ['/rules', (question) => rulesAnswer(rules, question)],
+    ['/status', (httpRequest) => statusAnswer(status(), httpRequest)],
+    ['/rules', (httpRequest) => rulesAnswer(rules, httpRequest)],
   ]);
 };
 
@@ -63,7 +63,7 @@ const pingAnswer = (slis: Slis) => {
   return text(200, 'ok');
 };
 
-const healthzAnswer = ({ query }: Question, slis: Slis) => {
+const healthzAnswer = ({ query }: HttpRequest, slis: Slis) => {
   const excluded = new Set(query.getAll('exclude'));
   const isPinged = !excluded.delete(PING);
   if (isPinged) slis.checked('healthz', PING, true);

@@ -5,7 +5,7 @@
 import type { Programmed, ProgrammedObject } from '../dataplane/programmed.ts';
 import type { IPFamily } from '../model/address.ts';
 import type { Answer } from './health-listener.ts';
-import { json, type Question, text, wantsText } from './server.ts';
+import { type HttpRequest, json, text, wantsText } from './server.ts';
 import { time } from './status-page.ts';
 
 export interface FamilyRules {
@@ -18,15 +18,15 @@ const SERVICE = /^[^/:\s]+\/[^/:\s]+$/;
 
 export const rulesAnswer = (
   rules: (service: string) => readonly FamilyRules[],
-  question: Pick<Question, 'query' | 'accept'>,
+  httpRequest: Pick<HttpRequest, 'query' | 'accept'>,
 ): Answer => {
-  const service = question.query.get('service') ?? '';
+  const service = httpRequest.query.get('service') ?? '';
   if (!SERVICE.test(service)) return text(400, 'service: expected ?service=namespace/name\n');
   const families = rules(service).filter(({ owners }) => owners.length > 0);
   if (families.length === 0) {
     return text(404, `nothing is programmed for a Service ${service}; pointsman explain ${service} says why\n`);
   }
-  return wantsText(question) ? text(200, asText(families)) : json(200, asJson(service, families));
+  return wantsText(httpRequest) ? text(200, asText(families)) : json(200, asJson(service, families));
 };
 
 const asJson = (service: string, families: readonly FamilyRules[]): unknown => ({

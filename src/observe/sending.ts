@@ -17,7 +17,7 @@ export interface StreamedAnswer extends Omit<Answer, 'body'> {
   readonly body: Readable;
 }
 
-export type Said = Answer | SharedAnswer | StreamedAnswer;
+export type HttpResponse = Answer | SharedAnswer | StreamedAnswer;
 
 export interface SendLimits {
   readonly held: Held;
@@ -32,7 +32,7 @@ const PIECE_BYTES = 65_536;
 const SMALL_BYTES = 16_384;
 const RETRY_AFTER_S = 10;
 
-export const send = (response: ServerResponse, said: Said, limits: SendLimits): void => {
+export const send = (response: ServerResponse, said: HttpResponse, limits: SendLimits): void => {
   const { status, headers, body } = said;
   // the server sets its own time-out again with the next request
   response.setTimeout(limits.stallMs, () => response.destroy());

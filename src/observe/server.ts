@@ -12,10 +12,10 @@ import { joinHostPort } from '../model/address.ts';
 import { Connections } from './connections.ts';
 import type { Answer } from './health-listener.ts';
 import { Held } from './held.ts';
-import { type Said, type SendLimits, send } from './sending.ts';
+import { type HttpResponse, type SendLimits, send } from './sending.ts';
 import { Turns } from './turns.ts';
 
-export interface Question {
+export interface HttpRequest {
   readonly query: URLSearchParams;
   /** Header Accept; empty when absent. */
   readonly accept: string;
@@ -29,7 +29,7 @@ export interface Question {
   readonly body: string;
 }
 
-export type Route = (question: Question) => Said | Promise<Said>;
+export type Route = (question: HttpRequest) => HttpResponse | Promise<HttpResponse>;
 
 /** Routes by path for GET and HEAD, by `PUT /path` for another method. */
 export type Routes = ReadonlyMap<string, Route>;
@@ -187,7 +187,7 @@ const listener = (options: ServerOptions): Server => {
   return server;
 };
 
-const answer = async (routes: Routes, request: IncomingMessage): Promise<Said> => {
+const answer = async (routes: Routes, request: IncomingMessage): Promise<HttpResponse> => {
   // split by hand, as URL refuses a path such as `//`
   const [path = '', search = ''] = (request.url ?? '').split('?', 2);
   const { method = '' } = request;
@@ -239,7 +239,7 @@ export const json = (status: number, value: unknown): Answer => ({
 });
 
 /** True where the client asks for text: by `?format=text`, or by an Accept header with text/plain and without JSON. */
-export const wantsText = ({ query, accept }: Pick<Question, 'query' | 'accept'>): boolean => {
+export const wantsText = ({ query, accept }: Pick<HttpRequest, 'query' | 'accept'>): boolean => {
   const format = query.get('format');
   return format === 'text' || (format !== 'json' && accept.includes('text/plain') && !accept.includes('json'));
 };

@@ -3,7 +3,7 @@ import type { ChangeCounts, OwnerState, OwnerStatus } from '../dataplane/status.
 import type { IPFamily } from '../model/address.ts';
 import type { Missing } from '../model/missing.ts';
 import type { Answer } from './health-listener.ts';
-import { json, type Question, text, wantsText } from './server.ts';
+import { type HttpRequest, json, text, wantsText } from './server.ts';
 
 export interface LastSync {
   /** Milliseconds since 1970. */
@@ -36,7 +36,7 @@ export interface Status {
 }
 
 /** Response for /status: with `?state=Quarantined` those owners only, as text or JSON (wantsText). */
-export const statusAnswer = (status: Status, { query, accept }: Pick<Question, 'query' | 'accept'>): Answer => {
+export const statusAnswer = (status: Status, { query, accept }: Pick<HttpRequest, 'query' | 'accept'>): Answer => {
   const state = query.get('state');
   const shown = state === null ? status : onlyIn(status, state);
   return wantsText({ query, accept }) ? text(200, asText(shown)) : json(200, asJson(shown));

@@ -1,7 +1,7 @@
 /** Who gets which page, by where he calls from, by which name, and with which token. */
 import { describe, expect, it } from 'vitest';
 import { type AccessRequest, type GuardOptions, guarded, type Verdict } from '../../src/observe/guard.ts';
-import { type Question, type Route, type Routes, text } from '../../src/observe/server.ts';
+import { type HttpRequest, type Route, type Routes, text } from '../../src/observe/server.ts';
 
 const PUBLIC = ['/metrics', '/metrics/slis', '/healthz', '/healthz/ping', '/proxyMode'];
 const GUARDED = ['/status', '/rules', '/configz', '/flagz', '/statusz', '/debug/pprof', '/debug/pprof/profile'];
@@ -13,7 +13,7 @@ const ROUTES: Routes = new Map(
   [...PUBLIC, ...GUARDED, ...WRITING, HEAP, NEW].map((key): [string, Route] => [key, () => text(200, `page ${key}`)]),
 );
 
-const STRANGER: Question = {
+const STRANGER: HttpRequest = {
   query: new URLSearchParams(),
   accept: '',
   host: '10.250.0.1:10249',
@@ -21,8 +21,8 @@ const STRANGER: Question = {
   peer: '10.250.0.9',
   body: '',
 };
-const HERE: Question = { ...STRANGER, peer: '127.0.0.1', host: 'localhost:10249' };
-const bearing = (token: string): Question => ({ ...STRANGER, authorization: `Bearer ${token}` });
+const HERE: HttpRequest = { ...STRANGER, peer: '127.0.0.1', host: 'localhost:10249' };
+const bearing = (token: string): HttpRequest => ({ ...STRANGER, authorization: `Bearer ${token}` });
 
 const bench = (policy: GuardOptions['policy'] = 'token', verdict: Verdict | undefined = 'forbidden') => {
   const asked: AccessRequest[] = [];
@@ -31,7 +31,7 @@ const bench = (policy: GuardOptions['policy'] = 'token', verdict: Verdict | unde
     return request.token === 'good' ? 'allowed' : verdict;
   };
   const pages = guarded(ROUTES, { policy, authorize });
-  const get = async (key: string, question: Question) => {
+  const get = async (key: string, question: HttpRequest) => {
     const answer = await pages.get(key)?.(question);
     if (answer === undefined || typeof answer.body !== 'string') throw new Error(`no page ${key}`);
     return { ...answer, body: answer.body };
