@@ -1,5 +1,5 @@
 /** Pages /flagz and /statusz for people, as Kubernetes components have them (KEP-4827, KEP-4828). Their form may change. */
-import { type Route, text } from './server.ts';
+import { type Route, text } from './http.ts';
 
 const NOTICE = 'For people: the form of this page may change, so no program should read it.';
 

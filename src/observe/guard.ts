@@ -5,9 +5,9 @@
  *
  * A page on no list here is not open.
  */
+
 import { isLoopback, parseIP } from '../model/address.ts';
-import type { Answer } from './health-listener.ts';
-import { type HttpRequest, type Route, type Routes, text } from './server.ts';
+import { type Answer, type HttpRequest, type Route, type Routes, text } from './http.ts';
 
 /** Verdict on a token. `unavailable`: the cluster cannot be asked now, and access is denied. */
 export type Verdict = 'allowed' | 'unknown-token' | 'forbidden' | 'unavailable';

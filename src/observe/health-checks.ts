@@ -13,7 +13,8 @@ import type { IPFamily } from '../model/address.ts';
 import type { HealthCheck, HealthCheckChanges } from '../model/health-checks.ts';
 import type { NodePortAddresses } from '../model/node.ts';
 import { Connections } from './connections.ts';
-import { type Answer, HealthListener } from './health-listener.ts';
+import { HealthListener } from './health-listener.ts';
+import type { Answer } from './http.ts';
 
 export interface HealthCheckProblem {
   /** `ns/name`. */

@@ -6,13 +6,8 @@
 import { createServer, type Server } from 'node:http';
 import type { Clock } from '../dataplane/pacer.ts';
 import type { Connections } from './connections.ts';
-import { Turns } from './turns.ts';
-
-export interface Answer {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: string;
-}
+import type { Answer } from './http.ts';
+import { ConnectionMutex } from './mutex.ts';
 
 export interface ListenerOptions {
   readonly address: string;
@@ -90,11 +85,11 @@ const serve = ({ answer, connections, requestMs, idleMs }: ListenerOptions): Ser
     connectionsCheckingInterval: requestMs / 2,
     keepAliveTimeout: idleMs,
   };
-  const turns = new Turns();
+  const mutex = new ConnectionMutex();
   const server = createServer(limits, (request, response) => {
     const { socket } = request;
     connections.touch(socket);
-    if (!turns.begin(request, response)) return;
+    if (!mutex.acquire(request, response)) return;
     const said = answer();
     if (said === undefined) {
       socket.destroy();

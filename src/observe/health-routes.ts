@@ -4,8 +4,7 @@
  */
 
 import type { HealthState } from './health.ts';
-import type { Answer } from './health-listener.ts';
-import { json, type Route, type Routes } from './server.ts';
+import { type Answer, json, type Route, type Routes } from './http.ts';
 
 export interface HealthRoutesOptions {
   readonly health: HealthState;

@@ -1,8 +1,9 @@
 /** Pages of the metrics server: kube-proxy's, /status and /rules. */
+
+import { type HttpRequest, json, type Route, type Routes, text } from './http.ts';
 import type { Metrics } from './metrics.ts';
 import { Rendering } from './rendering.ts';
 import { type FamilyRules, rulesAnswer } from './rules-page.ts';
-import { type HttpRequest, json, type Route, type Routes, text } from './server.ts';
 import type { Slis } from './slis.ts';
 import { type Status, statusAnswer } from './status-page.ts';
 

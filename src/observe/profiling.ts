@@ -9,10 +9,8 @@ import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { getHeapSnapshot } from 'node:v8';
 import type { Logger } from 'pino';
-import type { Answer } from './health-listener.ts';
+import { type Answer, json, type Route, type Routes, type StreamedAnswer, text } from './http.ts';
 import { levelOf } from './log.ts';
-import type { StreamedAnswer } from './sending.ts';
-import { json, type Route, type Routes, text } from './server.ts';
 
 const USUAL_SECONDS = 30;
 /** Longest profile in seconds: less than the silence after which the server closes a connection. */

@@ -2,10 +2,10 @@
  * Page /rules: the programmed objects of one Service, as far as the engine knows the kernel. JSON for machines, text for
  * people.
  */
+
 import type { Programmed, ProgrammedObject } from '../dataplane/programmed.ts';
 import type { IPFamily } from '../model/address.ts';
-import type { Answer } from './health-listener.ts';
-import { type HttpRequest, json, text, wantsText } from './server.ts';
+import { type Answer, type HttpRequest, json, text, wantsText } from './http.ts';
 import { time } from './status-page.ts';
 
 export interface FamilyRules {

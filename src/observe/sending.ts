@@ -4,20 +4,8 @@
  */
 import type { ServerResponse } from 'node:http';
 import { pipeline, Readable } from 'node:stream';
-import type { Answer } from './health-listener.ts';
 import type { Held } from './held.ts';
-
-/** Response whose body several clients may read at a time. */
-export interface SharedAnswer extends Omit<Answer, 'body'> {
-  readonly body: Buffer;
-}
-
-/** Response whose body is too large to be held in memory. */
-export interface StreamedAnswer extends Omit<Answer, 'body'> {
-  readonly body: Readable;
-}
-
-export type HttpResponse = Answer | SharedAnswer | StreamedAnswer;
+import type { Answer, HttpResponse } from './http.ts';
 
 export interface SendLimits {
   readonly held: Held;

@@ -10,29 +10,10 @@ import type { BaseLogger } from 'pino';
 import { type Clock, systemClock } from '../dataplane/pacer.ts';
 import { joinHostPort } from '../model/address.ts';
 import { Connections } from './connections.ts';
-import type { Answer } from './health-listener.ts';
 import { Held } from './held.ts';
-import { type HttpResponse, type SendLimits, send } from './sending.ts';
-import { Turns } from './turns.ts';
-
-export interface HttpRequest {
-  readonly query: URLSearchParams;
-  /** Header Accept; empty when absent. */
-  readonly accept: string;
-  /** Header Host; empty when absent. */
-  readonly host: string;
-  /** Header Authorization; empty when absent. Never logged. */
-  readonly authorization: string;
-  /** Address of the client. */
-  readonly peer: string;
-  /** Body of the request; empty but for routes with a method of their own. */
-  readonly body: string;
-}
-
-export type Route = (question: HttpRequest) => HttpResponse | Promise<HttpResponse>;
-
-/** Routes by path for GET and HEAD, by `PUT /path` for another method. */
-export type Routes = ReadonlyMap<string, Route>;
+import { type Answer, type HttpResponse, type Routes, text } from './http.ts';
+import { ConnectionMutex } from './mutex.ts';
+import { type SendLimits, send } from './sending.ts';
 
 export interface ServerOptions {
   /** Name for the log: `metrics`, `health`. */
@@ -165,7 +146,7 @@ const listener = (options: ServerOptions): Server => {
   const { name, routes, log, connections = CONNECTIONS, requestMs = REQUEST_MS } = options;
   const { held = heldForClients(), stallMs = STALL_MS, wholeMs = WHOLE_MS } = options.sending ?? {};
   const open = new Connections(connections);
-  const turns = new Turns();
+  const mutex = new ConnectionMutex();
   const limits = {
     maxHeaderSize: MAX_HEADER_BYTES,
     requestTimeout: requestMs,
@@ -174,7 +155,7 @@ const listener = (options: ServerOptions): Server => {
   };
   const server = createServer(limits, (request, response) => {
     open.touch(request.socket);
-    if (!turns.begin(request, response)) return;
+    if (!mutex.acquire(request, response)) return;
     answer(routes, request)
       .catch((error: unknown) => {
         log.error({ path: request.url, error: String(error) }, `the ${name} server cannot answer`);
@@ -222,24 +203,4 @@ const bodyOf = async (request: IncomingMessage): Promise<string | undefined> => 
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString();
-};
-
-const NO_SNIFF = { 'X-Content-Type-Options': 'nosniff' };
-
-export const text = (status: number, body: string): Answer => ({
-  status,
-  headers: { 'Content-Type': 'text/plain; charset=utf-8', ...NO_SNIFF },
-  body,
-});
-
-export const json = (status: number, value: unknown): Answer => ({
-  status,
-  headers: { 'Content-Type': 'application/json', ...NO_SNIFF },
-  body: JSON.stringify(value),
-});
-
-/** True where the client asks for text: by `?format=text`, or by an Accept header with text/plain and without JSON. */
-export const wantsText = ({ query, accept }: Pick<HttpRequest, 'query' | 'accept'>): boolean => {
-  const format = query.get('format');
-  return format === 'text' || (format !== 'json' && accept.includes('text/plain') && !accept.includes('json'));
 };

@@ -2,8 +2,7 @@
 import type { ChangeCounts, OwnerState, OwnerStatus } from '../dataplane/status.ts';
 import type { IPFamily } from '../model/address.ts';
 import type { Missing } from '../model/missing.ts';
-import type { Answer } from './health-listener.ts';
-import { type HttpRequest, json, text, wantsText } from './server.ts';
+import { type Answer, type HttpRequest, json, text, wantsText } from './http.ts';
 
 export interface LastSync {
   /** Milliseconds since 1970. */

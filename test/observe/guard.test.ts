@@ -1,7 +1,7 @@
 /** Who gets which page, by where he calls from, by which name, and with which token. */
 import { describe, expect, it } from 'vitest';
 import { type AccessRequest, type GuardOptions, guarded, type Verdict } from '../../src/observe/guard.ts';
-import { type HttpRequest, type Route, type Routes, text } from '../../src/observe/server.ts';
+import { type HttpRequest, type Route, type Routes, text } from '../../src/observe/http.ts';
 
 const PUBLIC = ['/metrics', '/metrics/slis', '/healthz', '/healthz/ping', '/proxyMode'];
 const GUARDED = ['/status', '/rules', '/configz', '/flagz', '/statusz', '/debug/pprof', '/debug/pprof/profile'];

@@ -1,9 +1,10 @@
 /** The pages of the metrics server that are for people and for kube-proxy's tools, on real sockets. */
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { flagzRoute, statuszRoute } from '../../src/observe/debug-pages.ts';
+import type { Routes } from '../../src/observe/http.ts';
 import { metricsRoutes } from '../../src/observe/metrics-routes.ts';
 import { profilingRoutes } from '../../src/observe/profiling.ts';
-import { RouteServer, type Routes } from '../../src/observe/server.ts';
+import { RouteServer } from '../../src/observe/server.ts';
 import { Slis } from '../../src/observe/slis.ts';
 import { faults, parseExposition } from './exposition.ts';
 import { type Asking, ask, dial } from './health-clients.ts';

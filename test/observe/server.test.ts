@@ -1,7 +1,8 @@
 /** The HTTP server on real sockets. */
 import { Readable } from 'node:stream';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { type Route, RouteServer, type Routes, type ServerOptions, text } from '../../src/observe/server.ts';
+import { type Route, type Routes, text } from '../../src/observe/http.ts';
+import { RouteServer, type ServerOptions } from '../../src/observe/server.ts';
 import { ask, dial, HandClock, occupy, portOf, vacate } from './health-clients.ts';
 
 interface Line {

@@ -4,9 +4,10 @@ import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { Held } from '../../src/observe/held.ts';
+import type { Route, Routes } from '../../src/observe/http.ts';
 import { metricsRoutes } from '../../src/observe/metrics-routes.ts';
 import type { SendLimits } from '../../src/observe/sending.ts';
-import { type Route, RouteServer, type Routes } from '../../src/observe/server.ts';
+import { RouteServer } from '../../src/observe/server.ts';
 import { Slis } from '../../src/observe/slis.ts';
 import { ask, dial, type Line } from './health-clients.ts';
 

@@ -9,16 +9,16 @@ import type { Socket } from 'node:net';
 /** Most requests that wait on a connection, as each costs memory. */
 const MOST_WAITING = 16;
 
-export class Turns {
+export class ConnectionMutex {
   /** Number of requests that came while a response was under way, by connection. */
   readonly #waiting = new WeakMap<Socket, number>();
 
-  /** Begins a request; returns false for one that is not to be answered. */
-  begin({ socket }: IncomingMessage, response: ServerResponse): boolean {
+  /** Takes the connection until the response is closed; returns false for a request that is not to be answered. */
+  acquire({ socket }: IncomingMessage, response: ServerResponse): boolean {
     const waiting = this.#waiting.get(socket);
     if (waiting === undefined) {
       this.#waiting.set(socket, 0);
-      response.once('close', () => this.#end(socket));
+      response.once('close', () => this.#release(socket));
       return true;
     }
     this.#waiting.set(socket, waiting + 1);
@@ -27,7 +27,7 @@ export class Turns {
     return false;
   }
 
-  #end(socket: Socket): void {
+  #release(socket: Socket): void {
     // the connection is closed after the response, which would otherwise be lost
     if (this.#waiting.get(socket) !== 0) socket.destroy();
     this.#waiting.delete(socket);
