@@ -35,7 +35,7 @@ export const rememberName = (space: KeySpace, seconds: number): string =>
 /** Objects that all frontends with affinity share, and the chain of one key space and time-out. */
 export const stickyObjects = (space: KeySpace, family: NftFamily, seconds: number): readonly NftObject[] => [
   ...stickyDeclarations(family).map(set),
-  // endpoints on the node itself are behind input, others behind postrouting
+  // packets to endpoints on the node itself pass input, all others postrouting
   hooked('affinity-input', family),
   hooked('affinity-postrouting', family),
   remember(space, family, seconds),

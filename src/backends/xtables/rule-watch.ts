@@ -33,7 +33,7 @@ export const reportIntervalFor = ({ table, chain, isRemoval, leadsTo }: ChainCha
 interface Listener {
   readonly onChange: () => void;
   lastAt: number;
-  /** Time of the next report. Undefined: no change was heard. */
+  /** Time of the next report. Undefined: no change was reported. */
   dueAt: number | undefined;
 }
 
