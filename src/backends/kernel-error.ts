@@ -4,7 +4,7 @@ import { type Scope, scopeOf } from '../netlink/errno-scope.ts';
 import { NetlinkError } from '../netlink/error.ts';
 
 /** One refusal: the kernel's errno, or the scope that a tool's exit was classified as. */
-export interface Refusal {
+export interface KernelRefusal {
   readonly cause: { readonly errno: number } | { readonly scope: Scope };
   readonly message: string;
   /** Ids of the refused objects, where the kernel named them. */
@@ -18,7 +18,7 @@ const SHOWN = 3;
  * The scope is content if that of any refusal is: objects of those refusals are the suspects, and objects refused for other
  * reasons are tried again. `refusals` holds at least one.
  */
-export const refused = (refusals: readonly Refusal[]): KernelError => {
+export const refused = (refusals: readonly KernelRefusal[]): KernelError => {
   const ofContent = refusals.filter(({ cause }) => scopeBy(cause) === 'content');
   const shown = refusals.slice(0, SHOWN).map(({ message }) => message);
   const more = refusals.length > SHOWN ? [`and ${refusals.length - SHOWN} more`] : [];
@@ -28,7 +28,7 @@ export const refused = (refusals: readonly Refusal[]): KernelError => {
   ]);
 };
 
-const scopeBy = (cause: Refusal['cause']): Scope => ('scope' in cause ? cause.scope : scopeOf(cause.errno));
+const scopeBy = (cause: KernelRefusal['cause']): Scope => ('scope' in cause ? cause.scope : scopeOf(cause.errno));
 
 /**
  * Converts a netlink error that names no object: of a read, or of a write whose answers were lost. Other errors are

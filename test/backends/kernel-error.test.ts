@@ -1,9 +1,9 @@
 /** What the engine hears of refusals. */
 import { describe, expect, it } from 'vitest';
-import { asKernelError, type Refusal, refused } from '../../src/backends/kernel-error.ts';
+import { asKernelError, type KernelRefusal, refused } from '../../src/backends/kernel-error.ts';
 import { ERRNO, NetlinkError } from '../../src/netlink/error.ts';
 
-const refusal = (id: string, errno: number): Refusal => ({
+const refusal = (id: string, errno: number): KernelRefusal => ({
   cause: new NetlinkError(errno, ''),
   message: `${id} refused`,
   suspects: [id],

@@ -1,6 +1,6 @@
 /** The iptables backend over an iptables in memory, which fails when it is told to. */
 import { iptablesBackend } from '../../src/backends/iptables/index.ts';
-import { Listing } from '../../src/backends/iptables/listing.ts';
+import { IptablesListing } from '../../src/backends/iptables/listing.ts';
 import type { DesiredIptablesObject } from '../../src/backends/iptables/objects.ts';
 import type { IptablesPayload } from '../../src/backends/iptables/plan.ts';
 import { sysctl } from '../../src/backends/xtables/sysctl.ts';
@@ -36,7 +36,7 @@ export const leftKernels = ({ IPv4 }: Kernels): Kernels =>
   IPv4.settings.size === 0 ? newKernels() : { ...newKernels(), IPv4: new MemoryIptables(FOREIGN + LEFT) };
 
 export const objectsIn = (kernel: MemoryIptables, family: IPFamily): ReadonlyMap<string, DesiredIptablesObject> => {
-  const listing = new Listing(family);
+  const listing = new IptablesListing(family);
   for (const line of kernel.save().split('\n')) listing.push(line);
   const settings = [...kernel.settings].map(([path, value]) => sysctl(path, Number(value)));
   return new Map<string, DesiredIptablesObject>(

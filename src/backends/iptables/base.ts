@@ -2,7 +2,15 @@
 import type { Fragment } from '../../dataplane/contract.ts';
 import { LOOPBACK, type NodeContext } from '../../model/node.ts';
 import { forwardMarked, markMasquerade, masquerade } from '../xtables/masquerade.ts';
-import { FIREWALL, FORWARD, MARK_MASQ, POSTROUTING, PROXY_FIREWALL, SERVICES, type Table } from '../xtables/names.ts';
+import {
+  FIREWALL,
+  FORWARD,
+  MARK_MASQ,
+  POSTROUTING,
+  PROXY_FIREWALL,
+  SERVICES,
+  type TableName,
+} from '../xtables/names.ts';
 import { chain, jump, targetOf } from '../xtables/objects.ts';
 import type { JumpRank } from '../xtables/restore.ts';
 import { hostCidr, loopback, NEW, rule, TO_LOCAL } from '../xtables/rule.ts';
@@ -11,7 +19,7 @@ import { EXTERNAL_SERVICES, NODEPORTS } from './names.ts';
 import { type DesiredIptablesObject, dispatchChain } from './objects.ts';
 
 /** Jumps as [table, built-in chain, rule], in the order in which they are inserted on top, which is kube-proxy's. */
-const JUMPS: readonly (readonly [Table, string, string])[] = [
+const JUMPS: readonly (readonly [TableName, string, string])[] = [
   ['filter', 'INPUT', `${NEW} -j ${EXTERNAL_SERVICES}`],
   ['filter', 'FORWARD', `${NEW} -j ${EXTERNAL_SERVICES}`],
   ['filter', 'INPUT', `-j ${NODEPORTS}`],

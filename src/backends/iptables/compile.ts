@@ -12,7 +12,7 @@ import type { NodeContext } from '../../model/node.ts';
 import { formatServicePortName, ownerOf, type ServicePort } from '../../model/service.ts';
 import type { ServiceEndpoints } from '../../model/topology.ts';
 import { MARK_MASQ } from '../xtables/names.ts';
-import { type Chain, chain } from '../xtables/objects.ts';
+import { chain, type XtablesChain } from '../xtables/objects.ts';
 import { FROM_LOCAL, fromPod, hostCidr, oneIn, rule } from '../xtables/rule.ts';
 import { chainOf, frontendObjects, isRestricted } from './frontends.ts';
 import { endpointChain, serviceChains } from './names.ts';
@@ -27,7 +27,11 @@ export const compile = (service: ServiceEndpoints, node: NodeContext): Fragment<
   };
 };
 
-const chains = (service: ServiceEndpoints, node: NodeContext, frontends: readonly Frontend[]): readonly Chain[] => {
+const chains = (
+  service: ServiceEndpoints,
+  node: NodeContext,
+  frontends: readonly Frontend[],
+): readonly XtablesChain[] => {
   const { port, cluster, local, reachable } = service;
   const names = serviceChains(port.name);
   // external frontends of one service port differ in their source ranges alone
@@ -112,7 +116,7 @@ const recent = (port: ServicePort, list: string): string => {
 };
 
 /** Rules of KUBE-SEP. Hairpin: a pod that reaches itself through the Service is masqueraded, or it would answer itself. */
-const endpointRules = (port: ServicePort, endpoint: Endpoint): Chain => {
+const endpointRules = (port: ServicePort, endpoint: Endpoint): XtablesChain => {
   const sep = endpointChain(port.name, endpoint.ip, endpoint.port);
   const { protocol } = port.name;
   const remember = port.affinitySeconds > 0 ? [`-m recent --set ${recent(port, sep)}`] : [];

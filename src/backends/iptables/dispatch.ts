@@ -10,19 +10,19 @@
 import type { Arranger, Change, Standing } from '../../dataplane/contract.ts';
 import { formatBytes, ipBytes } from '../../model/address.ts';
 import type { Protocol } from '../../model/kubernetes.ts';
-import { PROXY_FIREWALL, SERVICES, type Table } from '../xtables/names.ts';
+import { PROXY_FIREWALL, SERVICES, type TableName } from '../xtables/names.ts';
 import { chain, chainId } from '../xtables/objects.ts';
 import { rule, TO_LOCAL } from '../xtables/rule.ts';
 import { EXTERNAL_SERVICES, hash16, NODEPORTS } from './names.ts';
 import {
   type DesiredIptablesObject,
   type DispatchChain,
+  type DispatchLine,
   type FrontendLines,
   frontendLines,
-  type Line,
   type PacketDestination,
 } from './objects.ts';
-import { type Page, Trie } from './trie.ts';
+import { Trie, type TriePage } from './trie.ts';
 
 const ROOT_LINES = 50;
 const LEAF_LINES = 8;
@@ -33,7 +33,7 @@ const PROTOCOLS: readonly Protocol[] = ['TCP', 'UDP', 'SCTP'];
 const MAX_LABEL = 19;
 
 /** Prefix of the names of a tree's chains, by dispatch chain. Unique within a table. */
-const TREE_PREFIX: Readonly<Record<Table, Readonly<Record<string, string>>>> = {
+const TREE_PREFIX: Readonly<Record<TableName, Readonly<Record<string, string>>>> = {
   nat: { [SERVICES]: 'KUBE-SVC-', [NODEPORTS]: 'KUBE-EXT-' },
   filter: {
     [SERVICES]: 'KUBE-SVC-',
@@ -45,14 +45,14 @@ const TREE_PREFIX: Readonly<Record<Table, Readonly<Record<string, string>>>> = {
 };
 
 interface DispatchEntry {
-  readonly line: Line;
+  readonly line: DispatchLine;
   /** Id of the frontend that the line belongs to. */
   readonly source: string;
 }
 
 /** The tree of one dispatch chain: lines for an address and port, and lines for a port on any address of the node. */
 interface Tree {
-  readonly table: Table;
+  readonly table: TableName;
   readonly chain: string;
   readonly byAddress: Trie<DispatchEntry>;
   readonly byPort: Trie<DispatchEntry>;
@@ -75,13 +75,13 @@ export const keyOf = ({ ip, protocol, port }: PacketDestination): string => {
   return `${address}${PROTOCOLS.indexOf(protocol)}${digits(port, PORT_DIGITS)}`;
 };
 
-const linesOf = (wish: DesiredIptablesObject | undefined): readonly Line[] =>
+const linesOf = (wish: DesiredIptablesObject | undefined): readonly DispatchLine[] =>
   wish?.kind === 'frontend' ? wish.lines : [];
 
 /** Key of a line's place: a tree holds one line for each destination. */
-const placeOf = ({ table, chain: name, to }: Line): string => `${table} ${name} ${keyOf(to)}`;
+const placeOf = ({ table, chain: name, to }: DispatchLine): string => `${table} ${name} ${keyOf(to)}`;
 
-interface Prefix {
+interface DestinationPrefix {
   /** CIDR, if a digit of the address is fixed. */
   readonly destination: string | undefined;
   readonly protocol: Protocol | undefined;
@@ -90,7 +90,7 @@ interface Prefix {
 }
 
 /** Prefix that all keys with this label share. */
-const prefixOf = (label: string, addressDigits: number): Prefix => {
+const prefixOf = (label: string, addressDigits: number): DestinationPrefix => {
   const address = label.slice(0, addressDigits);
   const protocol = PROTOCOLS[Number(label.charAt(addressDigits) || Number.NaN)];
   const port = label.slice(addressDigits + 1);
@@ -157,21 +157,21 @@ export class Dispatch implements Arranger<DesiredIptablesObject> {
     for (const object of have.values()) {
       if (object.kind === 'chain') for (const text of object.rules) rules.add(`${object.table} ${text}`);
     }
-    const isThere = (line: Line): boolean => rules.has(`${line.table} ${line.rule}`);
+    const isThere = (line: DispatchLine): boolean => rules.has(`${line.table} ${line.rule}`);
     return {
       count: (wish) => {
         if (wish.kind === 'trunk') return 0;
         return wish.kind === 'frontend' ? wish.lines.filter(isThere).length : undefined;
       },
       merge: (wishes, filled) => {
-        const lines = new Map<string, Line>(linesOf(filled).map((line) => [placeOf(line), line]));
+        const lines = new Map<string, DispatchLine>(linesOf(filled).map((line) => [placeOf(line), line]));
         for (const line of wishes.flatMap(linesOf)) if (isThere(line)) lines.set(placeOf(line), line);
         return lines.size === 0 ? undefined : frontendLines(wishes[0]?.id ?? '', [...lines.values()]);
       },
     };
   }
 
-  #tree(table: Table, name: string): Tree {
+  #tree(table: TableName, name: string): Tree {
     const id = chainId(table, name);
     const known = this.#trees.get(id);
     if (known !== undefined) return known;
@@ -251,7 +251,7 @@ export class Dispatch implements Arranger<DesiredIptablesObject> {
     return root;
   }
 
-  #rules(tree: Tree, page: Page<DispatchEntry>, addressDigits: number): readonly string[] {
+  #rules(tree: Tree, page: TriePage<DispatchEntry>, addressDigits: number): readonly string[] {
     if ('entries' in page) return page.entries.map(({ line }) => line.rule);
     return page.items.map((item) =>
       'entry' in item ? item.entry.line.rule : this.#branch(tree, item.page, addressDigits),

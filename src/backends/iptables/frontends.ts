@@ -8,10 +8,10 @@ import type { Endpoint } from '../../model/endpoint.ts';
 import { type Choice, type Frontend, type FrontendAddress, type FrontendKind, isServed } from '../../model/frontend.ts';
 import { formatServicePortName, type ServicePort } from '../../model/service.ts';
 import type { ServiceEndpoints } from '../../model/topology.ts';
-import { PROXY_FIREWALL, SERVICES, type Table } from '../xtables/names.ts';
+import { PROXY_FIREWALL, SERVICES, type TableName } from '../xtables/names.ts';
 import { hostCidr, rejectTarget, rule, TO_LOCAL } from '../xtables/rule.ts';
 import { EXTERNAL_SERVICES, NODEPORTS, serviceChains } from './names.ts';
-import { type FrontendLines, frontendLines, type Line, type PacketDestination } from './objects.ts';
+import { type DispatchLine, type FrontendLines, frontendLines, type PacketDestination } from './objects.ts';
 
 export const frontendObjects = (
   service: ServiceEndpoints,
@@ -35,11 +35,11 @@ export const isRestricted = ({ sources, inside }: Frontend): boolean => sources 
 type CommentedDestination = PacketDestination & { readonly comment: string };
 
 const line = (
-  table: Table,
+  table: TableName,
   chain: string,
   { ip, protocol, port, comment }: CommentedDestination,
   target: string,
-): Line => {
+): DispatchLine => {
   const where = ip === undefined ? {} : { destination: hostCidr(ip) };
   // filter lines without an address match local destinations only: a packet forwarded to that port elsewhere must pass
   const local = ip === undefined && chain === EXTERNAL_SERVICES ? { matches: [TO_LOCAL] } : {};
@@ -65,7 +65,7 @@ const noEndpoints = (
   chain: string,
   to: PacketDestination,
   choice: Choice,
-): readonly Line[] => {
+): readonly DispatchLine[] => {
   if (isServed(choice)) return [];
   const { comment, target } = VERDICTS[choice];
   return [line('filter', chain, { ...to, comment: `${formatServicePortName(name)} ${comment}` }, target(family))];

@@ -12,7 +12,7 @@ import type { IptablesTools } from '../../kernel/iptables.ts';
 import { PROC_SYS, type Sysctls } from '../../kernel/sysctl.ts';
 import { IP_FAMILIES, type IPFamily } from '../../model/address.ts';
 import { listCounters, listRules, writeRules } from '../xtables/driver.ts';
-import { type Chain, formatRule, type Jump, type SharedChain } from '../xtables/objects.ts';
+import { formatRule, type Jump, type SharedChain, type XtablesChain } from '../xtables/objects.ts';
 import { rulesOfKubeProxy } from '../xtables/origin.ts';
 import { placesOfRules } from '../xtables/places.ts';
 import { printRules } from '../xtables/print.ts';
@@ -23,10 +23,10 @@ import { base, jumpRank } from './base.ts';
 import { compile } from './compile.ts';
 import { ConnectionCounts } from './connections.ts';
 import { Dispatch } from './dispatch.ts';
-import { Listing } from './listing.ts';
+import { IptablesListing } from './listing.ts';
 import type { DesiredIptablesObject, IptablesObject } from './objects.ts';
 import { type IptablesPayload, plan } from './plan.ts';
-import { Settings } from './settings.ts';
+import { LoopbackSettings } from './settings.ts';
 
 /** Rules of one restore. The nf_tables tool is quadratic in their number. The legacy tool copies the whole table each time. */
 const MAX_RULES = { nft: 4_000, legacy: 60_000 } as const;
@@ -81,7 +81,7 @@ export const iptablesBackend = ({
   const tool = tools?.[family] ?? 'iptables';
   const variant = tools?.variant ?? 'nft';
   // route_localnet is a setting of IPv4
-  const settings = sysctls === undefined || family === 'IPv6' ? undefined : new Settings(sysctls, warn);
+  const settings = sysctls === undefined || family === 'IPv6' ? undefined : new LoopbackSettings(sysctls, warn);
   return {
     mode: 'iptables',
     groupSize: GROUP_SIZE[variant],
@@ -93,7 +93,7 @@ export const iptablesBackend = ({
     measure,
     print: (sections) => [{ tool: 'iptables', text: printSettings(sections) + printRules(sections, jumpRank) }],
     read: async () => {
-      const listing = new Listing(family);
+      const listing = new IptablesListing(family);
       await inTurn(() => listRules(tool, (line) => listing.push(line)));
       const found = await byId<IptablesObject>(listing.objects());
       for (const setting of (await settings?.read()) ?? []) found.set(setting.id, setting);
@@ -122,7 +122,7 @@ const measure = (object: DesiredIptablesObject): Measure | undefined => {
   return object.kind === 'jump' ? { of: object.table, count: 1 } : undefined;
 };
 
-const isRule = (object: DesiredIptablesObject): object is Chain | Jump | SharedChain =>
+const isRule = (object: DesiredIptablesObject): object is XtablesChain | Jump | SharedChain =>
   object.kind === 'chain' || object.kind === 'jump' || object.kind === 'shared-chain';
 
 /** Kernel settings are printed as comments: iptables-restore has no syntax for them. */

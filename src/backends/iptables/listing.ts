@@ -1,7 +1,7 @@
 /** Parses iptables-save output to the objects of this mode: chains and jumps of ours, and the shared ones that are there. */
 import type { IPFamily } from '../../model/address.ts';
 import { FIREWALL, isNeededByAddresses } from '../xtables/names.ts';
-import { type Chain, chainOf, type Jump, type SharedChain, withoutComment } from '../xtables/objects.ts';
+import { chainOf, type Jump, type SharedChain, withoutComment, type XtablesChain } from '../xtables/objects.ts';
 import { SaveParser } from '../xtables/parse.ts';
 import { GUARDS } from './localhost.ts';
 
@@ -15,7 +15,7 @@ const SHARED: ReadonlyMap<string, SharedChain | Jump> = new Map(
 /** Counters of a chain's line, and of a rule's line in a listing with counters. */
 const COUNTERS = / ?\[\d+:\d+\] ?/;
 
-export class Listing {
+export class IptablesListing {
   readonly #ours = new SaveParser();
   readonly #shared = new Map<string, SharedChain | Jump>();
   /** False for IPv6, which has no NodePorts on loopback: the kubelet's chain is not shared there. */
@@ -26,7 +26,7 @@ export class Listing {
     this.#looksForShared = family === 'IPv4';
   }
 
-  *objects(): Generator<Chain | Jump | SharedChain> {
+  *objects(): Generator<XtablesChain | Jump | SharedChain> {
     for (const object of this.#ours.objects.values())
       if (!isNeededByAddresses(object.table, chainOf(object))) yield object;
     yield* this.#shared.values();

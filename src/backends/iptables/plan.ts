@@ -19,10 +19,13 @@ import type { DesiredIptablesObject } from './objects.ts';
 export type IptablesPayload = RestoreInput | { readonly settings: readonly Sysctl[] };
 
 /** Yields batches, and undefined at the end of a step without one. */
-type Planning<B> = Generator<Batch<B> | undefined, void>;
+type RestoreSteps<B> = Generator<Batch<B> | undefined, void>;
 
 /** Settings come last: the guard against them is among the rules. Settings are never reset. */
-export function* plan(changes: readonly Change<DesiredIptablesObject>[], maxRules: number): Planning<IptablesPayload> {
+export function* plan(
+  changes: readonly Change<DesiredIptablesObject>[],
+  maxRules: number,
+): RestoreSteps<IptablesPayload> {
   const settings: Sysctl[] = [];
   const rules: RuleChange[] = [];
   for (const change of changes) {
@@ -48,7 +51,7 @@ const OF_IPVS = chainId('nat', 'KUBE-LOAD-BALANCER');
  * until nat translates new connections. A restore commits its tables one after the other, so a connection may come in
  * between.
  */
-export function* planRules(changes: readonly RuleChange[], maxRules: number): Planning<RestoreInput> {
+export function* planRules(changes: readonly RuleChange[], maxRules: number): RestoreSteps<RestoreInput> {
   const isTakenFromIpvs = changes.some(({ op, object }) => op === 'remove' && object.id === OF_IPVS);
   if (!isTakenFromIpvs) return yield* planPieces(changes, maxRules);
   const isFirst = ({ op, object }: RuleChange): boolean => object.table === 'nat' && op !== 'remove';
@@ -59,7 +62,7 @@ export function* planRules(changes: readonly RuleChange[], maxRules: number): Pl
   );
 }
 
-function* planPieces(changes: readonly RuleChange[], maxRules: number): Planning<RestoreInput> {
+function* planPieces(changes: readonly RuleChange[], maxRules: number): RestoreSteps<RestoreInput> {
   const ofServices: RuleChange[] = [];
   const others: RuleChange[] = [];
   const removed: RuleChange[] = [];
@@ -84,10 +87,10 @@ const isBelowDispatch = ({ object }: RuleChange): boolean =>
   object.kind === 'chain' && (OF_A_SERVICE.test(object.name) || object.name === MARK_MASQ);
 
 /** Yields groups, and undefined at the end of a step without one. */
-type Groups = Iterable<readonly RuleChange[] | undefined>;
+type ChainGroups = Iterable<readonly RuleChange[] | undefined>;
 
 /** Groups chains that refer to each other: in a restore that declares a rule's target the tool need not look it up. */
-function* groupsByReference(changes: readonly RuleChange[]): Groups {
+function* groupsByReference(changes: readonly RuleChange[]): ChainGroups {
   const byId = new Map<string, RuleChange>();
   for (const change of changes) {
     byId.set(change.object.id, change);
@@ -127,7 +130,7 @@ const RANKS = ['KUBE-FW-', 'KUBE-EXT', 'KUBE-SVL', 'KUBE-SVC', 'KUBE-SEP', MARK_
 const rank = ({ object }: RuleChange): (typeof RANKS)[number] =>
   RANKS.find((name) => object.kind === 'chain' && object.name.startsWith(name)) ?? MARK_MASQ;
 
-function* groupsOfRemoval(changes: readonly RuleChange[]): Groups {
+function* groupsOfRemoval(changes: readonly RuleChange[]): ChainGroups {
   const others: RuleChange[] = [];
   const ofServices: RuleChange[] = [];
   for (const change of changes) {
@@ -139,7 +142,7 @@ function* groupsOfRemoval(changes: readonly RuleChange[]): Groups {
 }
 
 /** Joins groups to pieces of at most `maxRules` rules. */
-function* pieces(groups: Groups, maxRules: number): Groups {
+function* pieces(groups: ChainGroups, maxRules: number): ChainGroups {
   let piece: RuleChange[] = [];
   let room = maxRules;
   for (const group of groups) {
@@ -158,7 +161,7 @@ function* pieces(groups: Groups, maxRules: number): Groups {
 }
 
 /** Makes one restore of each piece. */
-function* batches(parts: Groups): Planning<RestoreInput> {
+function* batches(parts: ChainGroups): RestoreSteps<RestoreInput> {
   for (const changes of parts) {
     yield;
     if (changes === undefined || changes.length === 0) continue;

@@ -11,7 +11,7 @@ import { ROUTE_LOCALNET } from './localhost.ts';
 
 const PATHS = [ROUTE_LOCALNET];
 
-export class Settings {
+export class LoopbackSettings {
   readonly #files: Sysctls;
   readonly #warn: (message: string) => void;
   readonly #refused = new Map<string, Sysctl>();

@@ -8,7 +8,7 @@
  * or three.
  */
 
-export type Page<T> =
+export type TriePage<T> =
   | { readonly label: string; readonly entries: readonly T[] }
   | { readonly label: string; readonly items: readonly PageItem<T>[] };
 
@@ -27,7 +27,7 @@ interface Node<T> {
 }
 
 export interface TrieChanges<T> {
-  readonly written: readonly Page<T>[];
+  readonly written: readonly TriePage<T>[];
   /** Labels of removed pages. */
   readonly dropped: readonly string[];
 }
@@ -67,7 +67,7 @@ export class Trie<T> {
   /** Lays out pages that changed since the last call. The first page always exists, and its label is empty. */
   flush(): TrieChanges<T> {
     if (!this.#changed) return { written: [], dropped: [] };
-    const written: Page<T>[] = [];
+    const written: TriePage<T>[] = [];
     const stale = this.#stale;
     this.#stale = new Set();
     this.#changed = false;
@@ -130,7 +130,7 @@ export class Trie<T> {
     if (node.label !== undefined) this.#stale.add(node.label);
   }
 
-  #layOut(node: Node<T>, label: string, written: Page<T>[], stale: Set<string>): void {
+  #layOut(node: Node<T>, label: string, written: TriePage<T>[], stale: Set<string>): void {
     node.dirty = false;
     node.label = label;
     this.#labels.set(label, node);
@@ -147,7 +147,7 @@ export class Trie<T> {
     }
   }
 
-  #page(node: Node<T>, label: string): Page<T> {
+  #page(node: Node<T>, label: string): TriePage<T> {
     const capacity = label === ROOT ? this.#rootCapacity : this.#capacity;
     if (node.count <= capacity || node.children.size === 0) return { label, entries: [...entriesBelow(node)] };
     const digits = [...node.children].sort(([a], [b]) => (a < b ? -1 : 1));

@@ -12,7 +12,7 @@ import {
   PROXY_FIREWALL,
   SERVICES,
 } from '../xtables/names.ts';
-import { type Chain, chain, type Jump, jump } from '../xtables/objects.ts';
+import { chain, type Jump, jump, type XtablesChain } from '../xtables/objects.ts';
 import type { JumpRank } from '../xtables/restore.ts';
 import { FROM_LOCAL, fromPod, loopback, mark, NEW, rejectTarget, rule, TO_LOCAL } from '../xtables/rule.ts';
 import { sysctl } from '../xtables/sysctl.ts';
@@ -64,7 +64,7 @@ export const kernelSettings = ({ strictARP, timeouts, ignoresReuse }: IpvsSettin
   ...(timeouts.tcp + timeouts.tcpFin + timeouts.udp > 0 ? [ipvsTimeouts(timeouts)] : []),
 ];
 
-const chains = (node: NodeContext): readonly Chain[] => [
+const chains = (node: NodeContext): readonly XtablesChain[] => [
   chain('mangle', IPVS_MARK, markForPods(node)),
   chain('mangle', IPVS_OUT, markForNode(node)),
   chain('nat', SERVICES, services(node)),
@@ -138,7 +138,7 @@ const fromAddresses = (node: MarkingNode): readonly string[] => {
 type MarkingNode = Pick<NodeContext, 'family' | 'masqueradeMark'>;
 
 /** Chain and jump that masquerade the node's own packets to addresses on the device, and nothing else. */
-export const ownTrafficMasquerade = (node: MarkingNode): readonly (Chain | Jump)[] => [
+export const ownTrafficMasquerade = (node: MarkingNode): readonly (XtablesChain | Jump)[] => [
   chain('nat', IPVS_OUT, fromAddresses(node)),
   jump('nat', 'OUTPUT', `-j ${IPVS_OUT}`),
 ];

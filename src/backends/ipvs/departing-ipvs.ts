@@ -19,12 +19,12 @@ import type { Flow } from '../../netlink/conntrack.ts';
 import { asKernelError } from '../kernel-error.ts';
 import type { RulesDriver } from '../xtables/driver.ts';
 import { isNeededByAddresses } from '../xtables/names.ts';
-import { type Chain, chainOf, type Jump } from '../xtables/objects.ts';
+import { chainOf, type Jump, type XtablesChain } from '../xtables/objects.ts';
 import { ownTrafficMasquerade } from './base.ts';
 import { Draining } from './draining.ts';
 import { type Handles, hasAddresses } from './handles.ts';
 import { BusyServers, type FrontendKeysOf, findInUse, frontendKeysIn, type InUse, isUdp } from './in-use.ts';
-import { Marks } from './marks.ts';
+import { PacketMarks } from './marks.ts';
 import { type DesiredIpvsObject, formatObject, type IpvsObject, realServer } from './objects.ts';
 import { type IpvsPayload, type MessageChange, plan } from './plan.ts';
 import { print } from './print.ts';
@@ -65,7 +65,7 @@ export class DepartingIpvs implements Departing<DesiredIpvsObject, IpvsPayload> 
     print(sections, this.#marks.settings);
   readonly #options: DepartingIpvsOptions;
   readonly #draining: Draining;
-  readonly #marks: Marks;
+  readonly #marks: PacketMarks;
   #frontendKeysOf: FrontendKeysOf = () => [];
   #awaited = 0;
   #isShielded = false;
@@ -74,7 +74,7 @@ export class DepartingIpvs implements Departing<DesiredIpvsObject, IpvsPayload> 
     const { kernel } = options;
     this.#options = options;
     this.#draining = new Draining(kernel.handles.ipvs, kernel.now);
-    this.#marks = new Marks(options.settings.marks);
+    this.#marks = new PacketMarks(options.settings.marks);
   }
 
   /** Established connections for which the last read left objects out. */
@@ -161,7 +161,7 @@ export class DepartingIpvs implements Departing<DesiredIpvsObject, IpvsPayload> 
     this.#isShielded = true;
   }
 
-  async #rules(): Promise<readonly (Chain | Jump)[]> {
+  async #rules(): Promise<readonly (XtablesChain | Jump)[]> {
     const rules = await this.#options.kernel.rules[this.#options.family].read();
     return [...rules.values()].filter((object) => isNeededByAddresses(object.table, chainOf(object)));
   }

@@ -18,7 +18,7 @@ import { compile } from './compile.ts';
 import { isIpvsPresent, type OpenedIpvsDeparture, openIpvsDeparture } from './departure.ts';
 import { Draining } from './draining.ts';
 import { type Handles, openHandles } from './handles.ts';
-import { Marks } from './marks.ts';
+import { PacketMarks } from './marks.ts';
 import { type DesiredIpvsObject, formatObject, type IpvsObject } from './objects.ts';
 import { ipvsObjectsOfKubeProxy } from './origin.ts';
 import { type IpvsPayload, plan } from './plan.ts';
@@ -62,7 +62,7 @@ export const openKernel = async (
 
 export const ipvsBackend = ({ family, settings, kernel }: IpvsOptions): Backend<DesiredIpvsObject, IpvsPayload> => {
   const draining = kernel === undefined ? undefined : new Draining(kernel.handles.ipvs, kernel.now);
-  const marks = new Marks(settings.marks);
+  const marks = new PacketMarks(settings.marks);
   const sysctls = kernelSettings(settings).filter((object): object is Sysctl => object.kind === 'sysctl');
   return {
     mode: 'ipvs',

@@ -48,7 +48,7 @@ export interface MarksFound {
   readonly seen: Iterable<number>;
 }
 
-export class Marks {
+export class PacketMarks {
   readonly settings: MarkSettings;
   readonly #bits: readonly number[];
   readonly #numbers = new Map<string, number>();

@@ -1,7 +1,7 @@
 /** Replaces names of marks by numbers in objects that are written to the kernel or printed. */
 import { KernelError } from '../../dataplane/contract.ts';
 import type { ServiceKey } from '../../ipvs-netlink/types.ts';
-import { isMarkKey, type Marks } from './marks.ts';
+import { isMarkKey, type PacketMarks } from './marks.ts';
 import { isMarkRecord, type NetlinkObject } from './objects.ts';
 import type { MessageChange } from './plan.ts';
 
@@ -22,7 +22,7 @@ const markOf = (object: NetlinkObject): string | undefined => {
 const withNumber = (
   object: NetlinkObject,
   number: number,
-  { mask, masqueradeMark }: Marks['settings'],
+  { mask, masqueradeMark }: PacketMarks['settings'],
 ): NetlinkObject => {
   const keyed = (key: ServiceKey): ServiceKey =>
     isMarkKey(key) ? { ...key, fwmark: key.isOwn ? (number | masqueradeMark) >>> 0 : number } : key;
@@ -39,7 +39,7 @@ const withNumber = (
 };
 
 /** Returns the object with its mark's number. Undefined: no number is left. */
-export const numbered = (object: NetlinkObject, marks: Marks): NetlinkObject | undefined => {
+export const numbered = (object: NetlinkObject, marks: PacketMarks): NetlinkObject | undefined => {
   const mark = markOf(object);
   if (mark === undefined) return object;
   const number = marks.numberOf(mark);
@@ -53,7 +53,7 @@ export interface Numbered {
 }
 
 /** Numbers the objects of changes. Removals of objects without a number are left out: they are not in the kernel. */
-export const numberChanges = (changes: readonly MessageChange[], marks: Marks): Numbered => {
+export const numberChanges = (changes: readonly MessageChange[], marks: PacketMarks): Numbered => {
   const ready: MessageChange[] = [];
   const without: string[] = [];
   for (const change of changes) {
@@ -67,7 +67,7 @@ export const numberChanges = (changes: readonly MessageChange[], marks: Marks): 
 };
 
 /** Frees the numbers whose records these changes removed. The record of a number is removed after everything that uses it. */
-export const releaseRemoved = (changes: readonly MessageChange[], marks: Marks): void => {
+export const releaseRemoved = (changes: readonly MessageChange[], marks: PacketMarks): void => {
   for (const { op, object } of changes) {
     if (op === 'remove' && object.kind === 'entry' && object.mark !== undefined && isMarkRecord(object)) {
       marks.release(object.mark);
@@ -75,7 +75,7 @@ export const releaseRemoved = (changes: readonly MessageChange[], marks: Marks):
   }
 };
 
-export const noMarkLeft = ({ size, settings }: Marks, ids: readonly string[]): KernelError =>
+export const noMarkLeft = ({ size, settings }: PacketMarks, ids: readonly string[]): KernelError =>
   new KernelError(
     'content',
     `no packet mark is left in --ipvs-mark-mask=0x${settings.mask.toString(16)}: ${size} service ports with ` +

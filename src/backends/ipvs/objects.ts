@@ -2,7 +2,7 @@
 import type { KernelObject } from '../../dataplane/contract.ts';
 import type { DestinationKey, DestinationSettings, ServiceKey, ServiceSettings } from '../../ipvs-netlink/types.ts';
 import type { SetDefinition, SetEntry } from '../../netlink/ipset.ts';
-import type { Chain, Jump } from '../xtables/objects.ts';
+import type { Jump, XtablesChain } from '../xtables/objects.ts';
 import { formatSysctl, type Sysctl } from '../xtables/sysctl.ts';
 import type { MarkKey } from './marks.ts';
 import { DEVICE, setName } from './names.ts';
@@ -53,7 +53,7 @@ export interface IpvsTimeouts extends KernelObject {
 }
 
 export type NetlinkObject = VirtualServer | RealServer | Device | Address | IpSet | IpSetEntry | Sysctl | IpvsTimeouts;
-export type IpvsObject = NetlinkObject | Chain | Jump;
+export type IpvsObject = NetlinkObject | XtablesChain | Jump;
 
 /** A frontend with all its objects: the unit that is granted to one of several Services. */
 export interface FrontendServers extends KernelObject {

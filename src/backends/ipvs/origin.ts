@@ -1,10 +1,10 @@
 /** Tells kube-proxy's virtual servers, sets and addresses from ours: names are the same, but some sets are ours alone. */
-import type { Chain, Jump } from '../xtables/objects.ts';
+import type { Jump, XtablesChain } from '../xtables/objects.ts';
 import { rulesOfKubeProxy } from '../xtables/origin.ts';
 import { OWN_SETS } from './names.ts';
 import type { IpvsObject } from './objects.ts';
 
-const isRule = (object: IpvsObject): object is Chain | Jump => object.kind === 'chain' || object.kind === 'jump';
+const isRule = (object: IpvsObject): object is XtablesChain | Jump => object.kind === 'chain' || object.kind === 'jump';
 
 const isOwnSet = (name: string): boolean => OWN_SETS.some((own) => name.endsWith(own));
 

@@ -7,7 +7,7 @@
  * order. A batch of netlink messages is bounded, because the event loop waits for it.
  */
 import type { Batch, Change } from '../../dataplane/contract.ts';
-import type { Chain, Jump } from '../xtables/objects.ts';
+import type { Jump, XtablesChain } from '../xtables/objects.ts';
 import { type RestoreInput, type RuleChange, restoring } from '../xtables/restore.ts';
 import { jumpRank } from './base.ts';
 import type { DesiredIpvsObject, IpvsObject, NetlinkObject } from './objects.ts';
@@ -28,10 +28,10 @@ const REMOVALS: readonly NetlinkObject['kind'][] = ['real-server', 'virtual-serv
 const LAST_REMOVALS: readonly NetlinkObject['kind'][] = ['set', 'device', 'timeouts', 'sysctl'];
 
 /** Yields batches, and undefined at the end of a step without one. */
-type Planning = Generator<Batch<IpvsPayload> | undefined, void>;
+type BatchSteps = Generator<Batch<IpvsPayload> | undefined, void>;
 type ByKind = Map<NetlinkObject['kind'], MessageChange[]>;
 
-export function* plan(changes: readonly Change<DesiredIpvsObject>[]): Planning {
+export function* plan(changes: readonly Change<DesiredIpvsObject>[]): BatchSteps {
   const kept: ByKind = new Map();
   const removed: ByKind = new Map();
   const rules: Record<RuleChange['op'], RuleChange[]> = { add: [], replace: [], remove: [] };
@@ -54,7 +54,7 @@ export function* plan(changes: readonly Change<DesiredIpvsObject>[]): Planning {
 const isIpvsObject = (change: Change<DesiredIpvsObject>): change is Change<IpvsObject> =>
   change.object.kind !== 'frontend';
 
-const isRule = (change: Change<IpvsObject>): change is Change<Chain | Jump> =>
+const isRule = (change: Change<IpvsObject>): change is Change<XtablesChain | Jump> =>
   change.object.kind === 'chain' || change.object.kind === 'jump';
 
 const isMessage = (change: Change<IpvsObject>): change is MessageChange => !isRule(change);
@@ -68,7 +68,7 @@ const putByKind = (byKind: ByKind, change: MessageChange): void => {
 const idsOf = (changes: readonly { readonly object: { readonly id: string } }[]): readonly string[] =>
   changes.map(({ object }) => object.id);
 
-function* netlink(byKind: ByKind, kinds: readonly NetlinkObject['kind'][]): Planning {
+function* netlink(byKind: ByKind, kinds: readonly NetlinkObject['kind'][]): BatchSteps {
   const changes = kinds.flatMap((kind) => byKind.get(kind) ?? []);
   for (let from = 0; from < changes.length; from += MAX_MESSAGES) {
     const part = changes.slice(from, from + MAX_MESSAGES);
@@ -77,7 +77,7 @@ function* netlink(byKind: ByKind, kinds: readonly NetlinkObject['kind'][]): Plan
 }
 
 /** Plans rules as one restore: this mode has few. Leftovers of another mode may be many, so the restore is built in steps. */
-function* iptables(changes: readonly RuleChange[]): Planning {
+function* iptables(changes: readonly RuleChange[]): BatchSteps {
   if (changes.length === 0) return;
   yield { payload: { by: 'iptables', input: yield* restoring(changes, jumpRank) }, ids: idsOf(changes) };
 }

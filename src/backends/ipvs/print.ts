@@ -2,7 +2,7 @@
 import type { Section, ToolInput } from '../../dataplane/contract.ts';
 import { printRules } from '../xtables/print.ts';
 import { jumpRank } from './base.ts';
-import { type MarkSettings, Marks } from './marks.ts';
+import { type MarkSettings, PacketMarks } from './marks.ts';
 import { numbered } from './numbering.ts';
 import { type DesiredIpvsObject, formatObject, type NetlinkObject, withoutNames } from './objects.ts';
 
@@ -20,12 +20,12 @@ const PARTS: readonly {
   { tool: 'ipvsadm', kinds: ['virtual-server', 'real-server'], hasComments: false },
 ];
 
-/** Prints all sections. Marks get their numbers in the order of the sections. */
+/** Prints all sections. PacketMarks get their numbers in the order of the sections. */
 export const print = (
   sections: readonly Section<DesiredIpvsObject>[],
   settings: MarkSettings,
 ): readonly ToolInput[] => {
-  const marks = new Marks(settings);
+  const marks = new PacketMarks(settings);
   return PARTS.map(({ tool, kinds, hasComments }) => ({
     tool,
     text: tool === 'iptables' ? printRules(sections, jumpRank) : lines(sections, kinds, hasComments, marks).join(''),
@@ -36,7 +36,7 @@ const lines = (
   sections: readonly Section<DesiredIpvsObject>[],
   kinds: readonly DesiredIpvsObject['kind'][],
   hasComments: boolean,
-  marks: Marks,
+  marks: PacketMarks,
 ): readonly string[] =>
   sections.flatMap(({ title, objects }) => {
     const own = kinds.flatMap((kind) => objects.filter((object) => object.kind === kind)) as readonly NetlinkObject[];

@@ -6,11 +6,11 @@ import type { ObjectTraffic, TrafficCounts } from '../../dataplane/contract.ts';
 import type { CountedService } from '../../ipvs-netlink/types.ts';
 import { familyOf, type IPFamily } from '../../model/address.ts';
 import { type Handles, using } from './handles.ts';
-import type { Marks } from './marks.ts';
+import type { PacketMarks } from './marks.ts';
 import { serverId } from './objects.ts';
 
 /** Counters by id, also of virtual servers of others. Throws NetlinkError. */
-export const readTraffic = ({ ipvs, open }: Handles, family: IPFamily, marks: Marks): Promise<ObjectTraffic> =>
+export const readTraffic = ({ ipvs, open }: Handles, family: IPFamily, marks: PacketMarks): Promise<ObjectTraffic> =>
   using(open.ipvs, async (reader) => {
     const counts = new Map<string, TrafficCounts>();
     const { messages } = ipvs.sent;

@@ -13,7 +13,7 @@ import { getLink, type LinkAddress, readAddresses } from '../../netlink/route.ts
 import { readSysctls, type Sysctl } from '../xtables/sysctl.ts';
 import type { Draining } from './draining.ts';
 import { type Handles, using } from './handles.ts';
-import type { Marks, MarksFound } from './marks.ts';
+import type { MarksFound, PacketMarks } from './marks.ts';
 import { DEVICE, SET_NAMES, setName } from './names.ts';
 import {
   address,
@@ -42,7 +42,7 @@ export const readIpvsObjects = async (
   family: IPFamily,
   settings: IpvsSettings,
   sysctls: readonly Sysctl[],
-  marks: Marks,
+  marks: PacketMarks,
   onDestination?: OnDestination,
 ): Promise<readonly IpvsObject[]> => {
   const { links, open, ipvs } = handles;
@@ -103,7 +103,7 @@ const marksIn = (
   listed: ReadonlyMap<string, ListedSet>,
   services: readonly Service[],
   family: IPFamily,
-  { settings }: Marks,
+  { settings }: PacketMarks,
 ): MarksFound => {
   const recorded = new Map<number, string>();
   for (const { address: ip, protocol, port, mark } of listed.get(setName('EXTERNAL-POLICY-OWNER', family))?.entries ??
@@ -116,7 +116,7 @@ const marksIn = (
 };
 
 /** Sets and entries, also of a set with our name and another type: its content differs from the desired one. */
-const setObjects = async (sets: readonly ListedSet[], marks: Marks): Promise<readonly IpvsObject[]> => {
+const setObjects = async (sets: readonly ListedSet[], marks: PacketMarks): Promise<readonly IpvsObject[]> => {
   const turn = new Turn();
   const objects: IpvsObject[] = [];
   for (const { definition, entries } of sets) {
@@ -130,7 +130,7 @@ const setObjects = async (sets: readonly ListedSet[], marks: Marks): Promise<rea
 };
 
 /** Entries of recorded marks get the mark's name. A record with a number that is not recorded keeps the number. */
-const listedEntry = (definition: SetDefinition, one: SetEntry, marks: Marks): IpSetEntry => {
+const listedEntry = (definition: SetDefinition, one: SetEntry, marks: PacketMarks): IpSetEntry => {
   const { mark } = one;
   const name = mark?.mask === marks.settings.mask ? marks.nameOf(mark.value) : undefined;
   return name === undefined ? entry(definition, one) : markedEntry(definition, one, name);

@@ -13,11 +13,11 @@ import { ERRNO, NetlinkError } from '../../netlink/error.ts';
 import { addEntry, createSet, deleteEntry, destroySet } from '../../netlink/ipset.ts';
 import type { Request } from '../../netlink/message.ts';
 import { deleteAddress, deleteLink, getLink, newAddress, newDummy } from '../../netlink/route.ts';
-import { asKernelError, refused as kernelError, type Refusal } from '../kernel-error.ts';
+import { asKernelError, type KernelRefusal, refused as kernelError } from '../kernel-error.ts';
 import { writeSysctl } from '../xtables/write-sysctl.ts';
 import type { Draining } from './draining.ts';
 import { type Handles, hasAddresses } from './handles.ts';
-import type { Marks } from './marks.ts';
+import type { PacketMarks } from './marks.ts';
 import { DEVICE } from './names.ts';
 import { noMarkLeft, numberChanges, releaseRemoved } from './numbering.ts';
 import { type Address, formatObject, type NetlinkObject, type RealServer, type VirtualServer } from './objects.ts';
@@ -44,7 +44,7 @@ export const writeMessages = async (
 export const writeNumbered = async (
   handles: Handles,
   draining: Draining,
-  marks: Marks,
+  marks: PacketMarks,
   changes: readonly MessageChange[],
 ): Promise<void> => {
   const numbered = numberChanges(changes, marks);
@@ -230,7 +230,7 @@ const writeRealServers = (
   return [...undrained, ...except(rest, handles.ipvs.execute(operations), [ERRNO.ENOENT, ERRNO.ESRCH])];
 };
 
-const toRefusal = ({ object, error }: RefusedObject): Refusal => ({
+const toRefusal = ({ object, error }: RefusedObject): KernelRefusal => ({
   cause: error,
   message: `${formatObject(object)}: ${error.message}`,
   suspects: [object.id],

@@ -11,11 +11,11 @@ import type { Mutex } from '../../dataplane/mutex.ts';
 import { ERRNO } from '../../netlink/error.ts';
 import { TransactionError } from '../../nftables-json/nftables.ts';
 import type { Command, Element, Expression } from '../../nftables-json/schema.ts';
-import { type DepartedEndpoint, DepartedEndpoints, type Snapshot } from './departed-endpoints.ts';
+import { type DepartedEndpoint, DepartedEndpoints, type DepartureSnapshot } from './departed-endpoints.ts';
 import { isMissing, type KernelSockets } from './kernel-sockets.ts';
 import { type InstalledFrontend, NOT_INSTALLED } from './members.ts';
 import { AFFINITY, declarations, type NftFamily, STICKY, stickyDeclarations, TABLE } from './names.ts';
-import { FRONTEND_PREFIX, type Target, targetData } from './objects.ts';
+import { type EndpointAddress, FRONTEND_PREFIX, targetData } from './objects.ts';
 import { departedTargets, isSticky, staleKey, strayKey, targetsOf } from './stale-affinity.ts';
 
 /** Entries that one transaction deletes: other writes wait for some milliseconds. */
@@ -167,7 +167,7 @@ export class AffinityCleaner {
     return stale;
   }
 
-  async #settle(snapshot: Snapshot): Promise<void> {
+  async #settle(snapshot: DepartureSnapshot): Promise<void> {
     await this.#options.mutex(async () => {
       const settled = this.#departed.settle(snapshot);
       this.#delete(settled.map((one) => ({ ...this.#departedSet(one.frontend), elem: [elementOf(one)] })));
@@ -230,7 +230,13 @@ const keyOf = (id: string): string => id.slice(FRONTEND_PREFIX.length);
 /** Key space of a frontend's key: a NodePort's has no address. */
 const spaceOf = (key: string): 'service' | 'nodePort' => (key.split(' . ').length === 3 ? 'service' : 'nodePort');
 
-const elementOf = ({ frontend, target }: { readonly frontend: string; readonly target: Target }): Expression => {
+const elementOf = ({
+  frontend,
+  target,
+}: {
+  readonly frontend: string;
+  readonly target: EndpointAddress;
+}): Expression => {
   const fields = frontend.split(' . ');
   const port = Number(fields.at(-1));
   return { concat: [...fields.slice(0, -1), port, ...targetData(target).concat] };

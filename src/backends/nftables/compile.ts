@@ -28,12 +28,12 @@ import {
   STICKY,
 } from './names.ts';
 import {
+  type EndpointAddress,
   element,
   type FrontendElements,
   frontendElements,
   type Member,
   type NftObject,
-  type Target,
   targetOf,
   withTarget,
 } from './objects.ts';
@@ -50,7 +50,7 @@ interface NftCompileInput {
 /** A frontend under construction, and the classes whose chains it leads to. */
 interface Draft {
   readonly members: readonly Member[];
-  readonly lists: readonly (readonly [set: string, targets: readonly Target[]])[];
+  readonly lists: readonly (readonly [set: string, targets: readonly EndpointAddress[]])[];
   readonly classes: readonly LoadBalancingClass[];
 }
 
@@ -134,7 +134,7 @@ const frontendObjects = (input: NftCompileInput, frontend: Frontend): readonly N
 const isMarked = ({ kind, masquerade }: Frontend): boolean => kind !== 'cluster-ip' && masquerade === 'always';
 
 /** Element that allows clients to be remembered with this endpoint. */
-const guard = (space: KeySpace, key: Concat, target: Target): Member => ({
+const guard = (space: KeySpace, key: Concat, target: EndpointAddress): Member => ({
   set: STICKY[space].endpoints,
   element: withTarget(key, target),
 });

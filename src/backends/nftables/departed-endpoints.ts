@@ -1,12 +1,12 @@
 /** Endpoints that left frontends with session affinity, until no client is remembered with them. */
 
-import type { Target } from './objects.ts';
+import type { EndpointAddress } from './objects.ts';
 import type { DepartedLookup } from './stale-affinity.ts';
 
 export interface DepartedEndpoint {
   /** Key of a frontend: `10.96.0.1 . tcp . 80`, `tcp . 30080`. */
   readonly frontend: string;
-  readonly target: Target;
+  readonly target: EndpointAddress;
 }
 
 interface State {
@@ -17,10 +17,10 @@ interface State {
 }
 
 /** Departures at one moment. */
-export type Snapshot = readonly (DepartedEndpoint & { readonly number: number })[];
+export type DepartureSnapshot = readonly (DepartedEndpoint & { readonly number: number })[];
 
 export class DepartedEndpoints implements DepartedLookup {
-  readonly #departed = new Map<string, Map<Target, State>>();
+  readonly #departed = new Map<string, Map<EndpointAddress, State>>();
   #count = 0;
 
   get isEmpty(): boolean {
@@ -31,40 +31,40 @@ export class DepartedEndpoints implements DepartedLookup {
     return this.#departed.has(key);
   }
 
-  has(key: string, target: Target): boolean {
+  has(key: string, target: EndpointAddress): boolean {
     return this.#departed.get(key)?.get(target)?.isBack === false;
   }
 
-  of(key: string): readonly Target[] {
+  of(key: string): readonly EndpointAddress[] {
     return [...(this.#departed.get(key)?.keys() ?? [])];
   }
 
-  leave(key: string, targets: Iterable<Target>): void {
+  leave(key: string, targets: Iterable<EndpointAddress>): void {
     for (const target of targets) this.#put(key, target, { number: ++this.#count, isBack: false });
   }
 
   /** Marks these endpoints as back in the frontend. */
-  comeBack(key: string, targets: Iterable<Target>): void {
+  comeBack(key: string, targets: Iterable<EndpointAddress>): void {
     for (const target of targets) {
       const state = this.#departed.get(key)?.get(target);
       if (state !== undefined) this.#put(key, target, { ...state, isBack: true });
     }
   }
 
-  #put(key: string, target: Target, state: State): void {
+  #put(key: string, target: EndpointAddress, state: State): void {
     const targets = this.#departed.get(key);
     if (targets === undefined) this.#departed.set(key, new Map([[target, state]]));
     else targets.set(target, state);
   }
 
-  snapshot(): Snapshot {
+  snapshot(): DepartureSnapshot {
     return [...this.#departed].flatMap(([frontend, targets]) =>
       [...targets].map(([target, { number }]) => ({ frontend, target, number })),
     );
   }
 
   /** Removes and returns those that have not departed again since the snapshot. */
-  settle(snapshot: Snapshot): readonly DepartedEndpoint[] {
+  settle(snapshot: DepartureSnapshot): readonly DepartedEndpoint[] {
     return snapshot.filter(({ frontend, target, number }) => {
       const targets = this.#departed.get(frontend);
       if (targets?.get(target)?.number !== number) return false;

@@ -6,14 +6,14 @@
  */
 import { bareKeyOf } from '../../nftables-json/elements.ts';
 import { formatElement, formatExpression } from '../../nftables-json/text.ts';
-import { type FrontendElements, type Member, slotMember, type Target } from './objects.ts';
+import { type EndpointAddress, type FrontendElements, type Member, slotMember } from './objects.ts';
 import { fillSlots } from './slots.ts';
 
 /** Elements of a frontend in the kernel. */
 export interface InstalledFrontend {
   readonly members: readonly Member[];
   /** Targets by set, in the order of their slots. */
-  readonly slots: ReadonlyMap<string, readonly Target[]>;
+  readonly slots: ReadonlyMap<string, readonly EndpointAddress[]>;
 }
 
 export const NOT_INSTALLED: InstalledFrontend = { members: [], slots: new Map() };
@@ -32,7 +32,7 @@ export const stepTo = (
   wanted: FrontendElements | undefined,
   key: FrontendElements['key'],
 ): FrontendStep => {
-  const slots = new Map<string, readonly Target[]>();
+  const slots = new Map<string, readonly EndpointAddress[]>();
   for (const [name, targets] of wanted?.lists ?? [])
     slots.set(name, fillSlots(installed.slots.get(name) ?? [], targets));
   const members = wanted?.members ?? [];

@@ -45,7 +45,7 @@ export interface Member {
 }
 
 /** Address and port of an endpoint: `10.0.0.1 . 8080`. */
-export type Target = string;
+export type EndpointAddress = string;
 
 /**
  * A frontend with all its elements: the unit that is granted to one of several Services. `lists` holds targets by set. The
@@ -56,7 +56,7 @@ export interface FrontendElements extends KernelObject {
   readonly family: NftFamily;
   readonly key: Concat;
   readonly members: readonly Member[];
-  readonly lists: ReadonlyMap<string, readonly Target[]>;
+  readonly lists: ReadonlyMap<string, readonly EndpointAddress[]>;
 }
 
 export type NftObject = TableObject | ChainObject | SetObject | ElementObject | FrontendElements;
@@ -108,7 +108,7 @@ export const frontendElements = (
   family: NftFamily,
   key: Concat,
   members: readonly Member[],
-  lists: ReadonlyMap<string, readonly Target[]>,
+  lists: ReadonlyMap<string, readonly EndpointAddress[]>,
 ): FrontendElements => ({
   kind: 'frontend',
   id: `${FRONTEND_PREFIX}${formatExpression(key)}`,
@@ -128,20 +128,21 @@ const frontendContent = (members: readonly Member[], lists: FrontendElements['li
     .join('\n');
 
 /** Element of an endpoint in its slot. */
-export const slotMember = (name: string, key: Concat, slot: number, target: Target): Member => ({
+export const slotMember = (name: string, key: Concat, slot: number, target: EndpointAddress): Member => ({
   set: name,
   element: [concat(...key.concat, slot), targetData(target)],
 });
 
-export const targetOf = (ip: string, port: number): Target => `${ip} . ${port}`;
+export const targetOf = (ip: string, port: number): EndpointAddress => `${ip} . ${port}`;
 
-export const targetData = (target: Target): Concat => {
+export const targetData = (target: EndpointAddress): Concat => {
   const [ip = '', port = ''] = target.split(' . ');
   return concat(ip, Number(port));
 };
 
 /** Key of a frontend with one endpoint. */
-export const withTarget = (key: Concat, target: Target): Concat => concat(...key.concat, ...targetData(target).concat);
+export const withTarget = (key: Concat, target: EndpointAddress): Concat =>
+  concat(...key.concat, ...targetData(target).concat);
 
 /** Elements of a frontend on an empty kernel: targets fill the slots in their order. */
 export const initialMembers = ({ key, members, lists }: FrontendElements): readonly Member[] => [

@@ -27,6 +27,7 @@ import {
 import {
   chain,
   DORMANT,
+  type EndpointAddress,
   element,
   frontendElements,
   type Member,
@@ -34,7 +35,6 @@ import {
   OTHER_SHAPE,
   set,
   slotMember,
-  type Target,
   table,
 } from './objects.ts';
 
@@ -122,7 +122,7 @@ const chains = (listing: TableListing): readonly NftObject[] => {
 interface Collected {
   readonly key: Concat;
   readonly members: Member[];
-  readonly slots: Map<string, (Target | undefined)[]>;
+  readonly slots: Map<string, (EndpointAddress | undefined)[]>;
 }
 
 interface Collection {
@@ -197,7 +197,7 @@ const putSlot = (collected: Collected, name: string, slot: number, found: Elemen
   return isNew;
 };
 
-const dataText = (found: Element): Target => {
+const dataText = (found: Element): EndpointAddress => {
   const [, data] = found as readonly [Expression, Expression];
   return formatExpression(data);
 };
@@ -210,7 +210,7 @@ interface Finished {
 
 /** Makes the frontend. A list with gaps or duplicates is not ours: its elements count as members, and are replaced. */
 const finish = ({ key, members, slots }: Collected, family: NftFamily): Finished => {
-  const lists = new Map<string, readonly Target[]>();
+  const lists = new Map<string, readonly EndpointAddress[]>();
   const odd: Member[] = [];
   for (const [name, targets] of slots) {
     const dense = Array.from(targets).flatMap((target) => target ?? []);

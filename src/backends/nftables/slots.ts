@@ -2,12 +2,15 @@
  * Assigns endpoints to slots. Slots are dense: numgen draws a slot by number. A change moves as few endpoints as possible:
  * the slot of an endpoint that leaves goes to a new endpoint, else to the last one.
  */
-import type { Target } from './objects.ts';
+import type { EndpointAddress } from './objects.ts';
 
 /** Slots of distinct targets, with the fewest changes from the former ones. */
-export const fillSlots = (former: readonly (Target | undefined)[], wanted: readonly Target[]): readonly Target[] => {
+export const fillSlots = (
+  former: readonly (EndpointAddress | undefined)[],
+  wanted: readonly EndpointAddress[],
+): readonly EndpointAddress[] => {
   const wants = new Set(wanted);
-  const placed = new Set<Target>();
+  const placed = new Set<EndpointAddress>();
   const kept = wanted.map((_, slot) => {
     const holder = former[slot];
     if (holder === undefined || !wants.has(holder) || placed.has(holder)) return undefined;

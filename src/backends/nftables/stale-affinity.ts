@@ -4,17 +4,17 @@ import type { Element, Expression } from '../../nftables-json/schema.ts';
 import { formatExpression } from '../../nftables-json/text.ts';
 import type { InstalledFrontend } from './members.ts';
 import { isStickyMap, KEY_FIELDS } from './names.ts';
-import type { Target } from './objects.ts';
+import type { EndpointAddress } from './objects.ts';
 
 /** Endpoints that left, by key of the frontend (`10.96.0.1 . tcp . 80`, `tcp . 30080`). */
 export interface DepartedLookup {
   hasFrontend(key: string): boolean;
-  has(key: string, target: Target): boolean;
+  has(key: string, target: EndpointAddress): boolean;
 }
 
 export const isSticky = ({ members }: InstalledFrontend): boolean => members.some(({ set }) => isStickyMap(set));
 
-export const targetsOf = ({ slots }: InstalledFrontend): readonly Target[] => [...slots.values()].flat();
+export const targetsOf = ({ slots }: InstalledFrontend): readonly EndpointAddress[] => [...slots.values()].flat();
 
 /**
  * Targets that left between two states of a frontend. A target that left one list and is in another counts as departed: the
@@ -23,10 +23,10 @@ export const targetsOf = ({ slots }: InstalledFrontend): readonly Target[] => [.
 export const departedTargets = (
   before: InstalledFrontend | undefined,
   after: InstalledFrontend | undefined,
-): ReadonlySet<Target> => {
+): ReadonlySet<EndpointAddress> => {
   if (before === undefined || !isSticky(before)) return new Set();
   const lists = after !== undefined && isSticky(after) ? [...after.slots] : [];
-  const leaves = (name: string, targets: ReadonlySet<Target>) => (target: Target) =>
+  const leaves = (name: string, targets: ReadonlySet<EndpointAddress>) => (target: EndpointAddress) =>
     !targets.has(target) && before.slots.get(name)?.includes(target) !== false;
   const left = lists.map(([name, targets]) => leaves(name, new Set(targets)));
   const stays = new Set(lists.flatMap(([, targets]) => targets));
@@ -42,7 +42,7 @@ interface AffinityEntry {
   /** client . address . protocol . port */
   readonly key: Expression;
   readonly frontend: string;
-  readonly target: Target;
+  readonly target: EndpointAddress;
 }
 
 const entryOf = (element: Element, isService: (key: string) => boolean): AffinityEntry => {

@@ -5,14 +5,14 @@ import { type IptablesTools, restore, save, saveCounters } from '../../kernel/ip
 import type { IptablesFailure } from '../../kernel/iptables-failure.ts';
 import type { IPFamily } from '../../model/address.ts';
 import { refused } from '../kernel-error.ts';
-import type { Table } from './names.ts';
-import type { Chain, Jump } from './objects.ts';
+import type { TableName } from './names.ts';
+import type { Jump, XtablesChain } from './objects.ts';
 import { SaveParser } from './parse.ts';
 import type { RestoreInput } from './restore.ts';
 
 /** Access to the rules of one IP family. Both functions throw KernelError. */
 export interface RulesDriver {
-  read(): Promise<ReadonlyMap<string, Chain | Jump>>;
+  read(): Promise<ReadonlyMap<string, XtablesChain | Jump>>;
   write(input: RestoreInput): Promise<void>;
 }
 
@@ -30,7 +30,7 @@ export const rulesDrivers = ({ IPv4, IPv6 }: IptablesTools): Readonly<Record<IPF
 };
 
 /** Chains and jumps of ours, by id. Throws KernelError. */
-const readRules = async (tool: string): Promise<ReadonlyMap<string, Chain | Jump>> => {
+const readRules = async (tool: string): Promise<ReadonlyMap<string, XtablesChain | Jump>> => {
   const parser = new SaveParser();
   await listRules(tool, (line) => parser.push(line));
   return parser.objects;
@@ -43,7 +43,7 @@ export const listRules = async (tool: string, onLine: (line: string) => void): P
 };
 
 /** Passes on every line of a table, rules with their counters. Throws KernelError. */
-export const listCounters = async (tool: string, table: Table, onLine: (line: string) => void): Promise<void> => {
+export const listCounters = async (tool: string, table: TableName, onLine: (line: string) => void): Promise<void> => {
   const failed = await saveCounters(tool, table, onLine);
   if (failed !== undefined) throw unread(failed);
 };

@@ -1,8 +1,8 @@
 /** Names of tables and of the chains that several modes share, and which chains are ours. */
 
-export type Table = 'nat' | 'filter' | 'mangle';
+export type TableName = 'nat' | 'filter' | 'mangle';
 
-export const TABLES: readonly Table[] = ['mangle', 'filter', 'nat'];
+export const TABLES: readonly TableName[] = ['mangle', 'filter', 'nat'];
 
 export const SERVICES = 'KUBE-SERVICES';
 export const POSTROUTING = 'KUBE-POSTROUTING';
@@ -22,7 +22,7 @@ export const IPVS_OUT = 'KUBE-IPVS-OUT';
 export const FIREWALL = 'KUBE-FIREWALL';
 
 /** Chains of modes iptables and ipvs, and of kube-proxy: one mode finds and removes what another left. */
-const FIXED: Readonly<Record<Table, ReadonlySet<string>>> = {
+const FIXED: Readonly<Record<TableName, ReadonlySet<string>>> = {
   nat: new Set([
     SERVICES,
     POSTROUTING,
@@ -51,7 +51,8 @@ const FIXED: Readonly<Record<Table, ReadonlySet<string>>> = {
 /** Chains needed while addresses of Services are on the node. Mode ipvs removes them after the last address. */
 const WITH_ADDRESSES: ReadonlySet<string> = new Set([`filter ${IPVS_FILTER}`, `nat ${IPVS_OUT}`]);
 
-export const isNeededByAddresses = (table: Table, chain: string): boolean => WITH_ADDRESSES.has(`${table} ${chain}`);
+export const isNeededByAddresses = (table: TableName, chain: string): boolean =>
+  WITH_ADDRESSES.has(`${table} ${chain}`);
 
 const PER_SERVICE = /^KUBE-(?:SVC|SVL|FW|EXT|SEP)-/;
 
@@ -62,5 +63,5 @@ export const OF_A_SERVICE = /^KUBE-(?:SVC|SVL|FW|EXT|SEP)-[A-Z2-7]{16}$/;
 export const isOfTree = (chain: string): boolean => PER_SERVICE.test(chain) && !OF_A_SERVICE.test(chain);
 
 /** Chains of ours may be changed and removed. KUBE-KUBELET-* are the kubelet's, and KUBE-FIREWALL is shared with it. */
-export const isOurs = (table: Table, chain: string): boolean =>
+export const isOurs = (table: TableName, chain: string): boolean =>
   FIXED[table].has(chain) || (table !== 'mangle' && PER_SERVICE.test(chain));

@@ -3,9 +3,9 @@
  * the ones that are there tell which of the two wrote last.
  */
 import { IPVS_MARK, IPVS_OUT, isOfTree } from './names.ts';
-import { type Chain, chainId, chainOf, type Jump, type SharedChain } from './objects.ts';
+import { chainId, chainOf, type Jump, type SharedChain, type XtablesChain } from './objects.ts';
 
-type XtablesObject = Chain | Jump | SharedChain;
+type XtablesObject = XtablesChain | Jump | SharedChain;
 
 /** Chains that only kube-proxy makes: its canaries in mode iptables, its source ranges in mode ipvs. */
 const OF_KUBE_PROXY = [

@@ -1,6 +1,6 @@
 /** Parses iptables-save output, line by line, to objects: chains of ours and the jumps to them. Pure. */
-import { isOurs, TABLES, type Table } from './names.ts';
-import { type Chain, chain, chainId, isOurJump, type Jump, jump } from './objects.ts';
+import { isOurs, TABLES, type TableName } from './names.ts';
+import { chain, chainId, isOurJump, type Jump, jump, type XtablesChain } from './objects.ts';
 
 const RULE = /^-A (\S+)(?: (.*))?$/;
 /** Policies are listed of built-in chains only. */
@@ -10,18 +10,18 @@ const COUNTERS = /^\[\d+:\d+\] /;
 /** Spaces are folded: the nfacct match of iptables 1.8.9 doubles them. */
 const SPACES = / {2,}/g;
 
-const isTable = (name: string): name is Table => TABLES.some((table) => table === name);
+const isTable = (name: string): name is TableName => TABLES.some((table) => table === name);
 
 export class SaveParser {
-  readonly #objects = new Map<string, Chain | Jump>();
+  readonly #objects = new Map<string, XtablesChain | Jump>();
   /** Rules of declared chains, of which more may follow. */
   #chains = new Map<string, string[]>();
   /** Chain of the last rule: a table lists its rules chain by chain. */
   #current = '';
   #builtIn = new Set<string>();
-  #table: Table | undefined;
+  #table: TableName | undefined;
 
-  get objects(): ReadonlyMap<string, Chain | Jump> {
+  get objects(): ReadonlyMap<string, XtablesChain | Jump> {
     return this.#objects;
   }
 
@@ -38,14 +38,14 @@ export class SaveParser {
     this.#builtIn = new Set();
   }
 
-  #declare(table: Table, line: string): void {
+  #declare(table: TableName, line: string): void {
     const [, name, policy] = CHAIN.exec(line) ?? [];
     if (name === undefined) return;
     if (policy !== NO_POLICY) this.#builtIn.add(name);
     else if (isOurs(table, name)) this.#chains.set(name, []);
   }
 
-  #rule(table: Table, line: string): void {
+  #rule(table: TableName, line: string): void {
     const [, name, text = ''] = RULE.exec(line) ?? [];
     if (name === undefined) return;
     if (name !== this.#current) this.#finish(table, this.#current);
@@ -55,7 +55,7 @@ export class SaveParser {
     else if (this.#builtIn.has(name) && isOurJump(table, text)) this.#jump(table, name, text);
   }
 
-  #jump(table: Table, from: string, text: string): void {
+  #jump(table: TableName, from: string, text: string): void {
     for (let copy = 0; ; copy += 1) {
       const object = jump(table, from, text, copy);
       if (this.#objects.has(object.id)) continue;
@@ -65,7 +65,7 @@ export class SaveParser {
   }
 
   /** Builds a chain when its last rule has been read: building all at the end of a table would block the event loop. */
-  #finish(table: Table, name: string): void {
+  #finish(table: TableName, name: string): void {
     const rules = this.#chains.get(name);
     if (rules === undefined) return;
     this.#chains.delete(name);

@@ -1,7 +1,7 @@
 /** Destinations (address and port) whose packets listed rules redirect. */
 import { parseIP } from '../../model/address.ts';
 import type { AddressPort } from '../../model/frontend.ts';
-import { type Chain, withoutComment } from './objects.ts';
+import { withoutComment, type XtablesChain } from './objects.ts';
 
 const PORT = / --dport (\d+)(?= |$)/;
 const ADDRESS = /(?:^| )-d ([^/\s]+)(?:\/(?:32|128))?(?= )/;
@@ -10,7 +10,7 @@ const ADDRESS = /(?:^| )-d ([^/\s]+)(?:\/(?:32|128))?(?= )/;
  * Destinations of UDP rules: stale flows of other protocols are not cleaned. Rules for networks, or for all ports but one,
  * are no destination of a Service.
  */
-export const placesOfRules = ({ table, rules }: Chain): readonly AddressPort[] => {
+export const placesOfRules = ({ table, rules }: XtablesChain): readonly AddressPort[] => {
   if (table !== 'nat') return [];
   return rules.flatMap((listed) => {
     if (!listed.includes('-p udp ')) return [];

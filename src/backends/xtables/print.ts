@@ -1,17 +1,17 @@
 /** Prints all rules as one iptables-restore input, section by section. Pure. */
 import type { KernelObject, Section } from '../../dataplane/contract.ts';
-import { TABLES, type Table } from './names.ts';
-import type { Chain, Jump, SharedChain } from './objects.ts';
+import { TABLES, type TableName } from './names.ts';
+import type { Jump, SharedChain, XtablesChain } from './objects.ts';
 import type { JumpRank } from './restore.ts';
 
 /** Chains are declared before rules that name them: a section declares its chains first, and jumps come last. */
 export const printRules = (sections: readonly Section<KernelObject>[], rank: JumpRank): string =>
   TABLES.map((table) => printTable(table, sections, rank)).join('');
 
-const printTable = (table: Table, sections: readonly Section<KernelObject>[], rank: JumpRank): string => {
+const printTable = (table: TableName, sections: readonly Section<KernelObject>[], rank: JumpRank): string => {
   const bodies = sections.map(({ title, objects }) => ({ title, chains: objects.filter(isChain).filter(isIn(table)) }));
   const inOthers = sections.flatMap(({ objects }) => objects.filter(isJump).filter(isIn(table)));
-  const rulesOf = (one: Chain | SharedChain): readonly string[] =>
+  const rulesOf = (one: XtablesChain | SharedChain): readonly string[] =>
     one.kind === 'chain' ? one.rules : inOthers.filter(({ chain }) => chain === one.name).map(({ rule }) => rule);
   const names = new Set(bodies.flatMap(({ chains }) => chains.map(({ name }) => name)));
   const jumps = inOthers.filter(({ chain }) => !names.has(chain));
@@ -33,10 +33,10 @@ const printTable = (table: Table, sections: readonly Section<KernelObject>[], ra
   return `${lines.join('\n')}\n`;
 };
 
-const isChain = (object: KernelObject): object is Chain | SharedChain =>
+const isChain = (object: KernelObject): object is XtablesChain | SharedChain =>
   object.kind === 'chain' || object.kind === 'shared-chain';
 const isJump = (object: KernelObject): object is Jump => object.kind === 'jump';
 const isIn =
-  (table: Table) =>
-  (object: Chain | Jump | SharedChain): boolean =>
+  (table: TableName) =>
+  (object: XtablesChain | Jump | SharedChain): boolean =>
     object.table === table;

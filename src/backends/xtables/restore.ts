@@ -2,10 +2,10 @@
 import type { Change } from '../../dataplane/contract.ts';
 import { atAStretch, type Steps, sorting } from '../../dataplane/turn.ts';
 import { compareText } from '../../model/endpoint.ts';
-import { TABLES, type Table } from './names.ts';
-import type { Chain, Jump, SharedChain } from './objects.ts';
+import { TABLES, type TableName } from './names.ts';
+import type { Jump, SharedChain, XtablesChain } from './objects.ts';
 
-export type RuleChange = Change<Chain | Jump | SharedChain>;
+export type RuleChange = Change<XtablesChain | Jump | SharedChain>;
 
 /** Input of one iptables-restore --noflush. */
 export interface RestoreInput {
@@ -26,7 +26,7 @@ export const restoreInput = (changes: readonly RuleChange[], rank: JumpRank): Re
 
 /** Steps of `restoreInput`, between which the event loop can run. */
 export function* restoring(changes: readonly RuleChange[], rank: JumpRank): Steps<RestoreInput> {
-  const byTable: Record<Table, RuleChange[]> = { mangle: [], filter: [], nat: [] };
+  const byTable: Record<TableName, RuleChange[]> = { mangle: [], filter: [], nat: [] };
   let rules = 0;
   for (const change of changes) {
     const { op, object } = change;
@@ -56,7 +56,7 @@ function* textInPieces(lines: Iterable<string | undefined>, text: string[]): Ste
 
 /** Yields lines, and undefined at the end of a step without one. */
 function* tableLines(
-  table: Table,
+  table: TableName,
   changes: readonly RuleChange[],
   rank: JumpRank,
 ): Generator<string | undefined, void> {

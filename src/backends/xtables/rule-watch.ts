@@ -6,7 +6,7 @@
 import type { IPFamily } from '../../model/address.ts';
 import { Reopening } from '../../netlink/reopening.ts';
 import { type ChainChange, ChainWatch } from '../../nftables-json/chain-watch.ts';
-import { FIREWALL, isOurs, TABLES, type Table } from './names.ts';
+import { FIREWALL, isOurs, TABLES, type TableName } from './names.ts';
 
 export type ChangeFeed = Pick<ChainWatch, 'changes' | 'close'>;
 
@@ -22,15 +22,15 @@ const BUILT_IN: ReadonlySet<string> = new Set(['PREROUTING', 'INPUT', 'FORWARD',
 
 /** Least time in milliseconds from the last audit to the one that a change calls for. Undefined: the change is not ours. */
 export const reportIntervalFor = ({ table, chain, isRemoval, leadsTo }: ChainChange): number | undefined => {
-  if (!TABLES.includes(table as Table)) return undefined;
-  if (chain === undefined || isOurs(table as Table, chain)) return OWN_CHAIN_MS;
+  if (!TABLES.includes(table as TableName)) return undefined;
+  if (chain === undefined || isOurs(table as TableName, chain)) return OWN_CHAIN_MS;
   if (!isRemoval || !BUILT_IN.has(chain)) return undefined;
   if (leadsTo === undefined) return BUILT_IN_MS;
   // rules of ours in built-in chains are all jumps
-  return leadsTo.some((target) => target === FIREWALL || isOurs(table as Table, target)) ? OWN_CHAIN_MS : undefined;
+  return leadsTo.some((target) => target === FIREWALL || isOurs(table as TableName, target)) ? OWN_CHAIN_MS : undefined;
 };
 
-interface Listener {
+interface FamilyListener {
   readonly onChange: () => void;
   lastAt: number;
   /** Time of the next report. Undefined: no change was reported. */
@@ -39,7 +39,7 @@ interface Listener {
 
 export class RuleWatch {
   readonly #now: () => number;
-  readonly #listeners = new Map<IPFamily, Listener>();
+  readonly #listeners = new Map<IPFamily, FamilyListener>();
   readonly #feed: Reopening<ChangeFeed>;
   #timer: NodeJS.Timeout | undefined;
   #ownWrites = 0;

@@ -8,7 +8,7 @@ import type { IPFamily } from '../../model/address.ts';
 import type { Protocol } from '../../model/kubernetes.ts';
 import type { LocalDetector } from '../../model/node.ts';
 
-export interface Match {
+export interface RuleMatch {
   /** CIDR with prefix length. A leading `! ` negates it. */
   readonly source?: string;
   readonly destination?: string;
@@ -27,7 +27,7 @@ const option = (name: string, value: string | undefined): string => {
 };
 
 /** Text behind `-A CHAIN `. `target` is empty for a rule that is only a comment. */
-export const rule = (match: Match, target: string): string => {
+export const rule = (match: RuleMatch, target: string): string => {
   const protocol = match.protocol?.toLowerCase();
   const text =
     option('-s', match.source) +
@@ -73,7 +73,7 @@ export const oneIn = (n: number): string =>
   `-m statistic --mode random --probability ${(Math.round(KERNEL_ONE / n) / KERNEL_ONE).toFixed(11)}`;
 
 /** Matches packets that come (or, negated, do not come) from a pod. */
-export const fromPod = (detector: LocalDetector, negated: boolean): Match => {
+export const fromPod = (detector: LocalDetector, negated: boolean): RuleMatch => {
   const not = negated ? '! ' : '';
   switch (detector.by) {
     case 'source':

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { iptablesBackend } from '../../../src/backends/iptables/index.ts';
-import { Listing } from '../../../src/backends/iptables/listing.ts';
+import { IptablesListing } from '../../../src/backends/iptables/listing.ts';
 import type { DesiredIptablesObject } from '../../../src/backends/iptables/objects.ts';
 import { compileAll } from '../../../src/dataplane/report.ts';
 import { type IPFamily, parseCIDR } from '../../../src/model/address.ts';
@@ -77,7 +77,7 @@ describe.each([
   { family: 'IPv6', file: 'ip6tables-save.txt' },
 ] as const)('$family', ({ family, file }) => {
   it('has the same chains with the same rules as kube-proxy', () => {
-    const listing = new Listing(family);
+    const listing = new IptablesListing(family);
     for (const line of read(file).split('\n')) listing.push(line);
     const recorded = comparable(listing.objects());
     expect(Object.keys(recorded).length).toBeGreaterThan(15);

@@ -2,10 +2,10 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { iptablesBackend } from '../../../src/backends/iptables/index.ts';
-import { Listing } from '../../../src/backends/iptables/listing.ts';
+import { IptablesListing } from '../../../src/backends/iptables/listing.ts';
 import { GUARDS, ROUTE_LOCALNET } from '../../../src/backends/iptables/localhost.ts';
 import type { DesiredIptablesObject } from '../../../src/backends/iptables/objects.ts';
-import { Settings } from '../../../src/backends/iptables/settings.ts';
+import { LoopbackSettings } from '../../../src/backends/iptables/settings.ts';
 import { formatRule } from '../../../src/backends/xtables/objects.ts';
 import { sysctl } from '../../../src/backends/xtables/sysctl.ts';
 import { compileAll } from '../../../src/dataplane/report.ts';
@@ -118,7 +118,7 @@ it('the guard is word for word what the kubelet and kube-proxy write', () => {
 
 describe('what is read of the shared chain', () => {
   const idsIn = (family: 'IPv4' | 'IPv6', ...lines: readonly string[]): readonly string[] => {
-    const listing = new Listing(family);
+    const listing = new IptablesListing(family);
     for (const line of ['*filter', ':INPUT ACCEPT [0:0]', ...lines, 'COMMIT']) listing.push(line);
     return [...listing.objects()].map(({ id }) => id);
   };
@@ -232,14 +232,15 @@ describe('the kernel setting', () => {
     [undefined, []],
   ])('that is %s is read as %j', async (value, expected) => {
     const values = new Map(value === undefined ? [] : [[ROUTE_LOCALNET, value]]);
-    const found = await new Settings(files(values), expect.unreachable).read();
+    const found = await new LoopbackSettings(files(values), expect.unreachable).read();
     expect(found.map(({ content }) => content)).toEqual(expected);
   });
 
   it('that is refused is told once, and not wanted again', async () => {
     const said: string[] = [];
-    const settings = new Settings(files(new Map([[ROUTE_LOCALNET, '0']]), 'EROFS: read-only file system'), (text) =>
-      said.push(text),
+    const settings = new LoopbackSettings(
+      files(new Map([[ROUTE_LOCALNET, '0']]), 'EROFS: read-only file system'),
+      (text) => said.push(text),
     );
     await settings.write([sysctl(ROUTE_LOCALNET, 1)]);
     expect(said).toEqual([

@@ -1,23 +1,23 @@
 import { describe, expect, it } from 'vitest';
 import { planRules as planning } from '../../../src/backends/iptables/plan.ts';
 import { MARK_MASQ } from '../../../src/backends/xtables/names.ts';
-import { type Chain, chain, type Jump, jump } from '../../../src/backends/xtables/objects.ts';
+import { chain, type Jump, jump, type XtablesChain } from '../../../src/backends/xtables/objects.ts';
 import type { RestoreInput, RuleChange } from '../../../src/backends/xtables/restore.ts';
 import type { Batch, Change } from '../../../src/dataplane/contract.ts';
 import { parse, Tables } from './tables.ts';
 
-type KernelChange = Change<Chain | Jump>;
+type KernelChange = Change<XtablesChain | Jump>;
 
 const planRules = (changes: readonly RuleChange[], maxRules: number): readonly Batch<RestoreInput>[] =>
   [...planning(changes, maxRules)].filter((batch) => batch !== undefined);
 
-const add = (object: Chain | Jump): KernelChange => ({ op: 'add', object });
-const remove = (object: Chain | Jump): KernelChange => ({ op: 'remove', object });
+const add = (object: XtablesChain | Jump): KernelChange => ({ op: 'add', object });
+const remove = (object: XtablesChain | Jump): KernelChange => ({ op: 'remove', object });
 const textOf = (batches: readonly Batch<RestoreInput>[]): string =>
   batches.map(({ payload }) => payload.text).join('---\n');
 
 /** A Service's chains, named as the hash of its number would be. */
-const ofService = (n: number, endpoints = 2): readonly Chain[] => {
+const ofService = (n: number, endpoints = 2): readonly XtablesChain[] => {
   const name = (kind: string, i: number): string =>
     `KUBE-${kind}-${[...`${n}`.padStart(8, '0'), ...`${i}`.padStart(8, '0')].map((c) => 'ABCDEFGHIJ'.charAt(Number(c))).join('')}`;
   const seps = Array.from({ length: endpoints }, (_, i) => name('SEP', i));
@@ -35,14 +35,14 @@ const ofService = (n: number, endpoints = 2): readonly Chain[] => {
 };
 
 const MARK = chain('nat', MARK_MASQ, ['-j MARK --set-xmark 0x4000/0x4000']);
-const rootFor = (count: number): Chain =>
+const rootFor = (count: number): XtablesChain =>
   chain(
     'nat',
     'KUBE-SERVICES',
     Array.from({ length: count }, (_, n) => `-d 10.96.0.${n}/32 -j ${ofService(n)[0]?.name}`),
   );
 const HOOK = jump('nat', 'PREROUTING', '-j KUBE-SERVICES');
-const everything = (count: number): readonly (Chain | Jump)[] => [
+const everything = (count: number): readonly (XtablesChain | Jump)[] => [
   HOOK,
   rootFor(count),
   MARK,

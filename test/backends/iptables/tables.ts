@@ -6,7 +6,7 @@
  * there, and when it does not end with COMMIT.
  */
 import { iptablesBackend } from '../../../src/backends/iptables/index.ts';
-import { Listing } from '../../../src/backends/iptables/listing.ts';
+import { IptablesListing } from '../../../src/backends/iptables/listing.ts';
 import type { DesiredIptablesObject, IptablesObject } from '../../../src/backends/iptables/objects.ts';
 import { type IptablesPayload, plan } from '../../../src/backends/iptables/plan.ts';
 import { SaveParser } from '../../../src/backends/xtables/parse.ts';
@@ -182,7 +182,7 @@ export interface BackendOptions {
 
 /** All that the driver would find. */
 export const listed = (tables: Tables, family: IPFamily): ReadonlyMap<string, IptablesObject> => {
-  const listing = new Listing(family);
+  const listing = new IptablesListing(family);
   for (const line of tables.save().split('\n')) listing.push(line);
   const settings = [...tables.settings].map(([path, value]) => sysctl(path, Number(value)));
   return new Map<string, IptablesObject>([...listing.objects(), ...settings].map((object) => [object.id, object]));

@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type Page, Trie } from '../../../src/backends/iptables/trie.ts';
+import { Trie, type TriePage } from '../../../src/backends/iptables/trie.ts';
 
 const KEY_DIGITS = 6;
 
 /** Applies what a trie says it changed, as the kernel would. */
-const follow = (pages: Map<string, Page<string>>, trie: Trie<string>): void => {
+const follow = (pages: Map<string, TriePage<string>>, trie: Trie<string>): void => {
   const { written, dropped } = trie.flush();
   for (const label of dropped) {
     expect(pages.has(label), `drops ${label}, which is there`).toBe(true);
@@ -14,12 +14,13 @@ const follow = (pages: Map<string, Page<string>>, trie: Trie<string>): void => {
   for (const page of written) pages.set(page.label, page);
 };
 
-const plain = (pages: ReadonlyMap<string, Page<string>>): unknown => [...pages].sort(([a], [b]) => (a < b ? -1 : 1));
+const plain = (pages: ReadonlyMap<string, TriePage<string>>): unknown =>
+  [...pages].sort(([a], [b]) => (a < b ? -1 : 1));
 
-const fresh = (entries: ReadonlyMap<string, string>, root = 5, leaf = 2): Map<string, Page<string>> => {
+const fresh = (entries: ReadonlyMap<string, string>, root = 5, leaf = 2): Map<string, TriePage<string>> => {
   const trie = new Trie<string>(root, leaf);
   for (const [key, entry] of [...entries].reverse()) trie.set(key, entry);
-  const pages = new Map<string, Page<string>>();
+  const pages = new Map<string, TriePage<string>>();
   follow(pages, trie);
   return pages;
 };
@@ -45,7 +46,7 @@ describe('the trie', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
         const trie = new Trie<string>(5, 2);
-        const pages = new Map<string, Page<string>>();
+        const pages = new Map<string, TriePage<string>>();
         const entries = new Map<string, string>();
         for (const { key: k, remove, flush } of steps) {
           if (remove) {

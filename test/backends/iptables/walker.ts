@@ -6,7 +6,7 @@
  */
 
 import type { DesiredIptablesObject } from '../../../src/backends/iptables/objects.ts';
-import type { Table } from '../../../src/backends/xtables/names.ts';
+import type { TableName } from '../../../src/backends/xtables/names.ts';
 import { cidrContains, isLoopback, parseCIDR } from '../../../src/model/address.ts';
 
 export interface Packet {
@@ -96,7 +96,7 @@ export class Walker {
     });
   }
 
-  #chain(table: Table, name: string, start: State): readonly Step[] {
+  #chain(table: TableName, name: string, start: State): readonly Step[] {
     let open: readonly State[] = [start];
     const ended: Step[] = [];
     for (const rule of this.#chains.get(`${table} ${name}`) ?? []) {
@@ -125,7 +125,7 @@ export class Walker {
     return results.includes(false) ? false : results.includes('both') ? 'both' : true;
   }
 
-  #target(table: Table, { target, argument }: Rule, state: State): readonly Step[] {
+  #target(table: TableName, { target, argument }: Rule, state: State): readonly Step[] {
     switch (target) {
       case '':
         return [{ state, end: 'continue' }];

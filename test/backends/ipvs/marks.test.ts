@@ -1,7 +1,7 @@
 /** Marks: numbers inside the mask, one a name, that stay what they are. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Marks } from '../../../src/backends/ipvs/marks.ts';
+import { PacketMarks } from '../../../src/backends/ipvs/marks.ts';
 import { setDefinition } from '../../../src/backends/ipvs/names.ts';
 import { newService, PLAIN } from '../../../src/ipvs-netlink/ipvs.ts';
 import type { ServiceEndpoints } from '../../../src/model/topology.ts';
@@ -10,7 +10,7 @@ import { SETTINGS } from './memory-kernel.ts';
 import { newKernel, nodeOf, start, tcp, withLocal } from './world.ts';
 
 const MASQUERADE = 0x4000;
-const newMarks = (mask: number): Marks => new Marks({ mask, masqueradeMark: MASQUERADE });
+const newMarks = (mask: number): PacketMarks => new PacketMarks({ mask, masqueradeMark: MASQUERADE });
 const settingsWith = (mask: number) => ({ ...SETTINGS, marks: { mask, masqueradeMark: MASQUERADE } });
 const LOCAL = ['10.200.0.1'];
 

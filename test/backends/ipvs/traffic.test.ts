@@ -1,7 +1,7 @@
 /** What IPVS counts, by virtual server, and whose that is. */
 import { describe, expect, it } from 'vitest';
 import type { Handles } from '../../../src/backends/ipvs/handles.ts';
-import { Marks } from '../../../src/backends/ipvs/marks.ts';
+import { PacketMarks } from '../../../src/backends/ipvs/marks.ts';
 import { readTraffic } from '../../../src/backends/ipvs/read-traffic.ts';
 import { Ipvs, newService, PLAIN } from '../../../src/ipvs-netlink/ipvs.ts';
 import { SETTINGS } from './memory-kernel.ts';
@@ -68,13 +68,13 @@ describe('traffic', () => {
       },
     });
     const write = (): void => void handles.ipvs.execute([newService({ fwmark: 7, family: 'IPv4' }, PLAIN)]);
-    expect((await readTraffic(slow(write), 'IPv4', new Marks(SETTINGS.marks))).isWhole).toBe(false);
+    expect((await readTraffic(slow(write), 'IPv4', new PacketMarks(SETTINGS.marks))).isWhole).toBe(false);
     expect(
       (
         await readTraffic(
           slow(() => undefined),
           'IPv4',
-          new Marks(SETTINGS.marks),
+          new PacketMarks(SETTINGS.marks),
         )
       ).isWhole,
     ).toBe(true);
