@@ -1,5 +1,5 @@
 /** After a sync: stale flows are deleted, and load balancers get their answers. */
-import { Janitor, openFlows } from '../conntrack/janitor.ts';
+import { openConntrack, StaleFlowCleaner } from '../conntrack/stale-flow-cleaner.ts';
 import type { SyncReport } from '../dataplane/status.ts';
 import { inParts } from '../dataplane/turn.ts';
 import type { IPFamily } from '../model/address.ts';
@@ -37,9 +37,9 @@ export interface PostSync {
 
 export const openPostSync = ({ log }: Setup, parts: PostSyncParts, isServed: (owner: string) => boolean): PostSync => {
   const { family, tracker, record, health, interfaceAddresses, events } = parts;
-  const janitor = new Janitor({
+  const flowCleaner = new StaleFlowCleaner({
     family,
-    open: openFlows,
+    open: openConntrack,
     localAddresses: interfaceAddresses,
     log,
     onCleaned: (seconds, deleted) => record.flowsCleaned(seconds, deleted),
@@ -57,21 +57,21 @@ export const openPostSync = ({ log }: Setup, parts: PostSyncParts, isServed: (ow
   return {
     note: async (work) => {
       news.note(work);
-      janitor.note({ ...work, services: [] });
-      await inParts(work.services, (services) => janitor.note({ ...work, services, gone: [] }));
+      flowCleaner.note({ ...work, services: [] });
+      await inParts(work.services, (services) => flowCleaner.note({ ...work, services, gone: [] }));
     },
-    adopted: (places) => janitor.adopted(places),
+    adopted: (places) => flowCleaner.adopted(places),
     synced: async ({ full, services, gone }) => {
-      janitor.synced([], gone);
-      await inParts(services, (part) => janitor.synced(part, []));
+      flowCleaner.synced([], gone);
+      await inParts(services, (part) => flowCleaner.synced(part, []));
       // a full sync comes at the start and after a failure: rules may have been otherwise for an unknown time
-      if (full) janitor.repaired();
+      if (full) flowCleaner.repaired();
       const { changes, addresses } = news.take();
       healthChecks.update(changes, addresses);
     },
-    repaired: () => janitor.repaired(),
+    repaired: () => flowCleaner.repaired(),
     stop: async () => {
-      await Promise.all([janitor.stop(), healthChecks.stop()]);
+      await Promise.all([flowCleaner.stop(), healthChecks.stop()]);
     },
   };
 };

@@ -1,6 +1,6 @@
 /** The janitor on a real kernel: flows made and listed by conntrack(8), which knows nothing of us. */
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { Janitor, openFlows } from '../../src/conntrack/janitor.ts';
+import { openConntrack, StaleFlowCleaner } from '../../src/conntrack/stale-flow-cleaner.ts';
 import type { ServiceEndpoints } from '../../src/model/topology.ts';
 import type { Connection } from '../../src/netlink/connection.ts';
 import { service } from '../dataplane/fake-backend.ts';
@@ -17,7 +17,7 @@ const NODE = '10.250.0.1';
 
 describeWith([...NAMESPACE_NEEDS, program('conntrack')], 'tracked flows', () => {
   let namespace: Namespace;
-  let janitor: Janitor;
+  let cleaner: StaleFlowCleaner;
   const lines: string[] = [];
   beforeEach(() => {
     namespace = createNamespace();
@@ -27,11 +27,11 @@ describeWith([...NAMESPACE_NEEDS, program('conntrack')], 'tracked flows', () => 
     };
     const log = { info: note, warn: note } as never;
     const addresses = [NODE];
-    const open = (): Connection => namespace.enter(openFlows);
-    janitor = new Janitor({ family: 'IPv4', open, localAddresses: () => addresses, log });
+    const open = (): Connection => namespace.enter(openConntrack);
+    cleaner = new StaleFlowCleaner({ family: 'IPv4', open, localAddresses: () => addresses, log });
   });
   afterEach(async () => {
-    await janitor.stop();
+    await cleaner.stop();
     namespace.remove();
   });
 
@@ -65,10 +65,10 @@ describeWith([...NAMESPACE_NEEDS, program('conntrack')], 'tracked flows', () => 
     add('udp', '10.200.0.4', '10.96.0.2', PORT, '10.0.0.2', TARGET_PORT);
     add('udp', '10.200.0.5', NODE, 30_053, '10.0.0.2', TARGET_PORT);
     add('udp', '10.200.0.6', '192.0.2.1', 30_053, '192.0.2.1', 30_053);
-    janitor.synced([udp('a', '10.96.0.1', ['10.0.0.1'], 30_053), service('tcp', '10.96.0.2', ['10.0.0.1'])], []);
+    cleaner.synced([udp('a', '10.96.0.1', ['10.0.0.1'], 30_053), service('tcp', '10.96.0.2', ['10.0.0.1'])], []);
     await cleaned();
     expect(lines).toEqual([expect.stringMatching(/^stale UDP flows deleted .*"flows":2,"sinceStart":2/)]);
-    expect(janitor.deleted).toBe(2);
+    expect(cleaner.deleted).toBe(2);
     expect(sources()).toEqual(['10.200.0.1', '10.200.0.3', '10.200.0.4', '10.200.0.6']);
   });
 
@@ -76,9 +76,9 @@ describeWith([...NAMESPACE_NEEDS, program('conntrack')], 'tracked flows', () => 
     const many = Array.from({ length: 40 }, (_, i) => udp(`s${i}`, `10.96.1.${i}`, ['10.0.0.1']));
     for (let i = 0; i < 40; i += 1) add('udp', `10.200.1.${i}`, `10.96.1.${i}`, PORT, '10.0.0.9', TARGET_PORT);
     for (let i = 0; i < 40; i += 1) add('udp', `10.200.2.${i}`, `10.96.1.${i}`, PORT, '10.0.0.1', TARGET_PORT);
-    janitor.synced(many, []);
+    cleaner.synced(many, []);
     await cleaned();
-    expect(janitor.deleted).toBe(40);
+    expect(cleaner.deleted).toBe(40);
     expect(sources()).toHaveLength(40);
     expect(sources().every((source) => source.startsWith('10.200.2.'))).toBe(true);
   });

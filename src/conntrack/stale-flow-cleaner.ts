@@ -14,7 +14,7 @@ import { Connection } from '../netlink/connection.ts';
 import { deleteFlows, type Flow, type FlowFilter, visitFlows } from '../netlink/conntrack.ts';
 import { openSocket, PROTOCOL } from '../netlink/socket.ts';
 
-export interface JanitorOptions {
+export interface StaleFlowCleanerOptions {
   readonly family: IPFamily;
   /** A connection that nobody else uses, for one look. Throws NetlinkError. */
   readonly open: () => Connection;
@@ -33,25 +33,25 @@ export interface FlowWork {
 }
 
 /** The kernel walks all flows for each question: beyond so many frontends it is asked once, for all. */
-const MAX_QUESTIONS = 4;
+const MAX_FILTERED_DUMPS = 4;
 const DELETIONS = 500;
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 30_000;
 /** A look that took a second is followed by so many seconds without one. */
-const RESTS = 4;
+const REST_FACTOR = 4;
 const TURN_MS = 5;
 
 /** A connection for one look. Throws NetlinkError. */
-export const openFlows = (): Connection => new Connection(openSocket(PROTOCOL.NETFILTER));
+export const openConntrack = (): Connection => new Connection(openSocket(PROTOCOL.NETFILTER));
 
-export class Janitor {
-  readonly #options: JanitorOptions;
+export class StaleFlowCleaner {
+  readonly #options: StaleFlowCleanerOptions;
   readonly #frontends = new UdpFrontends();
   #due = new Set<FrontendKey>();
   /** All frontends are to be looked at. */
   #isAllDue = false;
   /** Where flows came in before this process: not looked through yet. */
-  #former: Iterator<AddressPort> | undefined;
+  #previous: Iterator<AddressPort> | undefined;
   #node: NodeContext | undefined;
   #own: { readonly of: readonly string[]; readonly set: ReadonlySet<string> } = { of: [], set: new Set() };
   #running: Promise<void> | undefined;
@@ -60,7 +60,7 @@ export class Janitor {
   #deleted = 0;
   #stopped = false;
 
-  constructor(options: JanitorOptions) {
+  constructor(options: StaleFlowCleanerOptions) {
     this.#options = options;
   }
 
@@ -77,7 +77,7 @@ export class Janitor {
 
   /** What the kernel held when this process came: flows to what of it is not wanted go with it. */
   adopted(places: Iterable<AddressPort>): void {
-    this.#former = places[Symbol.iterator]();
+    this.#previous = places[Symbol.iterator]();
   }
 
   /** What a sync brought into the kernel. */
@@ -145,11 +145,11 @@ export class Janitor {
       log.info({ ipFamily: family, flows: deleted, sinceStart: this.#deleted }, 'stale UDP flows deleted');
     const tookMs = performance.now() - startedAt;
     onCleaned?.(tookMs / 1_000, deleted);
-    return Math.max(retryMs, tookMs * RESTS);
+    return Math.max(retryMs, tookMs * REST_FACTOR);
   }
 
   async #cleanThrough(frontends: Set<FrontendKey>, isAll: boolean): Promise<void> {
-    await this.#takeFormer(frontends);
+    await this.#addPrevious(frontends);
     if (frontends.size === 0 && this.#frontends.isEmpty) return;
     const connection = this.#options.open();
     try {
@@ -163,18 +163,18 @@ export class Janitor {
     }
   }
 
-  async #takeFormer(frontends: Set<FrontendKey>): Promise<void> {
-    const former = this.#former;
-    if (former === undefined) return;
+  async #addPrevious(frontends: Set<FrontendKey>): Promise<void> {
+    const previous = this.#previous;
+    if (previous === undefined) return;
     let until = performance.now() + TURN_MS;
-    for (let next = former.next(); next.done !== true; next = former.next()) {
+    for (let next = previous.next(); next.done !== true; next = previous.next()) {
       const frontend = frontendKeyOf(next.value);
       if (frontend !== undefined) frontends.add(frontend);
       if (performance.now() < until) continue;
       await rest();
       until = performance.now() + TURN_MS;
     }
-    this.#former = undefined;
+    this.#previous = undefined;
   }
 
   async #findStale(
@@ -187,8 +187,8 @@ export class Janitor {
     const among = isAll
       ? { has: (frontend: FrontendKey) => this.#frontends.has(frontend) || frontends.has(frontend) }
       : frontends;
-    for (const question of this.#questions(frontends, isAll)) {
-      const isWhole = await visitFlows(connection, question, (flow) => {
+    for (const filter of this.#filters(frontends, isAll)) {
+      const isWhole = await visitFlows(connection, filter, (flow) => {
         if (this.#frontends.isStale(flow, among, places)) stale.push(flow);
       });
       if (!isWhole) throw new Error('the list of flows was torn');
@@ -196,9 +196,9 @@ export class Janitor {
     return stale;
   }
 
-  #questions(frontends: ReadonlySet<FrontendKey>, isAll: boolean): readonly FlowFilter[] {
+  #filters(frontends: ReadonlySet<FrontendKey>, isAll: boolean): readonly FlowFilter[] {
     const all: FlowFilter = { family: this.#options.family, protocol: 'udp' };
-    if (isAll || frontends.size > MAX_QUESTIONS) return [all];
+    if (isAll || frontends.size > MAX_FILTERED_DUMPS) return [all];
     return [...frontends].map((frontend) => ({ ...all, ...destinationOf(frontend) }));
   }
 

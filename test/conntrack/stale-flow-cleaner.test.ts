@@ -1,6 +1,6 @@
 /** When the janitor looks, what it tells those who look on, and what becomes of a look that fails; the rest is seen with real flows. */
 import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
-import { Janitor } from '../../src/conntrack/janitor.ts';
+import { StaleFlowCleaner } from '../../src/conntrack/stale-flow-cleaner.ts';
 import type { Connection } from '../../src/netlink/connection.ts';
 import { service } from '../dataplane/fake-backend.ts';
 
@@ -12,7 +12,7 @@ const pass = async (ms: number): Promise<void> => {
   for (let i = 0; i < 10; i += 1) await new Promise((resolve) => setImmediate(resolve));
 };
 
-const janitorOver = (visit: () => Promise<boolean>) => {
+const cleanerOver = (visit: () => Promise<boolean>) => {
   const cleaned: (readonly [seconds: number, deleted: number])[] = [];
   const said: string[] = [];
   const counts = { looks: 0, open: 0 };
@@ -28,15 +28,15 @@ const janitorOver = (visit: () => Promise<boolean>) => {
     return { visit: look, close } as unknown as Connection;
   };
   const say = (_: unknown, message?: string): void => void said.push(message ?? '');
-  const janitor = new Janitor({
+  const cleaner = new StaleFlowCleaner({
     family: 'IPv4',
     open,
     localAddresses: () => [],
     log: { info: say, warn: say } as never,
     onCleaned: (...cleaning) => cleaned.push(cleaning),
   });
-  onTestFinished(() => janitor.stop());
-  return { janitor, cleaned, said, counts };
+  onTestFinished(() => cleaner.stop());
+  return { cleaner, cleaned, said, counts };
 };
 
 const udp = (...serving: readonly string[]) => {
@@ -50,21 +50,21 @@ it.each([
   ['finds nothing', (): Promise<boolean> => Promise.resolve(true)],
   ['cannot look', (): Promise<boolean> => Promise.reject(new Error('no permission'))],
 ])('a look at the flows that %s is told with its time', async (_, visit) => {
-  const { janitor, cleaned } = janitorOver(visit);
-  janitor.synced([UDP], []);
+  const { cleaner, cleaned } = cleanerOver(visit);
+  cleaner.synced([UDP], []);
   await pass(0);
   expect(cleaned).toEqual([[expect.any(Number), 0]]);
 });
 
 it('nothing is told of a sync after which nobody had to look', async () => {
-  const { janitor, cleaned, counts } = janitorOver(async () => true);
-  janitor.synced([TCP], []);
-  janitor.repaired();
+  const { cleaner, cleaned, counts } = cleanerOver(async () => true);
+  cleaner.synced([TCP], []);
+  cleaner.repaired();
   await pass(1_000);
   expect(counts.looks).toBe(0);
-  janitor.synced([UDP], []);
+  cleaner.synced([UDP], []);
   await pass(1_000);
-  janitor.synced([UDP], []);
+  cleaner.synced([UDP], []);
   await pass(1_000);
   expect(counts).toEqual({ looks: 1, open: 0 });
   expect(cleaned).toHaveLength(2);
@@ -75,8 +75,8 @@ it.each([
   ['torn', (): Promise<boolean> => Promise.resolve(false)],
 ])('a look that is %s is made again with a back-off until it is done, and said once', async (_, fail) => {
   let isFailing = true;
-  const { janitor, counts, said } = janitorOver(() => (isFailing ? fail() : Promise.resolve(true)));
-  janitor.synced([UDP], []);
+  const { cleaner, counts, said } = cleanerOver(() => (isFailing ? fail() : Promise.resolve(true)));
+  cleaner.synced([UDP], []);
   for (let second = 0; second < 120; second += 1) await pass(1_000);
   expect(counts.looks).toBeGreaterThan(5);
   expect(counts.looks).toBeLessThan(15);
@@ -89,12 +89,12 @@ it.each([
 });
 
 it('a stream of changes is looked at for a share of the time', async () => {
-  const { janitor, counts } = janitorOver(async () => {
+  const { cleaner, counts } = cleanerOver(async () => {
     vi.advanceTimersByTime(100); // many flows
     return true;
   });
   for (let i = 0; i < 500; i += 1) {
-    janitor.synced([udp(`1.1.${i}.1`)], []);
+    cleaner.synced([udp(`1.1.${i}.1`)], []);
     await pass(10);
   }
   expect(counts.looks).toBeGreaterThan(5);
@@ -102,19 +102,19 @@ it('a stream of changes is looked at for a share of the time', async () => {
 });
 
 it('a sync and a repair of one moment are one look', async () => {
-  const { janitor, counts } = janitorOver(async () => true);
-  janitor.adopted([{ ip: '10.0.0.99', protocol: 'UDP', port: 53 }]);
-  janitor.synced([UDP], []);
-  janitor.repaired();
+  const { cleaner, counts } = cleanerOver(async () => true);
+  cleaner.adopted([{ ip: '10.0.0.99', protocol: 'UDP', port: 53 }]);
+  cleaner.synced([UDP], []);
+  cleaner.repaired();
   await pass(1_000);
   expect(counts.looks).toBe(1);
 });
 
 it('who stops it waits for nothing that is only due', async () => {
-  const { janitor, counts } = janitorOver(() => Promise.reject(new Error('EPERM')));
-  janitor.synced([UDP], []);
+  const { cleaner, counts } = cleanerOver(() => Promise.reject(new Error('EPERM')));
+  cleaner.synced([UDP], []);
   await pass(0);
-  await janitor.stop();
+  await cleaner.stop();
   await pass(60_000);
   expect(counts).toEqual({ looks: 1, open: 0 });
 });
