@@ -13,10 +13,10 @@ import { ERRNO, NetlinkError } from '../netlink/error.ts';
 import { decodeMessages } from '../netlink/message.ts';
 import { getLink, ROUTE_GROUPS, routeNewsOf, visitAddresses } from '../netlink/route.ts';
 import { openSocket, PROTOCOL, type Socket } from '../netlink/socket.ts';
-import { AddressLedger, SERVICE_LINK } from './ledger.ts';
+import { AddressTable, SERVICE_LINK } from './address-table.ts';
 
 /** One socket that hears, one that asks. */
-export interface Ears {
+export interface RouteSockets {
   readonly news: Socket;
   readonly lists: Socket;
 }
@@ -26,7 +26,7 @@ export interface NodeAddressesOptions {
   /** `addresses` gives other ones now. */
   readonly onChange?: () => void;
   /** Throws NetlinkError, or Error where system calls cannot be made. */
-  readonly open?: () => Ears;
+  readonly open?: () => RouteSockets;
   /** Milliseconds, ever growing. */
   readonly now?: () => number;
 }
@@ -42,7 +42,7 @@ const LIST_INTERVAL_MS = 1_000;
 const MAX_DATAGRAMS = 1_000;
 const FAMILIES = ['IPv4', 'IPv6'] as const;
 
-const openEars = (): Ears => {
+const openRouteSockets = (): RouteSockets => {
   const news = openSocket(PROTOCOL.ROUTE, { group: ROUTE_GROUPS });
   try {
     return { news, lists: openSocket(PROTOCOL.ROUTE) };
@@ -55,12 +55,12 @@ const openEars = (): Ears => {
 export class NodeAddresses {
   readonly #options: NodeAddressesOptions;
   readonly #now: () => number;
-  readonly #ledger = new AddressLedger(GRACE_MS);
-  #ears: Ears | undefined;
+  readonly #table = new AddressTable(GRACE_MS);
+  #sockets: RouteSockets | undefined;
   #timer: NodeJS.Timeout | undefined;
-  #told: readonly string[] = [];
+  #published: readonly string[] = [];
   /** What was heard is not all: the list has to be read, from this time on. */
-  #listAt: number | undefined;
+  #listDueAt: number | undefined;
   #listing: Promise<void> | undefined;
   #listedAt = Number.NEGATIVE_INFINITY;
   #hasWarned = false;
@@ -75,16 +75,16 @@ export class NodeAddresses {
   /** Resolves when the addresses are known, one way or the other. */
   static async open(options: NodeAddressesOptions): Promise<NodeAddresses> {
     const addresses = new NodeAddresses(options);
-    addresses.#listen();
+    addresses.#openAndList();
     await addresses.#listing;
-    addresses.#told = addresses.#ledger.addresses;
+    addresses.#published = addresses.#table.addresses;
     addresses.#arm(POLL_MS);
     return addresses;
   }
 
   /** Each once and in order, loopback among them; the same array as long as nothing changes. Without those of Services. */
   get addresses(): readonly string[] {
-    return this.#told;
+    return this.#published;
   }
 
   /** How often all were listed, for whoever counts. */
@@ -94,48 +94,48 @@ export class NodeAddresses {
 
   /** Lists them again with the next look, in case something was not told. */
   check(): void {
-    this.#listAt ??= Math.max(this.#now(), this.#listedAt + LIST_INTERVAL_MS);
+    this.#listDueAt ??= Math.max(this.#now(), this.#listedAt + LIST_INTERVAL_MS);
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#timer);
     await this.#listing;
-    this.#shut();
+    this.#closeSockets();
   }
 
   #arm(delayMs: number): void {
     this.#timer = setTimeout(() => {
-      const isDone = this.#look();
+      const isDone = this.#poll();
       if (!this.#isClosed) this.#arm(isDone ? POLL_MS : 0);
     }, delayMs);
   }
 
   /** Gives whether all was taken that was told. */
-  #look(): boolean {
+  #poll(): boolean {
     // what is told while the list is read is taken afterwards, so that the later word counts
     if (this.#isClosed || this.#listing !== undefined) return true;
     const isDone = this.#drain();
     const now = this.#now();
-    if (isDone && this.#listAt !== undefined && now >= this.#listAt) this.#listen();
-    this.#ledger.expire(now);
-    this.#tell();
+    if (isDone && this.#listDueAt !== undefined && now >= this.#listDueAt) this.#openAndList();
+    this.#table.expire(now);
+    this.#publish();
     return isDone;
   }
 
-  #tell(): void {
-    const { addresses } = this.#ledger;
-    if (addresses === this.#told) return;
-    this.#told = addresses;
+  #publish(): void {
+    const { addresses } = this.#table;
+    if (addresses === this.#published) return;
+    this.#published = addresses;
     this.#options.onChange?.();
   }
 
   #drain(): boolean {
     try {
       for (let i = 0; i < MAX_DATAGRAMS; i += 1) {
-        const datagram = this.#hear();
+        const datagram = this.#receive();
         if (datagram === undefined) return true;
-        this.#take(datagram);
+        this.#apply(datagram);
       }
       return false;
     } catch (error) {
@@ -144,38 +144,38 @@ export class NodeAddresses {
     }
   }
 
-  #hear(): Buffer | undefined {
+  #receive(): Buffer | undefined {
     try {
-      return this.#ears?.news.receive(0);
+      return this.#sockets?.news.receive(0);
     } catch (error) {
       if (!(error instanceof NetlinkError) || error.errno !== ERRNO.ENOBUFS) throw error;
       this.check();
-      return this.#hear();
+      return this.#receive();
     }
   }
 
-  #take(datagram: Buffer): void {
+  #apply(datagram: Buffer): void {
     for (const message of decodeMessages(datagram)) {
-      const news = routeNewsOf(message, (index) => this.#ledger.isPassed(index));
+      const news = routeNewsOf(message, (index) => this.#table.isServiceLink(index));
       if (news === undefined) continue;
       if (news.of === 'address') {
-        if (news.isGone) this.#ledger.remove(news.index, news.address, this.#now());
-        else this.#ledger.add(news.index, news.address);
-      } else if (news.isGone) this.#ledger.gone(news.index, this.#now());
-      else if (this.#ledger.named(news.index, news.name, this.#now())) this.check();
+        if (news.isGone) this.#table.remove(news.index, news.address, this.#now());
+        else this.#table.add(news.index, news.address);
+      } else if (news.isGone) this.#table.linkGone(news.index, this.#now());
+      else if (this.#table.linkNamed(news.index, news.name, this.#now())) this.check();
     }
   }
 
   /** Opens what is not open, and lists all. */
-  #listen(): void {
-    this.#listAt = undefined;
+  #openAndList(): void {
+    this.#listDueAt = undefined;
     try {
-      this.#ears ??= (this.#options.open ?? openEars)();
+      this.#sockets ??= (this.#options.open ?? openRouteSockets)();
     } catch (error) {
       this.#failed(error);
       return;
     }
-    this.#listing = this.#list(this.#ears.lists)
+    this.#listing = this.#list(this.#sockets.lists)
       .catch((error: unknown) => this.#failed(error))
       .finally(() => {
         this.#listing = undefined;
@@ -186,19 +186,19 @@ export class NodeAddresses {
     this.#lists += 1;
     this.#listedAt = this.#now();
     const connection = new Connection(socket);
-    this.#ledger.serviceLinkIs(getLink(connection, SERVICE_LINK)?.index, this.#now());
+    this.#table.setServiceLink(getLink(connection, SERVICE_LINK)?.index, this.#now());
     const found = new Map<number, Set<string>>();
     let isWhole = true;
     for (const family of FAMILIES) {
-      const isPassed = (index: number): boolean => this.#ledger.isPassed(index);
+      const isServiceLink = (index: number): boolean => this.#table.isServiceLink(index);
       isWhole =
-        (await visitAddresses(connection, family, isPassed, (index, address) => {
+        (await visitAddresses(connection, family, isServiceLink, (index, address) => {
           found.set(index, (found.get(index) ?? new Set()).add(address));
         })) && isWhole;
     }
     // what changed meanwhile was told as well; of a list in pieces only what is there is certain
     if (!isWhole) this.check();
-    this.#ledger.replace(found, this.#now());
+    this.#table.replace(found, this.#now());
   }
 
   #failed(error: unknown): void {
@@ -210,15 +210,15 @@ export class NodeAddresses {
       );
     }
     this.#hasWarned = true;
-    this.#shut();
-    this.#listAt = this.#now() + RETRY_MS;
-    this.#ledger.replace(foundByNode(), this.#now());
+    this.#closeSockets();
+    this.#listDueAt = this.#now() + RETRY_MS;
+    this.#table.replace(foundByNodeJs(), this.#now());
   }
 
-  #shut(): void {
-    this.#ears?.news.close();
-    this.#ears?.lists.close();
-    this.#ears = undefined;
+  #closeSockets(): void {
+    this.#sockets?.news.close();
+    this.#sockets?.lists.close();
+    this.#sockets = undefined;
   }
 }
 
@@ -230,7 +230,7 @@ export const readNodeAddresses = async (log: NodeAddressesOptions['log']): Promi
 };
 
 /** By numbers that no link has. */
-const foundByNode = (): ReadonlyMap<number, ReadonlySet<string>> =>
+const foundByNodeJs = (): ReadonlyMap<number, ReadonlySet<string>> =>
   new Map(
     Object.entries(networkInterfaces())
       .filter(([name]) => name !== SERVICE_LINK)

@@ -1,5 +1,5 @@
 /** A kernel's links and addresses behind the two sockets, which counts what it is asked. */
-import type { Ears } from '../../src/addresses/node-addresses.ts';
+import type { RouteSockets } from '../../src/addresses/node-addresses.ts';
 import { addressBytes, FAMILY, familyOfAddress } from '../../src/netlink/address.ts';
 import { type Attribute, bytes, encode, sizeOf, text } from '../../src/netlink/attributes.ts';
 import { writeI32 } from '../../src/netlink/bytes.ts';
@@ -47,7 +47,7 @@ export class FakeRtnetlink {
   listFlags = 0;
   #waiting: Answer[] = [];
 
-  readonly open = (): Ears => {
+  readonly open = (): RouteSockets => {
     const close = (): void => {
       this.counts.open -= 1;
     };

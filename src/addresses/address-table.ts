@@ -10,7 +10,7 @@ export const SERVICE_LINK = 'kube-ipvs0';
 
 export type AddressesByLink = ReadonlyMap<number, ReadonlySet<string>>;
 
-export class AddressLedger {
+export class AddressTable {
   readonly #graceMs: number;
   #links = new Map<number, Set<string>>();
   /** Address → how many links have it; none where it is about to go. */
@@ -31,12 +31,12 @@ export class AddressLedger {
   }
 
   /** Whether what this link has is not the node's own. */
-  isPassed(index: number): boolean {
+  isServiceLink(index: number): boolean {
     return index === this.#serviceLink;
   }
 
   add(index: number, address: string): void {
-    if (this.isPassed(index)) return;
+    if (this.isServiceLink(index)) return;
     const known = this.#links.get(index);
     if (known?.has(address)) return;
     if (known === undefined) this.#links.set(index, new Set([address]));
@@ -48,11 +48,11 @@ export class AddressLedger {
   }
 
   remove(index: number, address: string, now: number): void {
-    this.#take(index, address, now + this.#graceMs);
+    this.#removeFrom(index, address, now + this.#graceMs);
   }
 
   /** The link of Services' addresses; undefined where there is none. Gives true where a link was passed over until now. */
-  serviceLinkIs(index: number | undefined, now: number): boolean {
+  setServiceLink(index: number | undefined, now: number): boolean {
     const former = this.#serviceLink;
     this.#serviceLink = index;
     if (index === former) return false;
@@ -63,14 +63,14 @@ export class AddressLedger {
   }
 
   /** A link is there under this name. Gives the same. */
-  named(index: number, name: string, now: number): boolean {
-    if (name === SERVICE_LINK) return this.serviceLinkIs(index, now);
-    return this.isPassed(index) && this.serviceLinkIs(undefined, now);
+  linkNamed(index: number, name: string, now: number): boolean {
+    if (name === SERVICE_LINK) return this.setServiceLink(index, now);
+    return this.isServiceLink(index) && this.setServiceLink(undefined, now);
   }
 
-  gone(index: number, now: number): void {
+  linkGone(index: number, now: number): void {
     this.#drop(index, now + this.#graceMs);
-    if (this.isPassed(index)) this.#serviceLink = undefined;
+    if (this.isServiceLink(index)) this.#serviceLink = undefined;
   }
 
   /** All that there is, as it was listed. */
@@ -93,10 +93,10 @@ export class AddressLedger {
   }
 
   #drop(index: number, goneAt: number): void {
-    for (const address of [...(this.#links.get(index) ?? [])]) this.#take(index, address, goneAt);
+    for (const address of [...(this.#links.get(index) ?? [])]) this.#removeFrom(index, address, goneAt);
   }
 
-  #take(index: number, address: string, goneAt: number): void {
+  #removeFrom(index: number, address: string, goneAt: number): void {
     const known = this.#links.get(index);
     if (known?.delete(address) !== true) return;
     if (known.size === 0) this.#links.delete(index);
