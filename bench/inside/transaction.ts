@@ -9,7 +9,7 @@ import { Reconciler } from '../../src/dataplane/reconciler.ts';
 import { manyServices, serviceObjects } from '../../src/lab/many.ts';
 import type { Work } from '../../src/model/family-work.ts';
 import { OBJECT_KINDS, type ObjectKind } from '../../src/model/kubernetes.ts';
-import { Connection } from '../../src/netlink/connection.ts';
+import { NetlinkConnection } from '../../src/netlink/connection.ts';
 import { openSocket, PROTOCOL, type Socket } from '../../src/netlink/socket.ts';
 import { Nftables } from '../../src/nftables-json/nftables.ts';
 import { openTracker } from './node.ts';
@@ -28,7 +28,10 @@ const timed = (socket: Socket): Socket => ({
   },
 });
 
-const sockets = { ...openKernelSockets(), writer: new Nftables(new Connection(timed(openSocket(PROTOCOL.NETFILTER)))) };
+const sockets = {
+  ...openKernelSockets(),
+  writer: new Nftables(new NetlinkConnection(timed(openSocket(PROTOCOL.NETFILTER)))),
+};
 
 const median = (values: readonly number[]): string =>
   ([...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN).toFixed(3);

@@ -8,10 +8,10 @@
  */
 import { networkInterfaces } from 'node:os';
 import type { BaseLogger } from 'pino';
-import { Connection } from '../netlink/connection.ts';
+import { NetlinkConnection } from '../netlink/connection.ts';
 import { ERRNO, NetlinkError } from '../netlink/error.ts';
 import { decodeMessages } from '../netlink/message.ts';
-import { getLink, ROUTE_GROUPS, routeNewsOf, visitAddresses } from '../netlink/route.ts';
+import { getLink, ROUTE_GROUPS, routeChangeOf, visitAddresses } from '../netlink/route.ts';
 import { openSocket, PROTOCOL, type Socket } from '../netlink/socket.ts';
 import { AddressTable, SERVICE_LINK } from './address-table.ts';
 
@@ -156,7 +156,7 @@ export class NodeAddresses {
 
   #apply(datagram: Buffer): void {
     for (const message of decodeMessages(datagram)) {
-      const news = routeNewsOf(message, (index) => this.#table.isServiceLink(index));
+      const news = routeChangeOf(message, (index) => this.#table.isServiceLink(index));
       if (news === undefined) continue;
       if (news.of === 'address') {
         if (news.isGone) this.#table.remove(news.index, news.address, this.#now());
@@ -185,7 +185,7 @@ export class NodeAddresses {
   async #list(socket: Socket): Promise<void> {
     this.#lists += 1;
     this.#listedAt = this.#now();
-    const connection = new Connection(socket);
+    const connection = new NetlinkConnection(socket);
     this.#table.setServiceLink(getLink(connection, SERVICE_LINK)?.index, this.#now());
     const found = new Map<number, Set<string>>();
     let isWhole = true;

@@ -1,11 +1,11 @@
 /** Errors of kernel and tools become a KernelError here only. */
 import { KernelError } from '../dataplane/contract.ts';
-import { type Scope, scopeOf } from '../netlink/errno-scope.ts';
+import { type ErrnoScope, scopeOf } from '../netlink/errno-scope.ts';
 import { NetlinkError } from '../netlink/error.ts';
 
 /** One refusal: the kernel's errno, or the scope that a tool's exit was classified as. */
 export interface KernelRefusal {
-  readonly cause: { readonly errno: number } | { readonly scope: Scope };
+  readonly cause: { readonly errno: number } | { readonly scope: ErrnoScope };
   readonly message: string;
   /** Ids of the refused objects, where the kernel named them. */
   readonly suspects: readonly string[];
@@ -28,7 +28,7 @@ export const refused = (refusals: readonly KernelRefusal[]): KernelError => {
   ]);
 };
 
-const scopeBy = (cause: KernelRefusal['cause']): Scope => ('scope' in cause ? cause.scope : scopeOf(cause.errno));
+const scopeBy = (cause: KernelRefusal['cause']): ErrnoScope => ('scope' in cause ? cause.scope : scopeOf(cause.errno));
 
 /**
  * Converts a netlink error that names no object: of a read, or of a write whose answers were lost. Other errors are

@@ -10,14 +10,14 @@ import { destinationOf, type FrontendKey, frontendKeyOf, type NodePortMatch, Udp
 import type { AddressPort } from '../model/frontend.ts';
 import type { NodeContext } from '../model/node.ts';
 import type { ServiceEndpoints } from '../model/topology.ts';
-import { Connection } from '../netlink/connection.ts';
+import { NetlinkConnection } from '../netlink/connection.ts';
 import { deleteFlows, type Flow, type FlowFilter, visitFlows } from '../netlink/conntrack.ts';
 import { openSocket, PROTOCOL } from '../netlink/socket.ts';
 
 export interface StaleFlowCleanerOptions {
   readonly family: IPFamily;
   /** A connection that nobody else uses, for one look. Throws NetlinkError. */
-  readonly open: () => Connection;
+  readonly open: () => NetlinkConnection;
   /** The node's own addresses, without those of Services: the same array as long as they are the same. */
   readonly localAddresses: () => readonly string[];
   readonly log: Pick<BaseLogger, 'info' | 'warn'>;
@@ -42,7 +42,7 @@ const REST_FACTOR = 4;
 const TURN_MS = 5;
 
 /** A connection for one look. Throws NetlinkError. */
-export const openConntrack = (): Connection => new Connection(openSocket(PROTOCOL.NETFILTER));
+export const openConntrack = (): NetlinkConnection => new NetlinkConnection(openSocket(PROTOCOL.NETFILTER));
 
 export class StaleFlowCleaner {
   readonly #options: StaleFlowCleanerOptions;
@@ -178,7 +178,7 @@ export class StaleFlowCleaner {
   }
 
   async #findStale(
-    connection: Connection,
+    connection: NetlinkConnection,
     frontends: ReadonlySet<FrontendKey>,
     isAll: boolean,
   ): Promise<readonly Flow[]> {
@@ -217,7 +217,7 @@ export class StaleFlowCleaner {
     };
   }
 
-  #delete(connection: Connection, flows: readonly Flow[]): void {
+  #delete(connection: NetlinkConnection, flows: readonly Flow[]): void {
     const failures = deleteFlows(connection, flows);
     this.#deleted += flows.length - failures.length;
     const [failure] = failures;

@@ -15,7 +15,7 @@
  * Flushing is left out: it takes away what others made.
  */
 import type { Attribute } from '../netlink/attributes.ts';
-import { Connection, type Failure } from '../netlink/connection.ts';
+import { NetlinkConnection, type RequestFailure } from '../netlink/connection.ts';
 import { ERRNO, NetlinkError } from '../netlink/error.ts';
 import { familyId, genericAttributes, genericRequest } from '../netlink/generic.ts';
 import { FLAG } from '../netlink/message.ts';
@@ -116,17 +116,17 @@ export const deleteDestination = (service: ServiceKey, key: DestinationKey): Ope
 });
 
 export class Ipvs {
-  readonly #connection: Connection;
+  readonly #connection: NetlinkConnection;
   readonly #family: number;
 
-  private constructor(connection: Connection, family: number) {
+  private constructor(connection: NetlinkConnection, family: number) {
     this.#connection = connection;
     this.#family = family;
   }
 
   /** In the network namespace of this process. Throws NetlinkError: ENOENT when the module ip_vs is not loaded. */
   static open(socket: Socket = openSocket(PROTOCOL.GENERIC)): Ipvs {
-    const connection = new Connection(socket);
+    const connection = new NetlinkConnection(socket);
     try {
       return new Ipvs(connection, familyId(connection, 'IPVS'));
     } catch (error) {
@@ -135,7 +135,7 @@ export class Ipvs {
     }
   }
 
-  get sent(): Connection['sent'] {
+  get sent(): NetlinkConnection['sent'] {
     return this.#connection.sent;
   }
 
@@ -147,7 +147,7 @@ export class Ipvs {
    * Carries out all operations in order, in as few sends as they fit in, whatever comes of each; gives those that
    * failed, by their place. Throws NetlinkError when the kernel's answers were lost (ENOBUFS): then look what is there.
    */
-  execute(operations: readonly Operation[]): readonly Failure[] {
+  execute(operations: readonly Operation[]): readonly RequestFailure[] {
     return this.#connection.execute(
       operations.map(({ command, attributes }) => genericRequest(this.#family, command, attributes)),
     );

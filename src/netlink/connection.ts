@@ -22,50 +22,50 @@ import {
 } from './message.ts';
 import type { Socket } from './socket.ts';
 
-export interface Failure {
+export interface RequestFailure {
   /** Which of the requests, from 0. */
   readonly index: number;
   readonly error: NetlinkError;
 }
 
 /** What became of a transaction that is not done: the first error, and the requests that were named. */
-export interface Refusal {
+export interface BatchRefusal {
   readonly error: NetlinkError;
-  readonly failures: readonly Failure[];
+  readonly failures: readonly RequestFailure[];
 }
 
 /** Bigger sends gain nothing. */
 const SEND_BYTES = 1 << 17;
 const ANSWER_MS = 10_000;
 /** How long a list is read at a stretch. */
-const VISIT_MS = 5;
+const TURN_MS = 5;
 /** A dump of something that keeps changing is begun again, this often at most. */
 const MAX_DUMPS = 20;
 /** Sequence numbers are 1 to this: 0 is what the kernel's own notifications carry. */
 const SEQUENCES = 2 ** 32 - 1;
 
-export interface ConnectionOptions {
+export interface NetlinkConnectionOptions {
   /** Messages sent before, for tests: the first one has the number behind it. */
   readonly sequence?: number;
   /** Milliseconds for which a list is read at a stretch, one datagram at least. */
-  readonly visitMs?: number;
+  readonly turnMs?: number;
 }
 
-export class Connection {
+export class NetlinkConnection {
   readonly #socket: Socket;
-  readonly #visitMs: number;
+  readonly #turnMs: number;
   /** Of the last message. */
   #sequence: number;
   /** A list is being read part by part, and nothing else may be asked. */
-  #isVisiting = false;
+  #isDumping = false;
   /** How many sends and messages so far, for whoever counts. */
   #sends = 0;
   #messages = 0;
 
-  constructor(socket: Socket, { sequence = 0, visitMs = VISIT_MS }: ConnectionOptions = {}) {
+  constructor(socket: Socket, { sequence = 0, turnMs = TURN_MS }: NetlinkConnectionOptions = {}) {
     this.#socket = socket;
     this.#sequence = sequence;
-    this.#visitMs = visitMs;
+    this.#turnMs = turnMs;
   }
 
   get sent(): { readonly sends: number; readonly messages: number } {
@@ -82,8 +82,8 @@ export class Connection {
   }
 
   /** Carries out all requests, whatever comes of each; gives those that failed. Throws when nothing can be known. */
-  execute(requests: readonly Request[]): readonly Failure[] {
-    const failures: Failure[] = [];
+  execute(requests: readonly Request[]): readonly RequestFailure[] {
+    const failures: RequestFailure[] = [];
     for (const { from, to } of chunks(requests)) failures.push(...this.#executeChunk(requests, from, to));
     return failures;
   }
@@ -99,7 +99,7 @@ export class Connection {
    * mark at its begin is answered only where the transaction as a whole fails, and then nothing else may be; without the mark at its
    * end the kernel looks at it and forgets it. Throws NetlinkError when nothing can be known.
    */
-  batch(begin: Request, requests: readonly Request[], end: Request | undefined): Refusal | undefined {
+  batch(begin: Request, requests: readonly Request[], end: Request | undefined): BatchRefusal | undefined {
     const marked = [begin, ...requests.slice(0, -1)];
     const last = requests.at(-1);
     if (last === undefined) return undefined;
@@ -107,7 +107,7 @@ export class Connection {
       [...marked, { ...last, flags: last.flags | FLAG.ACK }, ...(end === undefined ? [] : [end])],
       0,
     );
-    const failures: Failure[] = [];
+    const failures: RequestFailure[] = [];
     this.#receive(first, requests.length + 1, (message, position) => {
       if (message.type !== TYPE.ERROR) return false;
       const index = position - 1;
@@ -166,18 +166,18 @@ export class Connection {
    */
   async visit(request: Request, take: (message: Message) => void): Promise<boolean> {
     const sequence = this.#send([{ ...request, flags: request.flags | FLAG.DUMP }], 0);
-    this.#isVisiting = true;
+    this.#isDumping = true;
     try {
       return await this.#visitParts(sequence, take);
     } finally {
-      this.#isVisiting = false;
+      this.#isDumping = false;
     }
   }
 
   async #visitParts(sequence: number, take: (message: Message) => void): Promise<boolean> {
     let isWhole = true;
     for (let isDone = false; !isDone; ) {
-      const until = performance.now() + this.#visitMs;
+      const until = performance.now() + this.#turnMs;
       do {
         for (const message of this.#next()) {
           if (message.sequence !== sequence) continue;
@@ -209,8 +209,8 @@ export class Connection {
     return { messages, isTorn };
   }
 
-  #executeChunk(requests: readonly Request[], from: number, to: number): readonly Failure[] {
-    const failures: Failure[] = [];
+  #executeChunk(requests: readonly Request[], from: number, to: number): readonly RequestFailure[] {
+    const failures: RequestFailure[] = [];
     const first = this.#sendAll(requests.slice(from, to), from, failures);
     if (first === undefined) return failures;
     const count = to - from;
@@ -224,7 +224,7 @@ export class Connection {
   }
 
   /** A message that is too large for the socket fails by itself: the chunk is halved until it is alone. */
-  #sendAll(requests: readonly Request[], from: number, failures: Failure[]): number | undefined {
+  #sendAll(requests: readonly Request[], from: number, failures: RequestFailure[]): number | undefined {
     try {
       return this.#send(requests, 0, FLAG.ACK);
     } catch (error) {
@@ -242,20 +242,20 @@ export class Connection {
     }
   }
 
-  #shifted(requests: readonly Request[], by: number): readonly Failure[] {
+  #shifted(requests: readonly Request[], by: number): readonly RequestFailure[] {
     return this.#executeChunk(requests, 0, requests.length).map(({ index, error }) => ({ index: index + by, error }));
   }
 
   /** Gives the sequence number of the first. */
   #send(requests: readonly Request[], flags: number, lastFlags = flags): number {
-    if (this.#isVisiting) throw new Error('a netlink connection was used while a list was read over it');
-    const first = behind(this.#sequence, 1);
+    if (this.#isDumping) throw new Error('a netlink connection was used while a list was read over it');
+    const first = advance(this.#sequence, 1);
     const datagram = Buffer.alloc(requests.reduce((sum, request) => sum + messageLength(request), 0));
     let at = 0;
     for (const [i, request] of requests.entries()) {
-      at = encodeMessage(datagram, at, request, behind(first, i), i === requests.length - 1 ? lastFlags : flags);
+      at = encodeMessage(datagram, at, request, advance(first, i), i === requests.length - 1 ? lastFlags : flags);
     }
-    this.#sequence = behind(this.#sequence, requests.length);
+    this.#sequence = advance(this.#sequence, requests.length);
     this.#socket.send(datagram);
     this.#sends += 1;
     this.#messages += requests.length;
@@ -283,7 +283,7 @@ export class Connection {
 }
 
 /** The sequence number so many places behind this one. */
-const behind = (sequence: number, places: number): number => ((sequence - 1 + places + SEQUENCES) % SEQUENCES) + 1;
+const advance = (sequence: number, places: number): number => ((sequence - 1 + places + SEQUENCES) % SEQUENCES) + 1;
 
 /** How many places the other one is behind the first; infinite for the number that none has. */
 const distance = (first: number, other: number): number =>

@@ -22,7 +22,7 @@ import {
   u8,
   u32,
 } from './attributes.ts';
-import type { Connection, Failure } from './connection.ts';
+import type { NetlinkConnection, RequestFailure } from './connection.ts';
 import { ERRNO } from './error.ts';
 import type { Message, Request } from './message.ts';
 
@@ -76,14 +76,18 @@ const request = (type: number, family: AddressFamily, attributes: readonly Attri
 };
 
 /** The flows that fit. Throws NetlinkError. */
-export const listFlows = (connection: Connection, filter: FlowFilter): readonly Flow[] =>
+export const listFlows = (connection: NetlinkConnection, filter: FlowFilter): readonly Flow[] =>
   connection
     .dump(request(GET, filter.family, filterAttributes(filter)))
     .flatMap((message) => flowOf(message) ?? [])
     .filter((flow) => fits(flow, filter));
 
 /** The same part by part, with rests in between: nothing else may use the connection until it is done. Throws NetlinkError. */
-export const visitFlows = (connection: Connection, filter: FlowFilter, take: (flow: Flow) => void): Promise<boolean> =>
+export const visitFlows = (
+  connection: NetlinkConnection,
+  filter: FlowFilter,
+  take: (flow: Flow) => void,
+): Promise<boolean> =>
   connection.visit(request(GET, filter.family, filterAttributes(filter)), (message) => {
     const flow = flowOf(message);
     if (flow !== undefined && fits(flow, filter)) take(flow);
@@ -145,7 +149,7 @@ const tupleOf = (attributes: Attributes): Tuple | undefined => {
 };
 
 /** Deletes these flows; one that has ended meanwhile is fine, also if there is a new one in its place. Gives those that could not be deleted. */
-export const deleteFlows = (connection: Connection, flows: readonly Flow[]): readonly Failure[] =>
+export const deleteFlows = (connection: NetlinkConnection, flows: readonly Flow[]): readonly RequestFailure[] =>
   connection
     .execute(
       flows.map(({ original, zone, id }) =>

@@ -7,7 +7,7 @@
  */
 import { constants } from 'node:os';
 
-export type Scope = 'environment' | 'content';
+export type ErrnoScope = 'environment' | 'content';
 
 /** The ruleset changed while the transaction was put together. Node.js has no name for it. */
 export const ERESTART = 85;
@@ -52,15 +52,15 @@ export const SCOPES = {
   EOPNOTSUPP: 'content',
   EAFNOSUPPORT: 'content',
   EPROTONOSUPPORT: 'content',
-} as const satisfies Readonly<Record<string, Scope>>;
+} as const satisfies Readonly<Record<string, ErrnoScope>>;
 
 const NUMBERS: Readonly<Record<string, number>> = { ...constants.errno, ERESTART };
 
-const BY_NUMBER: ReadonlyMap<number, Scope> = new Map(
+const BY_NUMBER: ReadonlyMap<number, ErrnoScope> = new Map(
   Object.entries(SCOPES).flatMap(([name, scope]) => {
     const number = NUMBERS[name];
     return number === undefined ? [] : [[number, scope] as const];
   }),
 );
 
-export const scopeOf = (errno: number): Scope => BY_NUMBER.get(errno) ?? 'content';
+export const scopeOf = (errno: number): ErrnoScope => BY_NUMBER.get(errno) ?? 'content';

@@ -1,6 +1,6 @@
 /** Generic netlink: families are numbered as they register, so the number is asked for by name (linux/genetlink.h). */
 import { type Attribute, decode, encode, getU16, sizeOf, text } from './attributes.ts';
-import type { Connection } from './connection.ts';
+import type { NetlinkConnection } from './connection.ts';
 import type { Message, Request } from './message.ts';
 
 const GENERIC_HEADER = 4;
@@ -25,7 +25,7 @@ export const genericAttributes = ({ body }: Message): ReadonlyMap<number, Buffer
   decode(body.subarray(GENERIC_HEADER));
 
 /** The message type of a family. Throws NetlinkError: ENOENT when the kernel has none of this name (a module is not loaded). */
-export const familyId = (connection: Connection, name: string): number => {
+export const familyId = (connection: NetlinkConnection, name: string): number => {
   const answer = connection.get(genericRequest(CONTROL.type, CONTROL.GETFAMILY, [text(CONTROL.FAMILY_NAME, name)]));
   return answer === undefined ? 0 : getU16(genericAttributes(answer), CONTROL.FAMILY_ID);
 };

@@ -18,7 +18,7 @@ import {
   text,
   u8,
 } from './attributes.ts';
-import type { Connection } from './connection.ts';
+import type { NetlinkConnection } from './connection.ts';
 import { ERRNO, NetlinkError } from './error.ts';
 import { FLAG, type Message, type Request } from './message.ts';
 
@@ -96,7 +96,7 @@ const request = (command: number, family: AddressFamily, flags: number, attribut
 };
 
 /** The newest revision of a type that this kernel has. Throws NetlinkError: ENOENT when it has none. */
-export const typeRevision = (connection: Connection, type: SetType, family: AddressFamily): number => {
+export const typeRevision = (connection: NetlinkConnection, type: SetType, family: AddressFamily): number => {
   const answer = connection.get(
     request(COMMAND.TYPE, family, 0, [text(ATTR.TYPENAME, type), u8(ATTR.FAMILY, FAMILY[family])]),
   );
@@ -154,7 +154,7 @@ export const deleteEntry = (set: SetDefinition, entry: SetEntry): Request =>
   request(COMMAND.DEL, set.family, 0, [text(ATTR.SETNAME, set.name), nest(ATTR.DATA, entryData(entry))]);
 
 /** The sets of these names that exist, with their entries: others, which may be large, are not read. Throws NetlinkError. */
-export const listSets = (connection: Connection, names: readonly string[]): ReadonlyMap<string, ListedSet> =>
+export const listSets = (connection: NetlinkConnection, names: readonly string[]): ReadonlyMap<string, ListedSet> =>
   new Map(
     names.flatMap((name) => {
       const set = listSet(connection, name);
@@ -164,7 +164,7 @@ export const listSets = (connection: Connection, names: readonly string[]): Read
 
 /** The same with rests in between: nothing else may use the connection until it is done. Throws NetlinkError. */
 export const readSets = async (
-  connection: Connection,
+  connection: NetlinkConnection,
   names: readonly string[],
 ): Promise<ReadonlyMap<string, ListedSet>> => {
   const sets = new Map<string, ListedSet>();
@@ -176,7 +176,7 @@ export const readSets = async (
   return sets;
 };
 
-const listSet = (connection: Connection, name: string): ListedSet | undefined => {
+const listSet = (connection: NetlinkConnection, name: string): ListedSet | undefined => {
   try {
     return setOf(connection.dump(listRequest(name)).map((message) => partOf(name, message)));
   } catch (error) {

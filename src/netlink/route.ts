@@ -13,7 +13,7 @@ import {
   u32,
 } from './attributes.ts';
 import { readI32, readU32, writeI32 } from './bytes.ts';
-import type { Connection } from './connection.ts';
+import type { NetlinkConnection } from './connection.ts';
 import { ERRNO, NetlinkError } from './error.ts';
 import { FLAG, type Message, type Request } from './message.ts';
 
@@ -65,7 +65,7 @@ const linkRequest = (type: number, flags: number, attributes: readonly Attribute
 };
 
 /** A link by name; undefined when there is none. Throws NetlinkError. */
-export const getLink = (connection: Connection, name: string): Link | undefined => {
+export const getLink = (connection: NetlinkConnection, name: string): Link | undefined => {
   try {
     const answer = connection.get(linkRequest(GETLINK, 0, [text(IFLA_IFNAME, name)]));
     return answer === undefined ? undefined : linkOf(answer);
@@ -75,7 +75,7 @@ export const getLink = (connection: Connection, name: string): Link | undefined 
   }
 };
 
-export const listLinks = (connection: Connection): readonly Link[] =>
+export const listLinks = (connection: NetlinkConnection): readonly Link[] =>
   connection.dump(linkRequest(GETLINK, 0, [])).map(linkOf);
 
 const linkOf = ({ body }: Message): Link => {
@@ -132,11 +132,11 @@ export const newAddress = (index: number, address: string): Request =>
 export const deleteAddress = (index: number, address: string): Request => hostAddress(DELADDR, 0, index, address);
 
 /** All addresses of one family, of all links. Throws NetlinkError. */
-export const listAddresses = (connection: Connection, family: AddressFamily): readonly LinkAddress[] =>
+export const listAddresses = (connection: NetlinkConnection, family: AddressFamily): readonly LinkAddress[] =>
   connection.dump(addressList(family)).flatMap((message) => addressOf(message) ?? []);
 
 /** The same with rests in between: nothing else may use the connection until it is done. Throws NetlinkError. */
-export const readAddresses = (connection: Connection, family: AddressFamily): Promise<readonly LinkAddress[]> =>
+export const readAddresses = (connection: NetlinkConnection, family: AddressFamily): Promise<readonly LinkAddress[]> =>
   connection.list(addressList(family), (message) => {
     const found = addressOf(message);
     return found === undefined ? [] : [found];
@@ -162,16 +162,16 @@ const addressOf = ({ body }: Message): LinkAddress | undefined => {
 export const ROUTE_GROUPS: readonly number[] = [1, 5, 9];
 
 /** What a subscriber hears: of an address that a link has or had, of a link that is there (again, maybe with another name) or gone. */
-export type RouteNews =
+export type RouteChange =
   | { readonly of: 'address'; readonly index: number; readonly address: string; readonly isGone: boolean }
   | { readonly of: 'link'; readonly index: number; readonly name: string; readonly isGone: boolean };
 
 /** Undefined for what is neither; addresses of links that are passed over are not even read. */
-export const routeNewsOf = (message: Message, isPassed: (index: number) => boolean): RouteNews | undefined => {
+export const routeChangeOf = (message: Message, isIgnored: (index: number) => boolean): RouteChange | undefined => {
   const { type, body } = message;
   if (type === NEWADDR || type === DELADDR) {
     const index = readU32(body, 4);
-    const address = isPassed(index) ? undefined : addressOf(message)?.address;
+    const address = isIgnored(index) ? undefined : addressOf(message)?.address;
     return address === undefined ? undefined : { of: 'address', index, address, isGone: type === DELADDR };
   }
   // of other families than this the kernel tells what becomes of a link as a bridge's port, and the link stays
@@ -185,13 +185,13 @@ export const routeNewsOf = (message: Message, isPassed: (index: number) => boole
  * piece. Nothing else may use the connection until it is done. Throws NetlinkError.
  */
 export const visitAddresses = (
-  connection: Connection,
+  connection: NetlinkConnection,
   family: AddressFamily,
-  isPassed: (index: number) => boolean,
+  isIgnored: (index: number) => boolean,
   take: (index: number, address: string) => void,
 ): Promise<boolean> =>
   connection.visit(addressList(family), (message) => {
     const index = readU32(message.body, 4);
-    const address = isPassed(index) ? undefined : addressOf(message)?.address;
+    const address = isIgnored(index) ? undefined : addressOf(message)?.address;
     if (address !== undefined) take(index, address);
   });

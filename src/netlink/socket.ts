@@ -28,11 +28,11 @@ export interface Subscription {
   /** Multicast groups of the protocol, by number. */
   readonly group: number | readonly number[];
   /** What the socket of this port causes is not heard: the kernel does not even queue it. */
-  readonly deafTo?: number;
+  readonly ignoredPort?: number;
 }
 
 export const PROTOCOL = { ROUTE: 0, NETFILTER: 12, GENERIC: 16 } as const;
-export type Protocol = (typeof PROTOCOL)[keyof typeof PROTOCOL];
+export type NetlinkProtocol = (typeof PROTOCOL)[keyof typeof PROTOCOL];
 
 const AF_NETLINK = 16;
 const SOCK_RAW = 3;
@@ -98,7 +98,7 @@ const int32 = (value: number): Buffer => Buffer.from(Int32Array.of(value).buffer
 export const closed = (): NetlinkError => new NetlinkError(constants.errno.EBADF, 'the socket is closed');
 
 /** Opens a socket in the network namespace of this process. Throws NetlinkError. */
-export const openSocket = (protocol: Protocol, subscription?: Subscription): Socket => {
+export const openSocket = (protocol: NetlinkProtocol, subscription?: Subscription): Socket => {
   const system = loadSystem();
   const failed = (what: string): NetlinkError => new NetlinkError(system.errno(), what);
   const fd = system.socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
@@ -115,7 +115,7 @@ export const openSocket = (protocol: Protocol, subscription?: Subscription): Soc
   for (const option of [SO_SNDBUFFORCE, SO_RCVBUFFORCE])
     system.setsockopt(fd, SOL_SOCKET, option, int32(BUFFER_BYTES), 4);
   if (subscription !== undefined) {
-    if (subscription.deafTo !== undefined) must(attachFilter(system, fd, subscription.deafTo), 'filter');
+    if (subscription.ignoredPort !== undefined) must(attachFilter(system, fd, subscription.ignoredPort), 'filter');
     for (const group of [subscription.group].flat())
       must(system.setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, int32(group), 4), 'group');
   }
@@ -149,10 +149,10 @@ const instruction = (code: number, ifTrue: number, ifFalse: number, operand: num
 };
 
 /** Filters load words in network byte order, and the header has the machine's. */
-const attachFilter = (system: System, fd: number, deafTo: number): number => {
+const attachFilter = (system: System, fd: number, ignoredPort: number): number => {
   const program = Buffer.concat([
     instruction(BPF.LOAD_WORD, 0, 0, CAUSE_OFFSET),
-    instruction(BPF.JUMP_IF_EQUAL, 0, 1, int32(deafTo).readUInt32BE(0)),
+    instruction(BPF.JUMP_IF_EQUAL, 0, 1, int32(ignoredPort).readUInt32BE(0)),
     instruction(BPF.RETURN, 0, 0, 0),
     instruction(BPF.RETURN, 0, 0, 0xffffffff),
   ]);

@@ -1,6 +1,6 @@
 /** Reading one table back: what `nft list table` would show, in the same form as what was written. */
 import { decode, decodeList, decodeNest, getBe32, getBe64, getText, text } from '../netlink/attributes.ts';
-import type { Connection } from '../netlink/connection.ts';
+import type { NetlinkConnection } from '../netlink/connection.ts';
 import { ERRNO, NetlinkError } from '../netlink/error.ts';
 import type { Message, Request } from '../netlink/message.ts';
 import { decodeCounter } from './counters.ts';
@@ -60,7 +60,7 @@ interface Listed<T> {
 }
 
 /** The table at one moment; undefined when there is none. The process stands still for as long as the family's lists are. */
-export const listTable = (connection: Connection, family: Family, table: string): TableListing | undefined => {
+export const listTable = (connection: NetlinkConnection, family: Family, table: string): TableListing | undefined => {
   const all = <T>({ list, read }: Listed<T>): readonly T[] =>
     connection.dump(list).flatMap((message) => read(message) ?? []);
   try {
@@ -78,7 +78,7 @@ export const listTable = (connection: Connection, family: Family, table: string)
 
 /** The same with rests in between, as others choose how long the lists are. */
 export const visitTable = async (
-  connection: Connection,
+  connection: NetlinkConnection,
   family: Family,
   table: string,
 ): Promise<TableListing | undefined> => {
@@ -99,13 +99,13 @@ export const visitTable = async (
 };
 
 /** Throws NetlinkError, ENOENT where there is no such table. */
-const isDormant = (connection: Connection, family: Family, table: string): boolean => {
+const isDormant = (connection: NetlinkConnection, family: Family, table: string): boolean => {
   const message = connection.get(request(MESSAGE.GET_TABLE, family, 0, [text(TABLE.NAME, table)]));
   const attributes = message === undefined ? undefined : attributesOf(message);
   return attributes?.has(TABLE.FLAGS) === true && (getBe32(attributes, TABLE.FLAGS) & TABLE_DORMANT) !== 0;
 };
 
-const collect = <T>(connection: Connection, { list, read }: Listed<T>): Promise<readonly T[]> =>
+const collect = <T>(connection: NetlinkConnection, { list, read }: Listed<T>): Promise<readonly T[]> =>
   connection.list(list, (message) => {
     const one = read(message);
     return one === undefined ? [] : [one];
@@ -117,7 +117,7 @@ const collect = <T>(connection: Connection, { list, read }: Listed<T>): Promise<
  * by then has no rules.
  */
 const visitChains = async (
-  connection: Connection,
+  connection: NetlinkConnection,
   family: Family,
   table: string,
   rules: readonly Rule[],
@@ -136,7 +136,7 @@ const visitChains = async (
   return [...names].flatMap((name) => getChain(connection, family, table, name) ?? []);
 };
 
-const getChain = (connection: Connection, family: Family, table: string, name: string): Chain | undefined => {
+const getChain = (connection: NetlinkConnection, family: Family, table: string, name: string): Chain | undefined => {
   try {
     const where = [text(CHAIN.TABLE, table), text(CHAIN.NAME, name)];
     const answer = connection.get(request(MESSAGE.GET_CHAIN, family, 0, where));
@@ -229,7 +229,7 @@ const dataType = (number: number): NonNullable<SetDeclaration['map']> | undefine
  * NetlinkError, ENOENT where there is no such set.
  */
 export const visitElements = (
-  connection: Connection,
+  connection: NetlinkConnection,
   declaration: SetDeclaration,
   take: (element: Element) => void,
 ): Promise<boolean> => {
@@ -245,7 +245,7 @@ export const visitElements = (
 };
 
 /** The number of changes that the ruleset of this network namespace has seen: all tables of all families together. */
-export const generation = (connection: Connection): number => {
+export const generation = (connection: NetlinkConnection): number => {
   const message = connection.get(request(MESSAGE.GET_GENERATION, 'inet', 0, []));
   return message === undefined ? 0 : getBe32(attributesOf(message), GENERATION_ID);
 };

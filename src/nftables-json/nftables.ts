@@ -6,7 +6,7 @@
  */
 import type { Attribute } from '../netlink/attributes.ts';
 import { be32, encode, sizeOf } from '../netlink/attributes.ts';
-import { Connection } from '../netlink/connection.ts';
+import { NetlinkConnection } from '../netlink/connection.ts';
 import type { NetlinkError } from '../netlink/error.ts';
 import type { Request } from '../netlink/message.ts';
 import { openSocket, PROTOCOL } from '../netlink/socket.ts';
@@ -44,15 +44,15 @@ export interface TransactionOptions {
 }
 
 export class Nftables {
-  readonly #connection: Connection;
+  readonly #connection: NetlinkConnection;
   #nextId = 0;
 
   /** Over a socket of its own, in the network namespace of this process. Throws NetlinkError. */
   static open(): Nftables {
-    return new Nftables(new Connection(openSocket(PROTOCOL.NETFILTER)));
+    return new Nftables(new NetlinkConnection(openSocket(PROTOCOL.NETFILTER)));
   }
 
-  constructor(connection: Connection) {
+  constructor(connection: NetlinkConnection) {
     this.#connection = connection;
   }
 

@@ -32,7 +32,7 @@ export class TableWatch {
 
   /** Hears of everything but what the socket of this port does. Throws NetlinkError. */
   static open(table: Table, ownPort: number): TableWatch {
-    return new TableWatch(openSocket(PROTOCOL.NETFILTER, { group: GROUP_NFTABLES, deafTo: ownPort }), table);
+    return new TableWatch(openSocket(PROTOCOL.NETFILTER, { group: GROUP_NFTABLES, ignoredPort: ownPort }), table);
   }
 
   close(): void {

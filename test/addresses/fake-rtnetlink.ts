@@ -3,8 +3,8 @@ import type { RouteSockets } from '../../src/addresses/node-addresses.ts';
 import { addressBytes, FAMILY, familyOfAddress } from '../../src/netlink/address.ts';
 import { type Attribute, bytes, encode, sizeOf, text } from '../../src/netlink/attributes.ts';
 import { writeI32 } from '../../src/netlink/bytes.ts';
-import { type Answer, acknowledge, dial, done, part, refuse } from '../../src/netlink/dial.ts';
 import { ERRNO, NetlinkError } from '../../src/netlink/error.ts';
+import { acknowledge, done, type FakeAnswer, fakeSocket, part, refuse } from '../../src/netlink/fake-socket.ts';
 import { encodeMessage, FLAG, type Message, messageLength } from '../../src/netlink/message.ts';
 
 const TYPE = { NEWLINK: 16, DELLINK: 17, GETLINK: 18, NEWADDR: 20, DELADDR: 21, GETADDR: 22 } as const;
@@ -45,7 +45,7 @@ export class FakeRtnetlink {
   readonly counts = { heard: 0, lists: 0, open: 0 };
   /** What the next list of addresses has on its parts. */
   listFlags = 0;
-  #waiting: Answer[] = [];
+  #waiting: FakeAnswer[] = [];
 
   readonly open = (): RouteSockets => {
     const close = (): void => {
@@ -60,7 +60,10 @@ export class FakeRtnetlink {
       return next;
     };
     const news = { send: () => undefined, receive, close, port: 0 };
-    return { news, lists: { ...dial((messages) => messages.flatMap((message) => this.#answer(message))), close } };
+    return {
+      news,
+      lists: { ...fakeSocket((messages) => messages.flatMap((message) => this.#answer(message))), close },
+    };
   };
 
   link(index: number, name: string): void {
@@ -98,7 +101,7 @@ export class FakeRtnetlink {
     this.#waiting.push(new NetlinkError(ERRNO.EBADF, 'recv'));
   }
 
-  #answer(message: Message): readonly Answer[] {
+  #answer(message: Message): readonly FakeAnswer[] {
     if (message.type === TYPE.GETLINK) {
       const [index] = [...this.links].find(([, name]) => name === 'kube-ipvs0') ?? [];
       return index === undefined

@@ -1,7 +1,7 @@
 /** When the janitor looks, what it tells those who look on, and what becomes of a look that fails; the rest is seen with real flows. */
 import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
 import { StaleFlowCleaner } from '../../src/conntrack/stale-flow-cleaner.ts';
-import type { Connection } from '../../src/netlink/connection.ts';
+import type { NetlinkConnection } from '../../src/netlink/connection.ts';
 import { service } from '../dataplane/fake-backend.ts';
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] }));
@@ -16,7 +16,7 @@ const cleanerOver = (visit: () => Promise<boolean>) => {
   const cleaned: (readonly [seconds: number, deleted: number])[] = [];
   const said: string[] = [];
   const counts = { looks: 0, open: 0 };
-  const open = (): Connection => {
+  const open = (): NetlinkConnection => {
     counts.open += 1;
     const look = (): Promise<boolean> => {
       counts.looks += 1;
@@ -25,7 +25,7 @@ const cleanerOver = (visit: () => Promise<boolean>) => {
     const close = (): void => {
       counts.open -= 1;
     };
-    return { visit: look, close } as unknown as Connection;
+    return { visit: look, close } as unknown as NetlinkConnection;
   };
   const say = (_: unknown, message?: string): void => void said.push(message ?? '');
   const cleaner = new StaleFlowCleaner({

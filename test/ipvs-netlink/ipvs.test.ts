@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs';
 import { endianness } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { Ipvs } from '../../src/ipvs-netlink/ipvs.ts';
-import { dial, refuse } from '../../src/netlink/dial.ts';
 import { ERRNO } from '../../src/netlink/error.ts';
+import { fakeSocket, refuse } from '../../src/netlink/fake-socket.ts';
 import { converse } from './scenario.ts';
 
 const [conversation = '', result = ''] = readFileSync(
@@ -16,7 +16,7 @@ const lines = conversation.split('\n');
 /** The recorded kernel: insists on the recorded words, and gives the recorded answers. */
 const recorded = () => {
   let at = 0;
-  return dial((_, datagram) => {
+  return fakeSocket((_, datagram) => {
     expect(`> ${datagram.toString('hex')}`).toBe(lines[at]);
     at += 1;
     const from = at;
@@ -35,7 +35,7 @@ describe('IPVS', () => {
   });
 
   it('that the kernel lacks is told', () => {
-    const kernel = dial((messages) => messages.map((message) => refuse(message, ERRNO.ENOENT)));
+    const kernel = fakeSocket((messages) => messages.map((message) => refuse(message, ERRNO.ENOENT)));
     expect(() => Ipvs.open(kernel)).toThrow('ENOENT');
   });
 });

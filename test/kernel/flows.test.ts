@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { openConntrack, StaleFlowCleaner } from '../../src/conntrack/stale-flow-cleaner.ts';
 import type { ServiceEndpoints } from '../../src/model/topology.ts';
-import type { Connection } from '../../src/netlink/connection.ts';
+import type { NetlinkConnection } from '../../src/netlink/connection.ts';
 import { service } from '../dataplane/fake-backend.ts';
 import { createNamespace, NAMESPACE_NEEDS, type Namespace } from './nft-namespace.ts';
 import { describeWith, program } from './requires.ts';
@@ -27,7 +27,7 @@ describeWith([...NAMESPACE_NEEDS, program('conntrack')], 'tracked flows', () => 
     };
     const log = { info: note, warn: note } as never;
     const addresses = [NODE];
-    const open = (): Connection => namespace.enter(openConntrack);
+    const open = (): NetlinkConnection => namespace.enter(openConntrack);
     cleaner = new StaleFlowCleaner({ family: 'IPv4', open, localAddresses: () => addresses, log });
   });
   afterEach(async () => {

@@ -8,7 +8,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { NETNS_FOLDER, newPrefix } from '../../src/lab/network/names.ts';
-import { Connection } from '../../src/netlink/connection.ts';
+import { NetlinkConnection } from '../../src/netlink/connection.ts';
 import { openSocket, PROTOCOL } from '../../src/netlink/socket.ts';
 import { Nftables } from '../../src/nftables-json/nftables.ts';
 import { type Need, namespaces, program } from './requires.ts';
@@ -19,7 +19,7 @@ const MAX_OUTPUT = 1 << 28;
 export interface Namespace {
   readonly name: string;
   readonly nftables: Nftables;
-  readonly connection: Connection;
+  readonly connection: NetlinkConnection;
   /** Sockets that `what` opens are in it. */
   enter<T>(what: () => T): T;
   /** Runs a program in it; gives what it prints. Throws, with its words, when it fails. */
@@ -61,7 +61,7 @@ export const createNamespace = (): Namespace => {
     });
   execFileSync('ip', ['netns', 'add', name]);
   const folder = mkdtempSync(join(tmpdir(), 'pointsman-nft-'));
-  const connection = inside(name, () => new Connection(openSocket(PROTOCOL.NETFILTER)));
+  const connection = inside(name, () => new NetlinkConnection(openSocket(PROTOCOL.NETFILTER)));
   return {
     name,
     nftables: new Nftables(connection),

@@ -3,7 +3,7 @@
  * same lines for two tables that behave alike. Left out is what the kernel numbers itself, and what nft alone reads.
  */
 import { decode, decodeList, getBe32, getText } from '../../src/netlink/attributes.ts';
-import type { Connection } from '../../src/netlink/connection.ts';
+import type { NetlinkConnection } from '../../src/netlink/connection.ts';
 import { FAMILY_NUMBER } from '../../src/nftables-json/kernel-expression.ts';
 
 const SUBSYSTEM = 10 << 8;
@@ -52,7 +52,7 @@ const BYTEORDER_LENGTH = 4;
 const isNoOp = (name: string, data: Buffer): boolean =>
   name === 'byteorder' && getBe32(decode(data), BYTEORDER_LENGTH) === 1;
 
-const dump = (connection: Connection, family: 'ip' | 'ip6', kind: Kind, table: string): readonly Buffer[] =>
+const dump = (connection: NetlinkConnection, family: 'ip' | 'ip6', kind: Kind, table: string): readonly Buffer[] =>
   connection
     .dump({ type: SUBSYSTEM | kind.get, flags: 0, body: Buffer.from([FAMILY_NUMBER[family], 0, 0, 0]) })
     .map(({ body }) => body.subarray(4))
@@ -77,7 +77,12 @@ const text = (type: number, value: string): Buffer => {
   return attribute;
 };
 
-const elementsText = (connection: Connection, family: 'ip' | 'ip6', table: string, set: string): readonly string[] => {
+const elementsText = (
+  connection: NetlinkConnection,
+  family: 'ip' | 'ip6',
+  table: string,
+  set: string,
+): readonly string[] => {
   const header = Buffer.from([FAMILY_NUMBER[family], 0, 0, 0]);
   const body = Buffer.concat([header, text(1, table), text(SET_NAME, set)]);
   return connection
@@ -98,7 +103,7 @@ export interface RawTable {
 
 /** `byExpression` names the sets that were declared with `typeof`: of others a newer nft notes more than an older one. */
 export const rawTable = (
-  connection: Connection,
+  connection: NetlinkConnection,
   family: 'ip' | 'ip6',
   table: string,
   byExpression: readonly string[] = [],

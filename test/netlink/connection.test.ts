@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { Connection, type ConnectionOptions } from '../../src/netlink/connection.ts';
-import { type Answer, acknowledge, dial, done, part, refuse } from '../../src/netlink/dial.ts';
+import { NetlinkConnection, type NetlinkConnectionOptions } from '../../src/netlink/connection.ts';
 import { ERRNO, NetlinkError } from '../../src/netlink/error.ts';
+import { acknowledge, done, type FakeAnswer, fakeSocket, part, refuse } from '../../src/netlink/fake-socket.ts';
 import { decodeMessages, encodeMessage, errnoOf, FLAG, type Message, type Request } from '../../src/netlink/message.ts';
 import { openSocket, PROTOCOL } from '../../src/netlink/socket.ts';
 
@@ -14,17 +14,20 @@ const dumpRequest = (sequence: number): Buffer => {
 };
 
 /** Answers each message by a function of its place among all. */
-const kernel = (respond: (message: Message, index: number) => readonly Answer[], options: ConnectionOptions = {}) => {
+const kernel = (
+  respond: (message: Message, index: number) => readonly FakeAnswer[],
+  options: NetlinkConnectionOptions = {},
+) => {
   const sends: (readonly Message[])[] = [];
   let seen = 0;
-  const socket = dial((messages) => {
+  const socket = fakeSocket((messages) => {
     sends.push(messages);
     return messages.flatMap((message) => {
       seen += 1;
       return respond(message, seen - 1);
     });
   });
-  return { connection: new Connection(socket, options), sends };
+  return { connection: new NetlinkConnection(socket, options), sends };
 };
 
 describe('many requests', () => {
@@ -53,40 +56,40 @@ describe('many requests', () => {
   });
 
   it('are not confused by answers to what was asked before', () => {
-    const socket = dial((messages) =>
+    const socket = fakeSocket((messages) =>
       messages.flatMap((message) => [
         refuse({ ...message, sequence: message.sequence - 1 }, 1),
         ...acknowledge(message),
       ]),
     );
-    const connection = new Connection(socket);
+    const connection = new NetlinkConnection(socket);
     expect(connection.execute([request()])).toEqual([]);
   });
 
   it('of which one is too large for the socket are sent without it', () => {
-    const socket = dial((messages, datagram) => {
+    const socket = fakeSocket((messages, datagram) => {
       if (datagram.length > 1_000) throw new NetlinkError(ERRNO.EMSGSIZE, 'send');
       return messages.flatMap(acknowledge);
     });
     const requests = [request(100), request(100), request(5_000), request(100), request(900), request(100)];
-    const failures = new Connection(socket).execute(requests);
+    const failures = new NetlinkConnection(socket).execute(requests);
     expect(failures.map(({ index, error }) => [index, error.errno])).toEqual([[2, ERRNO.EMSGSIZE]]);
   });
 
   it('whose answers were lost throw, and the next ones go on', () => {
     let isFirst = true;
-    const socket = dial((messages) => {
+    const socket = fakeSocket((messages) => {
       const wasFirst = isFirst;
       isFirst = false;
       return wasFirst ? [new NetlinkError(ERRNO.ENOBUFS, 'recv')] : messages.flatMap(acknowledge);
     });
-    const connection = new Connection(socket);
+    const connection = new NetlinkConnection(socket);
     expect(() => connection.execute([request()])).toThrow('ENOBUFS');
     expect(connection.execute([request()])).toEqual([]);
   });
 
   it('that the kernel does not answer throw', () => {
-    expect(() => new Connection(dial(() => [])).execute([request()])).toThrow('did not answer');
+    expect(() => new NetlinkConnection(fakeSocket(() => [])).execute([request()])).toThrow('did not answer');
   });
 });
 
@@ -138,8 +141,8 @@ describe('a list', () => {
 describe('a list that is read with rests', () => {
   const parts = (message: Message) => [part(message, 7, Buffer.from('one!')), part(message, 7, Buffer.from('two!'))];
   const slow = (
-    respond: (message: Message, i: number) => readonly Answer[] = (message) => [...parts(message), done(message)],
-  ) => kernel(respond, { visitMs: 0 });
+    respond: (message: Message, i: number) => readonly FakeAnswer[] = (message) => [...parts(message), done(message)],
+  ) => kernel(respond, { turnMs: 0 });
 
   it('gives way to others between its parts, and is whole', async () => {
     const { connection } = slow();
@@ -151,11 +154,11 @@ describe('a list that is read with rests', () => {
   });
 
   it.each([
-    ['a write', (connection: Connection) => connection.execute([request()])],
-    ['a transaction', (connection: Connection) => connection.batch(request(), [request()], request())],
-    ['a question', (connection: Connection) => connection.get(request())],
-    ['a list', (connection: Connection) => connection.dump(request())],
-    ['another such list', (connection: Connection) => connection.visit(request(), () => undefined)],
+    ['a write', (connection: NetlinkConnection) => connection.execute([request()])],
+    ['a transaction', (connection: NetlinkConnection) => connection.batch(request(), [request()], request())],
+    ['a question', (connection: NetlinkConnection) => connection.get(request())],
+    ['a list', (connection: NetlinkConnection) => connection.dump(request())],
+    ['another such list', (connection: NetlinkConnection) => connection.visit(request(), () => undefined)],
   ])('lets nobody else use the connection: %s throws at once, and nothing is sent', async (_, use) => {
     const { connection, sends } = slow();
     const reading = connection.visit(request(), () => undefined);
@@ -187,25 +190,25 @@ describe('a list that is read with rests', () => {
 
 describe('a socket', () => {
   it('in tests has one list at a time, as the kernel’s do: the second gets EBUSY', async () => {
-    const socket = dial((messages) =>
+    const socket = fakeSocket((messages) =>
       messages.flatMap((message) => [part(message, 7, Buffer.alloc(4)), done(message)]),
     );
-    const reading = new Connection(socket, { visitMs: 0 }).visit(request(), () => undefined);
+    const reading = new NetlinkConnection(socket, { turnMs: 0 }).visit(request(), () => undefined);
     socket.send(dumpRequest(500));
     await reading;
     expect(decodeMessages(socket.receive(0) ?? Buffer.alloc(0)).map(errnoOf)).toEqual([ERRNO.EBUSY]);
-    expect(new Connection(socket, { sequence: 600 }).dump(request())).toHaveLength(1);
+    expect(new NetlinkConnection(socket, { sequence: 600 }).dump(request())).toHaveLength(1);
   });
 
   it.each([
-    ['in tests', () => dial((messages) => messages.flatMap(acknowledge))],
+    ['in tests', () => fakeSocket((messages) => messages.flatMap(acknowledge))],
     ['of this machine', () => openSocket(PROTOCOL.ROUTE)],
   ])('%s that was closed neither sends nor receives: its number may be another’s by then', (_, open) => {
     const socket = open();
     socket.close();
     expect(() => socket.send(Buffer.alloc(16))).toThrow('EBADF');
     expect(() => socket.receive(0)).toThrow('EBADF');
-    expect(() => new Connection(socket).execute([request()])).toThrow('the socket is closed');
+    expect(() => new NetlinkConnection(socket).execute([request()])).toThrow('the socket is closed');
     socket.close();
   });
 });
@@ -249,9 +252,9 @@ describe('sequence numbers', () => {
   });
 
   it('of none, as notifications have, are nobody’s answer', () => {
-    const socket = dial((messages) =>
+    const socket = fakeSocket((messages) =>
       messages.flatMap((message) => [refuse({ ...message, sequence: 0 }, ERRNO.EPERM), ...acknowledge(message)]),
     );
-    expect(new Connection(socket, { sequence: LAST }).execute([request()])).toEqual([]);
+    expect(new NetlinkConnection(socket, { sequence: LAST }).execute([request()])).toEqual([]);
   });
 });

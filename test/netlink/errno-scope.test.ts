@@ -1,10 +1,10 @@
 /** What a refusal lies in, number by number. */
 import { constants } from 'node:os';
 import { describe, expect, it } from 'vitest';
-import { ERESTART, SCOPES, type Scope, scopeOf } from '../../src/netlink/errno-scope.ts';
+import { ERESTART, type ErrnoScope, SCOPES, scopeOf } from '../../src/netlink/errno-scope.ts';
 
 const NUMBERS: Readonly<Record<string, number>> = { ...constants.errno, ERESTART };
-const names = (text: string, scope: Scope) => text.split(' ').map((name) => [name, scope] as const);
+const names = (text: string, scope: ErrnoScope) => text.split(' ').map((name) => [name, scope] as const);
 
 const ROWS = [
   ...names('EPERM EACCES EROFS', 'environment'),

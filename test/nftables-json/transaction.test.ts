@@ -1,9 +1,9 @@
 /** Transactions over a kernel of the tests' own: what is sent, and what becomes of its answers. */
 import { describe, expect, it } from 'vitest';
 import { decode, getBe32 } from '../../src/netlink/attributes.ts';
-import { Connection } from '../../src/netlink/connection.ts';
-import { type Answer, acknowledge, dial, refuse } from '../../src/netlink/dial.ts';
+import { NetlinkConnection } from '../../src/netlink/connection.ts';
 import { ERRNO, NetlinkError } from '../../src/netlink/error.ts';
+import { acknowledge, type FakeAnswer, fakeSocket, refuse } from '../../src/netlink/fake-socket.ts';
 import { FLAG, type Message } from '../../src/netlink/message.ts';
 import { drop, jump } from '../../src/nftables-json/construct.ts';
 import { MESSAGE, messageType } from '../../src/nftables-json/messages.ts';
@@ -23,16 +23,16 @@ const elements = (count: number): Command => ({
   add: { element: { ...here, name: 'ports', elem: Array.from({ length: count }, (_, i) => i) } },
 });
 
-type Respond = (message: Message, index: number) => readonly Answer[];
+type Respond = (message: Message, index: number) => readonly FakeAnswer[];
 
 /** Answers each message of a send by a function of its place in it; the mark at the begin has number 0. */
 const kernel = (respond: Respond = acknowledge) => {
   const sends: (readonly Message[])[] = [];
-  const socket = dial((messages) => {
+  const socket = fakeSocket((messages) => {
     sends.push(messages.map((message) => ({ ...message, body: Buffer.from(message.body) })));
     return messages.flatMap(respond);
   });
-  return { nftables: new Nftables(new Connection(socket)), sends };
+  return { nftables: new Nftables(new NetlinkConnection(socket)), sends };
 };
 
 /** What `run` or `check` throws. */
@@ -175,7 +175,7 @@ describe('a refusal', () => {
   });
 
   it('that comes late, from a transaction given up, is not taken for one of the next', () => {
-    let late: readonly Answer[] = [];
+    let late: readonly FakeAnswer[] = [];
     const { nftables } = kernel((message, index) => {
       const answers = [...late, ...acknowledge(message)];
       late = index === 1 ? [refuse(message, ERRNO.EBUSY)] : [];
@@ -199,10 +199,10 @@ describe('an answer that does not come', () => {
   });
 
   it('because nothing could be sent is told as that', () => {
-    const socket = dial(() => {
+    const socket = fakeSocket(() => {
       throw new NetlinkError(ERRNO.EMSGSIZE, 'send');
     });
-    const error = failure(() => new Nftables(new Connection(socket)).run([TABLE]));
+    const error = failure(() => new Nftables(new NetlinkConnection(socket)).run([TABLE]));
     expect(error).toMatchObject({ name: 'NetlinkError', errno: ERRNO.EMSGSIZE });
   });
 });

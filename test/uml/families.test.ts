@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { Ipvs, MASQUERADE, newDestination, newService, PLAIN } from '../../src/ipvs-netlink/ipvs.ts';
 import type { Service } from '../../src/ipvs-netlink/types.ts';
-import { Connection } from '../../src/netlink/connection.ts';
+import { NetlinkConnection } from '../../src/netlink/connection.ts';
 import { deleteFlows, listFlows } from '../../src/netlink/conntrack.ts';
 import {
   addEntry,
@@ -54,7 +54,7 @@ const SETS: readonly (readonly [SetDefinition, SetEntry, string])[] = [
 ];
 
 describe('ipset', () => {
-  const connection = new Connection(openSocket(PROTOCOL.NETFILTER));
+  const connection = new NetlinkConnection(openSocket(PROTOCOL.NETFILTER));
 
   it.each(SETS)('$name of type $type', (set, entry, text) => {
     const create = createSet(set, typeRevision(connection, set.type, set.family));
@@ -80,7 +80,7 @@ describe('ipset', () => {
 });
 
 describe('links and addresses', () => {
-  const connection = new Connection(openSocket(PROTOCOL.ROUTE));
+  const connection = new NetlinkConnection(openSocket(PROTOCOL.ROUTE));
 
   it('are what ip shows', () => {
     connection.run(newDummy('d0'));
@@ -139,7 +139,7 @@ describe('IPVS', () => {
 });
 
 describe('conntrack', () => {
-  const connection = new Connection(openSocket(PROTOCOL.NETFILTER));
+  const connection = new NetlinkConnection(openSocket(PROTOCOL.NETFILTER));
   const flow = (port: number, client: string): void => {
     run(
       'conntrack',

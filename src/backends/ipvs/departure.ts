@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import type { IptablesTools } from '../../kernel/iptables.ts';
 import { ipvsConnections } from '../../kernel/ipvs-connections.ts';
 import { IP_FAMILIES, type IPFamily } from '../../model/address.ts';
-import { Connection } from '../../netlink/connection.ts';
+import { NetlinkConnection } from '../../netlink/connection.ts';
 import { deleteFlows, type Flow, visitFlows } from '../../netlink/conntrack.ts';
 import { getLink } from '../../netlink/route.ts';
 import { openSocket, PROTOCOL } from '../../netlink/socket.ts';
@@ -19,7 +19,7 @@ const IPVS_IS_LOADED = '/proc/net/ip_vs';
 /** Whether the kernel may have objects of this mode. Loads no module. Throws NetlinkError. */
 export const isIpvsPresent = (): boolean => {
   if (existsSync(IPVS_IS_LOADED)) return true;
-  const links = new Connection(openSocket(PROTOCOL.ROUTE));
+  const links = new NetlinkConnection(openSocket(PROTOCOL.ROUTE));
   try {
     return getLink(links, DEVICE) !== undefined;
   } finally {
@@ -27,7 +27,7 @@ export const isIpvsPresent = (): boolean => {
   }
 };
 
-const flowTable = (connection: Connection): FlowTable => ({
+const flowTable = (connection: NetlinkConnection): FlowTable => ({
   to: async (places, family) => {
     const flows: Flow[] = [];
     await visitFlows(connection, { family, protocol: 'udp' }, (flow) => {
@@ -53,7 +53,7 @@ export const openIpvsDeparture = async (
   masqueradeMark: number,
 ): Promise<OpenedIpvsDeparture> => {
   const handles = await openHandles(false);
-  const conntrack = new Connection(openSocket(PROTOCOL.NETFILTER));
+  const conntrack = new NetlinkConnection(openSocket(PROTOCOL.NETFILTER));
   const kernel = {
     handles,
     rules: rulesDrivers(tools),

@@ -6,7 +6,7 @@
  */
 import { deleteDestination, type Ipvs, setDestination } from '../../ipvs-netlink/ipvs.ts';
 import type { Destination, ServiceKey } from '../../ipvs-netlink/types.ts';
-import type { Failure } from '../../netlink/connection.ts';
+import type { RequestFailure } from '../../netlink/connection.ts';
 import { ERRNO, type NetlinkError } from '../../netlink/error.ts';
 import { type RealServer, realServer, serviceFlag } from './objects.ts';
 
@@ -23,7 +23,7 @@ export interface Undrained {
 }
 
 /** False for failures that say that the real server is gone. After any other failure it may still get new connections. */
-const isThere = ({ error }: Failure): boolean => error.errno !== ERRNO.ENOENT && error.errno !== ERRNO.ESRCH;
+const isThere = ({ error }: RequestFailure): boolean => error.errno !== ERRNO.ENOENT && error.errno !== ERRNO.ESRCH;
 
 export class Draining {
   readonly #ipvs: Ipvs;
@@ -96,7 +96,7 @@ export class Draining {
   }
 }
 
-const refusedOf = (servers: readonly RealServer[], failures: readonly Failure[]): readonly Undrained[] =>
+const refusedOf = (servers: readonly RealServer[], failures: readonly RequestFailure[]): readonly Undrained[] =>
   failures.filter(isThere).flatMap(({ index, error }) => {
     const object = servers[index];
     return object === undefined ? [] : [{ object, error }];

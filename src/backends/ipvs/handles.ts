@@ -3,7 +3,7 @@ import { Ipvs } from '../../ipvs-netlink/ipvs.ts';
 import { loadModule } from '../../kernel/modules.ts';
 import { PROC_SYS, type Sysctls } from '../../kernel/sysctl.ts';
 import type { IPFamily } from '../../model/address.ts';
-import { Connection } from '../../netlink/connection.ts';
+import { NetlinkConnection } from '../../netlink/connection.ts';
 import { ERRNO, NetlinkError } from '../../netlink/error.ts';
 import { type SetDefinition, typeRevision } from '../../netlink/ipset.ts';
 import { getLink, readAddresses } from '../../netlink/route.ts';
@@ -13,13 +13,13 @@ import { DEVICE } from './names.ts';
 /** Sockets as opened. */
 export interface RawHandles {
   readonly ipvs: Ipvs;
-  readonly sets: Connection;
-  readonly links: Connection;
+  readonly sets: NetlinkConnection;
+  readonly links: NetlinkConnection;
   /** Opens a socket for one reader: a long list occupies its socket. */
   readonly open: {
     readonly ipvs: () => Ipvs;
-    readonly sets: () => Connection;
-    readonly links: () => Connection;
+    readonly sets: () => NetlinkConnection;
+    readonly links: () => NetlinkConnection;
   };
   readonly sysctls: Sysctls;
 }
@@ -37,8 +37,8 @@ export const openHandles = async (readOnly: boolean): Promise<Handles> => {
   const ipvs = await openIpvs(readOnly);
   const open = {
     ipvs: () => Ipvs.open(),
-    sets: () => new Connection(openSocket(PROTOCOL.NETFILTER)),
-    links: () => new Connection(openSocket(PROTOCOL.ROUTE)),
+    sets: () => new NetlinkConnection(openSocket(PROTOCOL.NETFILTER)),
+    links: () => new NetlinkConnection(openSocket(PROTOCOL.ROUTE)),
   };
   return handlesOver({ ipvs, sets: open.sets(), links: open.links(), open, sysctls: PROC_SYS });
 };

@@ -8,7 +8,7 @@ import {
   setDestination,
   setService,
 } from '../../ipvs-netlink/ipvs.ts';
-import type { Failure } from '../../netlink/connection.ts';
+import type { RequestFailure } from '../../netlink/connection.ts';
 import { ERRNO, NetlinkError } from '../../netlink/error.ts';
 import { addEntry, createSet, deleteEntry, destroySet } from '../../netlink/ipset.ts';
 import type { Request } from '../../netlink/message.ts';
@@ -122,7 +122,7 @@ const writeSettings = async ({ ipvs, sysctls }: Handles, objects: readonly Netli
 /** Drops failures with an errno that says that the kernel already is as requested. */
 const except = (
   objects: readonly NetlinkObject[],
-  failures: readonly Failure[],
+  failures: readonly RequestFailure[],
   fine: readonly number[],
 ): readonly RefusedObject[] =>
   failures.flatMap(({ index, error }) => {
@@ -171,7 +171,7 @@ const writeSets = (
     if (object.kind !== 'entry') return [];
     return [isRemoval ? deleteEntry(object.set, object.entry) : addEntry(object.set, object.entry)];
   });
-  const failures = handles.sets.execute(requests).flatMap((failure): readonly Failure[] => {
+  const failures = handles.sets.execute(requests).flatMap((failure): readonly RequestFailure[] => {
     const object = objects[failure.index];
     if (isRemoval || object?.kind !== 'set' || failure.error.errno !== ERRNO.EEXIST) return [failure];
     const error = remakeSet(handles, object.definition);

@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { ObjectTraffic } from '../../dataplane/contract.ts';
 import { type Mutex, newMutex } from '../../dataplane/mutex.ts';
 import { ERRNO } from '../../netlink/error.ts';
-import { Reopening } from '../../netlink/reopening.ts';
+import { ReopeningSocket } from '../../netlink/reopening-socket.ts';
 import { TransactionError } from '../../nftables-json/nftables.ts';
 import type { SetDeclaration } from '../../nftables-json/schema.ts';
 import { AffinityCleaner } from './affinity-cleaner.ts';
@@ -29,7 +29,7 @@ const WATCH_CLOSED = 'what others write to the table is not heard just now, and 
 export class Driver {
   readonly #family: NftFamily;
   readonly #sockets: KernelSockets;
-  readonly #watch: Reopening<ChangeWatch>;
+  readonly #watch: ReopeningSocket<ChangeWatch>;
   readonly #affinityCleaner: AffinityCleaner;
   readonly #readOnly: boolean;
   /** Mutex of writes, and of reads that no write may interrupt. */
@@ -53,7 +53,7 @@ export class Driver {
     this.#sockets = sockets;
     this.#readOnly = readOnly;
     this.#isAffinitySwept = readOnly;
-    this.#watch = new Reopening({
+    this.#watch = new ReopeningSocket({
       open: () => sockets.openWatch(family),
       warn: (reason) => sockets.warn?.(`${WATCH_CLOSED}: ${reason}`),
     });

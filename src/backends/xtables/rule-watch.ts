@@ -4,7 +4,7 @@
  * of the sync period.
  */
 import type { IPFamily } from '../../model/address.ts';
-import { Reopening } from '../../netlink/reopening.ts';
+import { ReopeningSocket } from '../../netlink/reopening-socket.ts';
 import { type ChainChange, ChainWatch } from '../../nftables-json/chain-watch.ts';
 import { FIREWALL, isOurs, TABLES, type TableName } from './names.ts';
 
@@ -40,7 +40,7 @@ interface FamilyListener {
 export class RuleWatch {
   readonly #now: () => number;
   readonly #listeners = new Map<IPFamily, FamilyListener>();
-  readonly #feed: Reopening<ChangeFeed>;
+  readonly #feed: ReopeningSocket<ChangeFeed>;
   #timer: NodeJS.Timeout | undefined;
   #ownWrites = 0;
 
@@ -52,7 +52,7 @@ export class RuleWatch {
     this.#now = now;
     // while it is closed the audit at the end of each sync period finds changes
     const said = 'what others write to our rules is not heard just now, and found at the end of the sync period';
-    this.#feed = new Reopening({ open, now, warn: (reason) => warn(`${said}: ${reason}`) });
+    this.#feed = new ReopeningSocket({ open, now, warn: (reason) => warn(`${said}: ${reason}`) });
   }
 
   /** Runs a write of our own, whose notifications are not listened to. */

@@ -1,6 +1,7 @@
 /** One end of a kernel in memory: what it answers to each message of a send, as a real one does (netlink(7)). */
-import { type Answer, acknowledge, dial, done, part, refuse } from '../../../src/netlink/dial.ts';
+
 import { ERRNO, NetlinkError } from '../../../src/netlink/error.ts';
+import { acknowledge, done, type FakeAnswer, fakeSocket, part, refuse } from '../../../src/netlink/fake-socket.ts';
 import { FLAG, type Message } from '../../../src/netlink/message.ts';
 import type { Socket } from '../../../src/netlink/socket.ts';
 
@@ -17,7 +18,7 @@ export class End {
   }
 
   open(): Socket {
-    return dial((messages) => {
+    return fakeSocket((messages) => {
       const answers = messages.flatMap((message) => this.#answer(message));
       if (!this.losesAnswers) return answers;
       this.losesAnswers = false;
@@ -25,7 +26,7 @@ export class End {
     });
   }
 
-  #answer(message: Message): readonly Answer[] {
+  #answer(message: Message): readonly FakeAnswer[] {
     const reply = this.#handle(message);
     if (typeof reply === 'number') return reply === 0 ? acknowledge(message) : [refuse(message, reply)];
     const parts = reply.bodies.map((body) => part(message, reply.type, body));

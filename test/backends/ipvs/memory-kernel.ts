@@ -14,7 +14,7 @@ import { SaveParser } from '../../../src/backends/xtables/parse.ts';
 import { type Backend, KernelError } from '../../../src/dataplane/contract.ts';
 import { Ipvs } from '../../../src/ipvs-netlink/ipvs.ts';
 import type { IPFamily } from '../../../src/model/address.ts';
-import { Connection } from '../../../src/netlink/connection.ts';
+import { NetlinkConnection } from '../../../src/netlink/connection.ts';
 import { listSets } from '../../../src/netlink/ipset.ts';
 import { listAddresses } from '../../../src/netlink/route.ts';
 import { MemoryIptables } from '../../cases/memory-iptables.ts';
@@ -63,12 +63,12 @@ export class MemoryKernel {
   open(): IpvsKernel {
     const handles = handlesOver({
       ipvs: Ipvs.open(this.sockets.ipvs.open()),
-      sets: new Connection(this.sockets.sets.open()),
-      links: new Connection(this.sockets.links.open()),
+      sets: new NetlinkConnection(this.sockets.sets.open()),
+      links: new NetlinkConnection(this.sockets.links.open()),
       open: {
         ipvs: () => Ipvs.open(this.sockets.ipvs.open()),
-        sets: () => new Connection(this.sockets.sets.open()),
-        links: () => new Connection(this.sockets.links.open()),
+        sets: () => new NetlinkConnection(this.sockets.sets.open()),
+        links: () => new NetlinkConnection(this.sockets.links.open()),
       },
       sysctls: {
         read: async (path) => this.sysctls.get(path),

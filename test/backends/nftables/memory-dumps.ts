@@ -11,8 +11,8 @@ import {
   sizeOf,
   text,
 } from '../../../src/netlink/attributes.ts';
-import { type Answer, acknowledge, done, part, refuse } from '../../../src/netlink/dial.ts';
 import { ERRNO } from '../../../src/netlink/error.ts';
+import { acknowledge, done, type FakeAnswer, part, refuse } from '../../../src/netlink/fake-socket.ts';
 import { FLAG, type Message } from '../../../src/netlink/message.ts';
 import { encodeCounter } from '../../../src/nftables-json/counters.ts';
 import {
@@ -40,7 +40,7 @@ export const answerTo = (
   tables: ReadonlyMap<string, TableState>,
   generation: number,
   message: Message,
-): readonly Answer[] => {
+): readonly FakeAnswer[] => {
   const family = message.body[0] ?? 0;
   const found = find(tables, generation, message);
   if (typeof found === 'number') return [refuse(message, found)];

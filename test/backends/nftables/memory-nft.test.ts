@@ -1,6 +1,6 @@
 /** The kernel in memory refuses what a kernel refuses, and all of a transaction or nothing. */
 import { describe, expect, it } from 'vitest';
-import { Connection } from '../../../src/netlink/connection.ts';
+import { NetlinkConnection } from '../../../src/netlink/connection.ts';
 import { ERRNO } from '../../../src/netlink/error.ts';
 import {
   concat,
@@ -186,7 +186,7 @@ describe('a kernel in memory takes', () => {
 
   it('a transaction only of the generation that it was made for', () => {
     const kernel = started();
-    const nftables = new Nftables(new Connection(kernel.open()));
+    const nftables = new Nftables(new NetlinkConnection(kernel.open()));
     const generation = nftables.generation();
     expect(generation).toBe(kernel.generation);
     nftables.run([chain('c')], { generation });
@@ -198,7 +198,7 @@ describe('a kernel in memory takes', () => {
   it('a table part by part, with rests while the chains of somebody else’s go by', async () => {
     const kernel = started();
     const theirs = { family: 'ip', table: 'filter' } as const;
-    const nftables = new Nftables(new Connection(kernel.open(), { visitMs: 0 }));
+    const nftables = new Nftables(new NetlinkConnection(kernel.open(), { turnMs: 0 }));
     nftables.run([
       { add: { table: { family: 'ip', name: theirs.table } } },
       ...Array.from({ length: 3_000 }, (_, i): Command => ({ add: { chain: { ...theirs, name: `c${i}` } } })),

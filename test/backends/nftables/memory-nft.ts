@@ -7,9 +7,9 @@ import type { KernelSockets } from '../../../src/backends/nftables/kernel-socket
 import { declarations, type NftFamily, TABLE } from '../../../src/backends/nftables/names.ts';
 import { decode, decodeList } from '../../../src/netlink/attributes.ts';
 import { readU16, writeU16 } from '../../../src/netlink/bytes.ts';
-import { Connection } from '../../../src/netlink/connection.ts';
-import { type Answer, acknowledge, dial, refuse } from '../../../src/netlink/dial.ts';
+import { NetlinkConnection } from '../../../src/netlink/connection.ts';
 import { NetlinkError } from '../../../src/netlink/error.ts';
+import { acknowledge, type FakeAnswer, fakeSocket, refuse } from '../../../src/netlink/fake-socket.ts';
 import { FLAG, type Message } from '../../../src/netlink/message.ts';
 import type { Socket } from '../../../src/netlink/socket.ts';
 import { bareKeyOf, decodeElement, elementFormat } from '../../../src/nftables-json/elements.ts';
@@ -62,19 +62,19 @@ export class MemoryNft {
   tornChains = 0;
   generation = 1;
   readonly #tables = new Tables();
-  readonly #watches = new Set<{ readonly family: number; readonly deafTo: number; isChanged: boolean }>();
+  readonly #watches = new Set<{ readonly family: number; readonly ignoredPort: number; isChanged: boolean }>();
   #ports = 4_000;
 
   open(): Socket {
     this.#ports += 1;
     const port = this.#ports;
-    return { ...dial((messages) => this.#respond(messages, port)), port };
+    return { ...fakeSocket((messages) => this.#respond(messages, port)), port };
   }
 
   /** For a program that starts now. */
   sockets(): KernelSockets {
     // a list is read with a rest behind each of its parts
-    const connect = (): Nftables => new Nftables(new Connection(this.open(), { visitMs: 0 }));
+    const connect = (): Nftables => new Nftables(new NetlinkConnection(this.open(), { turnMs: 0 }));
     const writer = connect();
     return { writer, openReader: connect, openWatch: (family) => this.#watch(FAMILY_NUMBER[family], writer.port) };
   }
@@ -107,8 +107,8 @@ export class MemoryNft {
     found.counted.bytes += bytes;
   }
 
-  #watch(family: number, deafTo: number): ReturnType<KernelSockets['openWatch']> {
-    const watch = { family, deafTo, isChanged: false };
+  #watch(family: number, ignoredPort: number): ReturnType<KernelSockets['openWatch']> {
+    const watch = { family, ignoredPort, isChanged: false };
     this.#watches.add(watch);
     return {
       hasChanged: () => {
@@ -120,7 +120,7 @@ export class MemoryNft {
     };
   }
 
-  #respond(messages: readonly Message[], port: number): readonly Answer[] {
+  #respond(messages: readonly Message[], port: number): readonly FakeAnswer[] {
     const [first] = messages;
     if (first?.type === BATCH_BEGIN) return this.#batch(first, messages.slice(1), port);
     return messages.flatMap((message) => {
@@ -137,7 +137,7 @@ export class MemoryNft {
     });
   }
 
-  #batch(begin: Message, rest: readonly Message[], port: number): readonly Answer[] {
+  #batch(begin: Message, rest: readonly Message[], port: number): readonly FakeAnswer[] {
     const fault = this.fault(port);
     if (fault?.as === 'whole') return [refuse(begin, fault.errno)];
     const wanted = decode(begin.body.subarray(4)).get(1)?.readUInt32BE(0);
@@ -152,7 +152,7 @@ export class MemoryNft {
   }
 
   /** All messages are looked at, also behind one that is refused. */
-  #carryOut(messages: readonly Message[], errno: number): { answers: readonly Answer[]; isRefused: boolean } {
+  #carryOut(messages: readonly Message[], errno: number): { answers: readonly FakeAnswer[]; isRefused: boolean } {
     const isRemoval = messages.some(({ type }) => type === messageType(MESSAGE.DELETE_CHAIN));
     this.#tables.keepsChains = isRemoval && this.busyTries > 0;
     if (isRemoval && this.busyTries > 0) this.busyTries -= 1;
@@ -160,7 +160,7 @@ export class MemoryNft {
       (message, i) => (i === 0 && errno !== 0 ? errno : this.refuses(message)) || this.#tables.take(message),
     );
     if (!errnos.some((one) => one !== 0)) errnos[errnos.length - 1] = this.#tables.validate();
-    const answers = messages.flatMap((message, i): readonly Answer[] => {
+    const answers = messages.flatMap((message, i): readonly FakeAnswer[] => {
       const refused = errnos[i] ?? 0;
       return refused === 0 ? acknowledge(message) : [refuse(message, refused)];
     });
@@ -176,7 +176,7 @@ export class MemoryNft {
     });
     for (const watch of this.#watches) {
       const isConcerned = messages.some(({ body }) => body[0] === watch.family && tableNameIn(body) === TABLE);
-      if (isConcerned && watch.deafTo !== port) watch.isChanged = true;
+      if (isConcerned && watch.ignoredPort !== port) watch.isChanged = true;
     }
     this.onCommit();
   }
@@ -185,7 +185,7 @@ export class MemoryNft {
 const isChains = ({ type, flags }: Message): boolean =>
   type === messageType(MESSAGE.GET_CHAIN) && (flags & FLAG.DUMP) === FLAG.DUMP;
 
-const torn = (answer: Answer): Answer => {
+const torn = (answer: FakeAnswer): FakeAnswer => {
   if (Buffer.isBuffer(answer)) writeU16(answer, readU16(answer, FLAGS_OFFSET) | FLAG.DUMP_INTR, FLAGS_OFFSET);
   return answer;
 };

@@ -3,7 +3,7 @@
  * have been missed meanwhile.
  */
 
-export interface ReopeningOptions<T> {
+export interface ReopeningSocketOptions<T> {
   /** Throws where there is no socket to be had. */
   readonly open: () => T;
   /** Told of the first of breaks in a row. */
@@ -16,15 +16,15 @@ export interface ReopeningOptions<T> {
 const FIRST_MS = 1_000;
 const LONGEST_MS = 60_000;
 
-export class Reopening<T extends { close(): void }> {
-  readonly #options: ReopeningOptions<T>;
+export class ReopeningSocket<T extends { close(): void }> {
+  readonly #options: ReopeningSocketOptions<T>;
   #socket: T | undefined;
   /** How often in a row it broke or could not be opened, and when the next try is due. */
   #breaks = 0;
   #dueAt = 0;
   #hasMissed = false;
 
-  constructor(options: ReopeningOptions<T>) {
+  constructor(options: ReopeningSocketOptions<T>) {
     this.#options = options;
   }
 

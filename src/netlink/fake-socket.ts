@@ -10,14 +10,16 @@ import { decodeMessages, FLAG, MESSAGE_HEADER, type Message, TYPE } from './mess
 import { closed, type Socket } from './socket.ts';
 
 /** A datagram to be received, or an error of recv(2). */
-export type Answer = Buffer | NetlinkError;
+export type FakeAnswer = Buffer | NetlinkError;
 
 /**
  * `respond` may throw NetlinkError: an error of send(2). As with the kernel one list at a time goes through a socket: a
  * second one, asked for before the first has ended, gets EBUSY, and nothing works once it is closed.
  */
-export const dial = (respond: (messages: readonly Message[], datagram: Buffer) => readonly Answer[]): Socket => {
-  const waiting: Answer[] = [];
+export const fakeSocket = (
+  respond: (messages: readonly Message[], datagram: Buffer) => readonly FakeAnswer[],
+): Socket => {
+  const waiting: FakeAnswer[] = [];
   let isOpen = true;
   const mustBeOpen = (): void => {
     if (!isOpen) throw closed();
