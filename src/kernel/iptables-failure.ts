@@ -7,31 +7,31 @@
  */
 import type { ToolResult } from './host.ts';
 
-export type Scope = 'environment' | 'content';
+export type FailureScope = 'environment' | 'content';
 
-interface Row {
+interface FailureRow {
   readonly reason: string;
-  readonly scope: Scope;
+  readonly scope: FailureScope;
   readonly fits: (result: ToolResult) => boolean;
 }
 
-const says =
+const stderrMatches =
   (words: RegExp) =>
   ({ stderr }: ToolResult): boolean =>
     words.test(stderr);
 
-const endsBy =
+const hasFate =
   (fate: ToolResult['fate']) =>
   (result: ToolResult): boolean =>
     result.fate === fate && result.exitCode === undefined;
 
 /** From here on a status is a shell's word, of a wrapper around the tool: it cannot be run, or a signal has ended it. */
-const OF_A_SHELL = 126;
+const FIRST_SHELL_STATUS = 126;
 /** The tool's input is wrong, or the kernel refused it: of nf_tables with the line, of x_tables without a reason. */
-const STATUS_OF_INPUT: readonly number[] = [1, 2];
+const INPUT_STATUSES: readonly number[] = [1, 2];
 const STATUS_RESOURCE = 4;
 /** strerror(3) where the kernel is short of something, was interrupted, or lets us write nothing at all. */
-const CIRCUMSTANCES =
+const TRANSIENT_ERRORS =
   '(?:Cannot allocate memory|No buffer space available|Too many open files|Resource temporarily unavailable|' +
   'Interrupted system call|Connection timed out|No space left on device|Operation not permitted|Permission denied)';
 
@@ -40,37 +40,45 @@ export const ROWS = [
   { reason: 'missing', scope: 'environment', fits: () => false },
   { reason: 'torn', scope: 'environment', fits: () => false },
   { reason: 'incompatible', scope: 'environment', fits: () => false },
-  { reason: 'not started', scope: 'environment', fits: endsBy('not started') },
-  { reason: 'timed out', scope: 'environment', fits: endsBy('timed out') },
-  { reason: 'killed', scope: 'environment', fits: endsBy('killed') },
-  { reason: 'killed in a shell', scope: 'environment', fits: ({ exitCode = 0 }) => exitCode >= OF_A_SHELL },
-  { reason: 'locked', scope: 'environment', fits: says(/holding the xtables lock/) },
-  { reason: 'no lock file', scope: 'environment', fits: says(/can't open lock file/) },
+  { reason: 'not started', scope: 'environment', fits: hasFate('not started') },
+  { reason: 'timed out', scope: 'environment', fits: hasFate('timed out') },
+  { reason: 'killed', scope: 'environment', fits: hasFate('killed') },
+  { reason: 'killed in a shell', scope: 'environment', fits: ({ exitCode = 0 }) => exitCode >= FIRST_SHELL_STATUS },
+  { reason: 'locked', scope: 'environment', fits: stderrMatches(/holding the xtables lock/) },
+  { reason: 'no lock file', scope: 'environment', fits: stderrMatches(/can't open lock file/) },
   {
     reason: 'no table',
     scope: 'environment',
     // a table's name is never a Service's
-    fits: says(/(?:unable to|can't|cannot|failed to) initiali[sz]e|do you need to insmod|Table does not exist/i),
+    fits: stderrMatches(
+      /(?:unable to|can't|cannot|failed to) initiali[sz]e|do you need to insmod|Table does not exist/i,
+    ),
   },
-  { reason: 'no ruleset', scope: 'environment', fits: says(/Could not fetch rule set generation id/) },
-  { reason: 'not root', scope: 'environment', fits: says(/you must be root/) },
+  { reason: 'no ruleset', scope: 'environment', fits: stderrMatches(/Could not fetch rule set generation id/) },
+  { reason: 'not root', scope: 'environment', fits: stderrMatches(/you must be root/) },
   {
     reason: 'no extension just now',
     scope: 'environment',
-    fits: says(new RegExp(`Couldn't load (?:match|target) .*: ?${CIRCUMSTANCES}|Can't open socket to ipset`)),
+    fits: stderrMatches(
+      new RegExp(`Couldn't load (?:match|target) .*: ?${TRANSIENT_ERRORS}|Can't open socket to ipset`),
+    ),
   },
-  { reason: 'short', scope: 'environment', fits: says(new RegExp(`^line \\d+: \\w+ failed \\(${CIRCUMSTANCES}`, 'm')) },
-  { reason: 'refused', scope: 'content', fits: says(/^line \d+: \w+ failed \(/m) },
+  {
+    reason: 'short',
+    scope: 'environment',
+    fits: stderrMatches(new RegExp(`^line \\d+: \\w+ failed \\(${TRANSIENT_ERRORS}`, 'm')),
+  },
+  { reason: 'refused', scope: 'content', fits: stderrMatches(/^line \d+: \w+ failed \(/m) },
   { reason: 'resource', scope: 'environment', fits: ({ exitCode }) => exitCode === STATUS_RESOURCE },
-  { reason: 'input', scope: 'content', fits: ({ exitCode = 0 }) => STATUS_OF_INPUT.includes(exitCode) },
+  { reason: 'input', scope: 'content', fits: ({ exitCode = 0 }) => INPUT_STATUSES.includes(exitCode) },
   { reason: 'unknown', scope: 'environment', fits: () => true },
-] as const satisfies readonly Row[];
+] as const satisfies readonly FailureRow[];
 
 export type Reason = (typeof ROWS)[number]['reason'];
 
 export interface IptablesFailure {
   readonly reason: Reason;
-  readonly scope: Scope;
+  readonly scope: FailureScope;
   readonly message: string;
   /** Which line of the input was refused, from 1; undefined where the tool names none, or the input is not to blame. */
   readonly line?: number;

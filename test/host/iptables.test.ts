@@ -3,11 +3,11 @@ import { readFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { runTool } from '../../src/kernel/host.ts';
 import { findTools, restore, save } from '../../src/kernel/iptables.ts';
-import { failureOf, type Reason, ROWS, type Scope } from '../../src/kernel/iptables-failure.ts';
+import { type FailureScope, failureOf, type Reason, ROWS } from '../../src/kernel/iptables-failure.ts';
 import { makeScripts, print, type Scripts } from './scripts.ts';
 
 /** As the tools of iptables 1.8.9 and older ones end: status, words; what that is, and the line that is to blame. */
-const RECORDED: readonly (readonly [string, number, string, Reason, Scope, number | undefined])[] = [
+const RECORDED: readonly (readonly [string, number, string, Reason, FailureScope, number | undefined])[] = [
   [
     'a name that the tool does not know',
     2,

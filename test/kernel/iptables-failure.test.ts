@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { restore } from '../../src/kernel/iptables.ts';
-import type { IptablesFailure, Reason, Scope } from '../../src/kernel/iptables-failure.ts';
+import type { FailureScope, IptablesFailure, Reason } from '../../src/kernel/iptables-failure.ts';
 import { makeScripts, type Scripts } from '../host/scripts.ts';
 import { createNamespace, NAMESPACE_NEEDS, type Namespace } from './nft-namespace.ts';
 import { describeWith, program } from './requires.ts';
@@ -18,7 +18,7 @@ const DESCRIPTORS = { legacy: 5, nft: 4 } as const;
 
 interface Expected {
   readonly reason: Reason;
-  readonly scope: Scope;
+  readonly scope: FailureScope;
   readonly line?: number;
 }
 
