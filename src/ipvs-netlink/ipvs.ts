@@ -32,10 +32,10 @@ import {
 } from './layout.ts';
 import type {
   CountedService,
-  Destination,
   DestinationKey,
   DestinationSettings,
-  Service,
+  IpvsDestination,
+  IpvsService,
   ServiceKey,
   ServiceSettings,
   Timeouts,
@@ -57,7 +57,7 @@ const COMMAND = {
 } as const;
 
 /** One thing to do. Data: nothing happens before it is given to `execute`. */
-export interface Operation {
+export interface IpvsOperation {
   readonly command: number;
   readonly attributes: readonly Attribute[];
 }
@@ -80,37 +80,45 @@ export const MASQUERADE: DestinationSettings = {
 };
 
 /** EEXIST when there is one; ENOENT when the kernel has no such scheduler. */
-export const newService = (key: ServiceKey, settings: ServiceSettings): Operation => ({
+export const newService = (key: ServiceKey, settings: ServiceSettings): IpvsOperation => ({
   command: COMMAND.NEW_SERVICE,
   attributes: [serviceAttribute(key, settings)],
 });
 
 /** ESRCH when there is none. Destinations and connections stay. */
-export const setService = (key: ServiceKey, settings: ServiceSettings): Operation => ({
+export const setService = (key: ServiceKey, settings: ServiceSettings): IpvsOperation => ({
   command: COMMAND.SET_SERVICE,
   attributes: [serviceAttribute(key, settings)],
 });
 
 /** Takes its destinations along. ESRCH when there is none. */
-export const deleteService = (key: ServiceKey): Operation => ({
+export const deleteService = (key: ServiceKey): IpvsOperation => ({
   command: COMMAND.DEL_SERVICE,
   attributes: [serviceAttribute(key)],
 });
 
 /** EEXIST when the service has it; ESRCH when there is no such service. */
-export const newDestination = (service: ServiceKey, key: DestinationKey, settings: DestinationSettings): Operation => ({
+export const newDestination = (
+  service: ServiceKey,
+  key: DestinationKey,
+  settings: DestinationSettings,
+): IpvsOperation => ({
   command: COMMAND.NEW_DEST,
   attributes: [serviceAttribute(service), destinationAttribute(key, settings)],
 });
 
 /** ENOENT when the service has it not; ESRCH when there is no such service. */
-export const setDestination = (service: ServiceKey, key: DestinationKey, settings: DestinationSettings): Operation => ({
+export const setDestination = (
+  service: ServiceKey,
+  key: DestinationKey,
+  settings: DestinationSettings,
+): IpvsOperation => ({
   command: COMMAND.SET_DEST,
   attributes: [serviceAttribute(service), destinationAttribute(key, settings)],
 });
 
 /** ENOENT when the service has it not; ESRCH when there is no such service. */
-export const deleteDestination = (service: ServiceKey, key: DestinationKey): Operation => ({
+export const deleteDestination = (service: ServiceKey, key: DestinationKey): IpvsOperation => ({
   command: COMMAND.DEL_DEST,
   attributes: [serviceAttribute(service), destinationAttribute(key)],
 });
@@ -147,14 +155,14 @@ export class Ipvs {
    * Carries out all operations in order, in as few sends as they fit in, whatever comes of each; gives those that
    * failed, by their place. Throws NetlinkError when the kernel's answers were lost (ENOBUFS): then look what is there.
    */
-  execute(operations: readonly Operation[]): readonly RequestFailure[] {
+  execute(operations: readonly IpvsOperation[]): readonly RequestFailure[] {
     return this.#connection.execute(
       operations.map(({ command, attributes }) => genericRequest(this.#family, command, attributes)),
     );
   }
 
   /** All virtual servers of both address families. */
-  services(): readonly Service[] {
+  services(): readonly IpvsService[] {
     return this.#dump(COMMAND.GET_SERVICE, []).map(readService);
   }
 
@@ -168,7 +176,7 @@ export class Ipvs {
   }
 
   /** The real servers of a virtual server; none when there is no such virtual server. */
-  destinations(service: ServiceKey): readonly Destination[] {
+  destinations(service: ServiceKey): readonly IpvsDestination[] {
     try {
       const family = familyOfKey(service);
       const found = this.#dump(COMMAND.GET_DEST, [serviceAttribute(service)]);

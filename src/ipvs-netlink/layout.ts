@@ -19,16 +19,16 @@ import {
 import { readU32, writeU32 } from '../netlink/bytes.ts';
 import type {
   CountedService,
-  Destination,
   DestinationKey,
   DestinationSettings,
   Forwarding,
-  Protocol,
-  Service,
+  IpvsCounters,
+  IpvsDestination,
+  IpvsProtocol,
+  IpvsService,
   ServiceKey,
   ServiceSettings,
   Timeouts,
-  Traffic,
 } from './types.ts';
 
 export const COMMAND_ATTRIBUTE = {
@@ -72,8 +72,8 @@ const FLAG = { PERSISTENT: 1, ONE_PACKET: 4, FALLBACK: 8, HASH_PORT: 16 } as con
 const ALL_FLAGS = 0xffffffff;
 const ADDRESS_BYTES = 16;
 const NETMASK = { IPv4: 0xffffffff, IPv6: 128 } as const;
-const PROTOCOLS: Readonly<Record<Protocol, number>> = { TCP: 6, UDP: 17, SCTP: 132 };
-const PROTOCOL_NAMES = new Map(Object.entries(PROTOCOLS).map(([name, n]) => [n, name as Protocol]));
+const PROTOCOLS: Readonly<Record<IpvsProtocol, number>> = { TCP: 6, UDP: 17, SCTP: 132 };
+const PROTOCOL_NAMES = new Map(Object.entries(PROTOCOLS).map(([name, n]) => [n, name as IpvsProtocol]));
 const FORWARDINGS: readonly Forwarding[] = ['masquerade', 'local', 'tunnel', 'route', 'bypass'];
 const FORWARDING_MASK = 7;
 /** Present in stats since kernel 4.1 with 64 bits; before that with 32. */
@@ -130,7 +130,7 @@ export const serviceAttribute = (key: ServiceKey, settings?: ServiceSettings): A
         ]),
   ]);
 
-export const readService = (message: Attributes): Service => {
+export const readService = (message: Attributes): IpvsService => {
   const attributes = decodeNest(message, COMMAND_ATTRIBUTE.SERVICE);
   const flagBytes = attributes.get(SERVICE.FLAGS);
   const flags = flagBytes === undefined ? 0 : readU32(flagBytes, 0);
@@ -149,7 +149,7 @@ export const readService = (message: Attributes): Service => {
 /** Also what the kernel has counted, which a request does not say. */
 export const readCountedService = (message: Attributes): CountedService => {
   const attributes = decodeNest(message, COMMAND_ATTRIBUTE.SERVICE);
-  return { ...readService(message), traffic: readTraffic(attributes, SERVICE) };
+  return { ...readService(message), traffic: readCounters(attributes, SERVICE) };
 };
 
 const readKey = (attributes: Attributes): ServiceKey => {
@@ -179,7 +179,7 @@ export const destinationAttribute = (key: DestinationKey, settings?: Destination
   ]);
 
 /** `serviceFamily` is for kernels before 3.18, where a destination does not say its own. */
-export const readDestination = (message: Attributes, serviceFamily: 'IPv4' | 'IPv6'): Destination => {
+export const readDestination = (message: Attributes, serviceFamily: 'IPv4' | 'IPv6'): IpvsDestination => {
   const attributes = decodeNest(message, COMMAND_ATTRIBUTE.DESTINATION);
   const af = getU16(attributes, DESTINATION.AF) || FAMILY[serviceFamily];
   return {
@@ -193,14 +193,14 @@ export const readDestination = (message: Attributes, serviceFamily: 'IPv4' | 'IP
     activeConnections: getU32(attributes, DESTINATION.ACTIVE),
     inactiveConnections: getU32(attributes, DESTINATION.INACTIVE),
     persistentConnections: getU32(attributes, DESTINATION.PERSISTENT),
-    traffic: readTraffic(attributes, DESTINATION),
+    traffic: readCounters(attributes, DESTINATION),
   };
 };
 
-const readTraffic = (
+const readCounters = (
   attributes: Attributes,
   { STATS: narrow, STATS64: wide }: { readonly STATS: number; readonly STATS64: number },
-): Traffic => {
+): IpvsCounters => {
   const stats = decodeNest(attributes, attributes.has(wide) ? wide : narrow);
   const count = (type: number): bigint =>
     (stats.get(type)?.length ?? 0) >= 8 ? getU64(stats, type) : BigInt(getU32(stats, type));

@@ -1,10 +1,10 @@
 /** IPVS in plain data: virtual servers, real servers, timeouts (ipvsadm(8), linux/ip_vs.h). */
 
-export type Protocol = 'TCP' | 'UDP' | 'SCTP';
+export type IpvsProtocol = 'TCP' | 'UDP' | 'SCTP';
 
 /** What a virtual server is found by: address, port and protocol; or a mark on the packet. */
 export type ServiceKey =
-  | { readonly protocol: Protocol; readonly address: string; readonly port: number }
+  | { readonly protocol: IpvsProtocol; readonly address: string; readonly port: number }
   | { readonly fwmark: number; readonly family: 'IPv4' | 'IPv6' };
 
 export interface ServiceSettings {
@@ -20,14 +20,14 @@ export interface ServiceSettings {
   readonly hashesPort: boolean;
 }
 
-export interface Service {
+export interface IpvsService {
   readonly key: ServiceKey;
   readonly settings: ServiceSettings;
 }
 
 /** A virtual server with what went through it since it was made. */
-export interface CountedService extends Service {
-  readonly traffic: Traffic;
+export interface CountedService extends IpvsService {
+  readonly traffic: IpvsCounters;
 }
 
 /** masquerade = NAT, route = direct routing, tunnel = IP over IP. `local` is what the kernel makes of an own address. */
@@ -48,7 +48,7 @@ export interface DestinationSettings {
   readonly lowerThreshold: number;
 }
 
-export interface Traffic {
+export interface IpvsCounters {
   readonly connections: bigint;
   readonly packetsIn: bigint;
   readonly packetsOut: bigint;
@@ -57,13 +57,13 @@ export interface Traffic {
 }
 
 /** A real server of a virtual server, as the kernel lists it. */
-export interface Destination {
+export interface IpvsDestination {
   readonly key: DestinationKey;
   readonly settings: DestinationSettings;
   readonly activeConnections: number;
   readonly inactiveConnections: number;
   readonly persistentConnections: number;
-  readonly traffic: Traffic;
+  readonly traffic: IpvsCounters;
 }
 
 /** Seconds after which silent connections are forgotten. In a change 0 = as it is. */

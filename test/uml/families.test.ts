@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { Ipvs, MASQUERADE, newDestination, newService, PLAIN } from '../../src/ipvs-netlink/ipvs.ts';
-import type { Service } from '../../src/ipvs-netlink/types.ts';
+import type { IpvsService } from '../../src/ipvs-netlink/types.ts';
 import { NetlinkConnection } from '../../src/netlink/connection.ts';
 import { deleteFlows, listFlows } from '../../src/netlink/conntrack.ts';
 import {
@@ -131,7 +131,7 @@ describe('IPVS', () => {
         .split('\n')
         .filter((line) => line.startsWith('-a')),
     ).toHaveLength(1_500);
-    const listed = ipvs.services().find((one: Service) => 'port' in one.key && one.key.port === 7);
+    const listed = ipvs.services().find((one: IpvsService) => 'port' in one.key && one.key.port === 7);
     expect(listed).toEqual({ key: key(6), settings: PLAIN });
     run('ipvsadm', '-C');
     ipvs.close();

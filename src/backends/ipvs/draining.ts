@@ -5,7 +5,7 @@
  * (k/k#92019, k/k#108319).
  */
 import { deleteDestination, type Ipvs, setDestination } from '../../ipvs-netlink/ipvs.ts';
-import type { Destination, ServiceKey } from '../../ipvs-netlink/types.ts';
+import type { IpvsDestination, ServiceKey } from '../../ipvs-netlink/types.ts';
 import type { RequestFailure } from '../../netlink/connection.ts';
 import { ERRNO, type NetlinkError } from '../../netlink/error.ts';
 import { type RealServer, realServer, serviceFlag } from './objects.ts';
@@ -36,7 +36,7 @@ export class Draining {
   }
 
   /** True for a real server that drains: its weight is 0, and its connections still send packets. */
-  isDraining(service: ServiceKey, destination: Destination): boolean {
+  isDraining(service: ServiceKey, destination: IpvsDestination): boolean {
     const { id } = realServer(service, destination.key, destination.settings);
     const isIdle = destination.activeConnections + destination.inactiveConnections === 0;
     if (destination.settings.weight > 0 || isIdle) {
@@ -57,7 +57,7 @@ export class Draining {
    * Whether a read counts a real server as installed. A server that was seen draining and has drained is deleted here, so
    * that the audit does not report it as drift.
    */
-  countsAsPresent(service: ServiceKey, destination: Destination): boolean {
+  countsAsPresent(service: ServiceKey, destination: IpvsDestination): boolean {
     const isKnown = this.#sightings.has(realServer(service, destination.key, destination.settings).id);
     if (this.isDraining(service, destination)) return false;
     if (!isKnown || destination.settings.weight > 0) return true;

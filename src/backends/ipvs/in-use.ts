@@ -2,7 +2,7 @@
  * Virtual servers with established connections, and the objects that these connections need besides: the address on the
  * link, and the set entries by which a later read recognises them as ours.
  */
-import type { Destination, ServiceKey } from '../../ipvs-netlink/types.ts';
+import type { IpvsDestination, ServiceKey } from '../../ipvs-netlink/types.ts';
 import type { IpvsConnection } from '../../kernel/ipvs-connections.ts';
 import { parseIP } from '../../model/address.ts';
 import { isMarkKey } from './marks.ts';
@@ -46,7 +46,7 @@ export const isUdp = (frontends: readonly FrontendKey[]): boolean => frontends.l
 export class BusyServers {
   readonly #busy = new Map<string, ServiceKey>();
 
-  add(key: ServiceKey, { activeConnections, inactiveConnections }: Destination): void {
+  add(key: ServiceKey, { activeConnections, inactiveConnections }: IpvsDestination): void {
     if (activeConnections + inactiveConnections > 0) this.#busy.set(serviceFlag(key), key);
   }
 

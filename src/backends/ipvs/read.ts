@@ -6,7 +6,7 @@
  */
 import { Turn } from '../../dataplane/turn.ts';
 import type { Ipvs } from '../../ipvs-netlink/ipvs.ts';
-import type { Destination, Service, ServiceKey } from '../../ipvs-netlink/types.ts';
+import type { IpvsDestination, IpvsService, ServiceKey } from '../../ipvs-netlink/types.ts';
 import { cidrContains, type IPFamily, isLoopback } from '../../model/address.ts';
 import { type ListedSet, readSets, type SetDefinition, type SetEntry } from '../../netlink/ipset.ts';
 import { getLink, type LinkAddress, readAddresses } from '../../netlink/route.ts';
@@ -33,7 +33,7 @@ import type { IpvsSettings } from './settings.ts';
 const MAX_LISTS = 3;
 
 /** Called with every real server of ours, also with those that drain. */
-export type OnDestination = (service: ServiceKey, destination: Destination) => void;
+export type OnDestination = (service: ServiceKey, destination: IpvsDestination) => void;
 
 export const readIpvsObjects = async (
   handles: Handles,
@@ -81,10 +81,10 @@ export const readIpvsObjects = async (
  * Lists virtual servers in pieces, between which the event loop runs. The kernel resumes a list by position: a list that
  * changes meanwhile may lack some, without an error.
  */
-const listServices = async ({ ipvs, open }: Handles): Promise<readonly Service[]> => {
+const listServices = async ({ ipvs, open }: Handles): Promise<readonly IpvsService[]> => {
   for (let attempt = 1; attempt <= MAX_LISTS; attempt += 1) {
     const { messages } = ipvs.sent;
-    const services: Service[] = [];
+    const services: IpvsService[] = [];
     await using(open.ipvs, (reader) => reader.visitServices((service) => services.push(service)));
     if (ipvs.sent.messages === messages) return services;
   }
@@ -101,7 +101,7 @@ const withoutUnset = <T extends Readonly<Record<'tcp' | 'tcpFin' | 'udp', number
 /** Recorded numbers of our marks, and all numbers in the kernel. */
 const marksIn = (
   listed: ReadonlyMap<string, ListedSet>,
-  services: readonly Service[],
+  services: readonly IpvsService[],
   family: IPFamily,
   { settings }: PacketMarks,
 ): MarksFound => {
@@ -139,7 +139,7 @@ const listedEntry = (definition: SetDefinition, one: SetEntry, marks: PacketMark
 const serverObjects = async (
   reader: Ipvs,
   draining: Draining | undefined,
-  services: readonly Service[],
+  services: readonly IpvsService[],
   onDestination?: OnDestination,
 ): Promise<readonly IpvsObject[]> => {
   const objects: IpvsObject[] = [];
@@ -167,7 +167,7 @@ const ownership = (
   addresses: readonly LinkAddress[],
   own: readonly LinkAddress[],
   sets: ReadonlyMap<string, ListedSet>,
-): ((service: Service) => boolean) => {
+): ((service: IpvsService) => boolean) => {
   const held = new Set(own.map((one) => one.address));
   const local = new Set(addresses.map((one) => one.address).filter((ip) => !isLoopback(ip)));
   const frontends = new Set<string>();

@@ -2,9 +2,9 @@
 import {
   deleteDestination,
   deleteService,
+  type IpvsOperation,
   newDestination,
   newService,
-  type Operation,
   setDestination,
   setService,
 } from '../../ipvs-netlink/ipvs.ts';
@@ -184,8 +184,8 @@ const writeSets = (
 const makeOrChange = <O extends NetlinkObject>(
   { ipvs }: Handles,
   objects: readonly O[],
-  make: (object: O) => Operation,
-  change: (object: O) => Operation,
+  make: (object: O) => IpvsOperation,
+  change: (object: O) => IpvsOperation,
 ): readonly RefusedObject[] => {
   const failures = ipvs.execute(objects.map(make));
   const there = failures

@@ -12,7 +12,7 @@ import {
 import type {
   DestinationKey,
   DestinationSettings,
-  Service,
+  IpvsService,
   ServiceKey,
   Timeouts,
 } from '../../../src/ipvs-netlink/types.ts';
@@ -50,7 +50,7 @@ export interface Destination {
 
 interface VirtualServer {
   readonly key: ServiceKey;
-  settings: Service['settings'];
+  settings: IpvsService['settings'];
   traffic: readonly bigint[];
   readonly destinations: Map<string, Destination>;
 }

@@ -12,7 +12,7 @@ import {
 } from '../../../src/backends/ipvs/objects.ts';
 import { SaveParser } from '../../../src/backends/xtables/parse.ts';
 import { MASQUERADE, PLAIN } from '../../../src/ipvs-netlink/ipvs.ts';
-import type { Protocol, ServiceKey } from '../../../src/ipvs-netlink/types.ts';
+import type { IpvsProtocol, ServiceKey } from '../../../src/ipvs-netlink/types.ts';
 import type { IPFamily } from '../../../src/model/address.ts';
 import type { SetDefinition, SetEntry, SetProtocol } from '../../../src/netlink/ipset.ts';
 
@@ -56,7 +56,7 @@ const serverObjects = (family: IPFamily): readonly IpvsObject[] =>
   recordedLines('ipvs/ipvsadm-Sn.txt').flatMap((line): readonly IpvsObject[] => {
     const [command, flag, at = '', , to = ''] = line.split(' ');
     if (at === '' || familyOf(at) !== family) return [];
-    const protocol: Protocol = flag === '-u' ? 'UDP' : 'TCP';
+    const protocol: IpvsProtocol = flag === '-u' ? 'UDP' : 'TCP';
     const key: ServiceKey = { protocol, ...hostPort(at) };
     return command === '-A' ? [virtualServer(key, PLAIN)] : [realServer(key, hostPort(to), MASQUERADE)];
   });
