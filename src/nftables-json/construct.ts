@@ -26,7 +26,7 @@ import type {
   VerdictMap,
 } from './schema.ts';
 
-type AddressFamily = Exclude<Family, 'inet'>;
+type IpFamily = Exclude<Family, 'inet'>;
 
 export const payload = (protocol: 'ip' | 'ip6' | 'th', field: Payload['payload']['field']): Payload => ({
   payload: { protocol, field },
@@ -69,11 +69,11 @@ export const vmap = (key: Expression, map: string): VerdictMap => ({ vmap: { key
 
 export const lookup = (key: Expression, map: string): MapLookup => ({ map: { key, data: `@${map}` } });
 
-export const dnat = (family: AddressFamily, addr: Expression): Dnat => ({ dnat: { family, addr } });
+export const dnat = (family: IpFamily, addr: Expression): Dnat => ({ dnat: { family, addr } });
 
 export const masquerade: Masquerade = { masquerade: { flags: 'fully-random' } };
 
-export const reject = (family: AddressFamily): Reject => ({
+export const reject = (family: IpFamily): Reject => ({
   reject: { type: family === 'ip' ? 'icmp' : 'icmpv6', expr: 'port-unreachable' },
 });
 

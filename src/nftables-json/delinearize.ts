@@ -46,7 +46,6 @@ import {
 } from './kernel-expression.ts';
 import {
   BITS,
-  type Held,
   isDirection,
   isInterface,
   LOADS,
@@ -54,6 +53,7 @@ import {
   metaOf,
   nameOf,
   REGISTER_BYTES,
+  type RegisterContent,
 } from './register-contents.ts';
 import type { Expression, Payload, Statement } from './schema.ts';
 import { typesOf } from './types.ts';
@@ -73,7 +73,7 @@ export const delinearize = (list: Buffer): readonly Statement[] => {
 };
 
 class Registers {
-  readonly #held = new Map<number, Held>();
+  readonly #held = new Map<number, RegisterContent>();
 
   /** Follows one expression; gives the statement that it ends. */
   take(found: FoundExpression): readonly Statement[] {
@@ -105,7 +105,7 @@ class Registers {
     }
   }
 
-  #at(register: number): Held {
+  #at(register: number): RegisterContent {
     return this.#held.get(register) ?? { expression: 0, bytes: REGISTER_BYTES };
   }
 
@@ -177,7 +177,7 @@ const constantOf = (attributes: Attributes, type: number): Buffer =>
 const host = (bytes: Buffer): number => (bytes.length < REGISTER_BYTES ? 0 : readU32(bytes, 0));
 
 /** A mask without a flip keeps bits; a flip behind a mask sets bits where the mask clears them, else turns them. */
-const masked = (what: Held, mask: Buffer, flip: Buffer): Held => {
+const masked = (what: RegisterContent, mask: Buffer, flip: Buffer): RegisterContent => {
   const { expression, bytes } = what;
   if (typeof expression === 'object' && 'payload' in expression) return { ...what, prefix: prefixLength(mask) };
   const isConntrack = typeof expression === 'object' && 'ct' in expression && expression.ct.key in CT_BITS;
@@ -190,7 +190,7 @@ const masked = (what: Held, mask: Buffer, flip: Buffer): Held => {
 const prefixLength = (mask: Buffer): number =>
   mask.reduce((sum, byte) => sum + (BITS - (byte === 0 ? BITS : Math.log2(256 - byte))), 0);
 
-const compared = ({ expression, prefix, bits }: Held, op: '==' | '!=', content: Buffer): Statement => {
+const compared = ({ expression, prefix, bits }: RegisterContent, op: '==' | '!=', content: Buffer): Statement => {
   if (prefix !== undefined && typeof expression === 'object' && 'payload' in expression) {
     return {
       match: { op, left: expression, right: { prefix: { addr: addressOf(expression, content), len: prefix } } },

@@ -103,15 +103,16 @@ const writeField = (
 };
 
 /** An element in bytes: its parts, each with the type of its attribute, and whether it is the value of a nest. */
-type Part = readonly [type: number, value: Uint8Array, isWrapped: boolean];
+type ElementPart = readonly [type: number, value: Uint8Array, isWrapped: boolean];
 
-const lengthOfPart = ([, value, isWrapped]: Part): number => align(HEADER + value.length) + (isWrapped ? HEADER : 0);
+const lengthOfPart = ([, value, isWrapped]: ElementPart): number =>
+  align(HEADER + value.length) + (isWrapped ? HEADER : 0);
 
 /** For a deletion the key is enough. */
-const partsOfElement = (format: ElementFormat, element: Element, isDeletion: boolean): readonly Part[] => {
+const partsOfElement = (format: ElementFormat, element: Element, isDeletion: boolean): readonly ElementPart[] => {
   const key = keyOf(element);
   const bare = bareKey(key);
-  const parts: Part[] = [[ELEMENT.KEY, writeFields(format.key, bare), true]];
+  const parts: ElementPart[] = [[ELEMENT.KEY, writeFields(format.key, bare), true]];
   if (format.isInterval) parts.push([ELEMENT.KEY_END, writeFields(format.key, bare, true), true]);
   if (isDeletion) return parts;
   if (format.isMap) parts.push(dataOf(format, element));
@@ -129,7 +130,7 @@ const partsOfElement = (format: ElementFormat, element: Element, isDeletion: boo
   return parts;
 };
 
-const dataOf = ({ data }: ElementFormat, element: Element): Part => {
+const dataOf = ({ data }: ElementFormat, element: Element): ElementPart => {
   if (!isPair(element)) throw new TypeError(`an element of a map has no data: ${JSON.stringify(element)}`);
   const [, value] = element;
   if (typeof value === 'object' && isVerdict(value)) return [ELEMENT.DATA, encodedVerdict(value), false];
@@ -153,7 +154,7 @@ const writeHeader = (target: Buffer, at: number, length: number, type: number): 
 const NESTS: readonly number[] = [ELEMENT.KEY, ELEMENT.KEY_END, ELEMENT.DATA, ELEMENT.EXPRESSION];
 const isNest = (type: number): boolean => NESTS.includes(type);
 
-const writePart = (target: Buffer, at: number, part: Part): number => {
+const writePart = (target: Buffer, at: number, part: ElementPart): number => {
   const [type, value, isWrapped] = part;
   const inner = HEADER + value.length;
   if (!isWrapped) {
@@ -175,7 +176,7 @@ export const encodeElements = (
   maxBytes: number,
 ): readonly Buffer[] => {
   const lists: Buffer[] = [];
-  let pending: (readonly Part[])[] = [];
+  let pending: (readonly ElementPart[])[] = [];
   let size = 0;
   const flush = (): void => {
     if (pending.length > 0) lists.push(writeList(pending, size));
@@ -193,7 +194,7 @@ export const encodeElements = (
   return lists;
 };
 
-const writeList = (elements: readonly (readonly Part[])[], size: number): Buffer => {
+const writeList = (elements: readonly (readonly ElementPart[])[], size: number): Buffer => {
   const bytes = Buffer.alloc(size);
   let at = 0;
   for (const parts of elements) {

@@ -46,7 +46,7 @@ const GENERATION_ID = 1;
 
 const attributesOf = (message: Message) => decode(message.body.subarray(HEADER));
 
-type Attributes = ReturnType<typeof attributesOf>;
+type MessageAttributes = ReturnType<typeof attributesOf>;
 
 const isMissing = (error: unknown): boolean => error instanceof NetlinkError && error.errno === ERRNO.ENOENT;
 
@@ -156,7 +156,7 @@ const chainsOf = (family: Family, table: string): Listed<Chain> => ({
   },
 });
 
-const readChain = (chain: Attributes, family: Family, table: string): Chain => {
+const readChain = (chain: MessageAttributes, family: Family, table: string): Chain => {
   const plain = { family, table, name: getText(chain, CHAIN.NAME) };
   if (!chain.has(CHAIN.HOOK)) return plain;
   const hook = decodeNest(chain, CHAIN.HOOK);
@@ -189,7 +189,7 @@ const setsOf = (family: Family, table: string): Listed<FoundSet> => ({
   },
 });
 
-const readSet = (set: Attributes, family: Family, table: string): FoundSet => {
+const readSet = (set: MessageAttributes, family: Family, table: string): FoundSet => {
   const number = getBe32(set, SET.FLAGS);
   const flags = (Object.keys(SET_FLAGS) as SetFlag[]).filter((flag) => (number & SET_FLAGS[flag]) !== 0);
   const size = getBe32(decodeNest(set, SET.DESCRIPTION), DESCRIPTION.SIZE);

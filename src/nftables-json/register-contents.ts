@@ -21,7 +21,7 @@ import type { Expression, Payload } from './schema.ts';
 import { typesOf } from './types.ts';
 
 /** What a register holds, and how many bytes of a header field, if only its first ones. */
-export interface Held {
+export interface RegisterContent {
   readonly expression: Expression;
   readonly bytes: number;
   /** From a mask: how many leading bits of the field are left. */
@@ -47,7 +47,7 @@ export const LOADS: Readonly<Record<string, number>> = {
 const UNKNOWN = 'unknown';
 
 /** What an expression puts into its register; undefined for one that loads nothing. */
-export const loadedBy = ({ name, attributes }: FoundExpression): Held | undefined => {
+export const loadedBy = ({ name, attributes }: FoundExpression): RegisterContent | undefined => {
   const register = LOADS[name];
   if (register === undefined || !attributes.has(register)) return undefined;
   switch (name) {
@@ -78,7 +78,7 @@ export const isInterface = (expression: Expression): boolean =>
 export const isDirection = (expression: Expression): boolean =>
   typeof expression === 'object' && 'ct' in expression && expression.ct.key === 'direction';
 
-const held = (expression: Expression): Held => ({ expression, bytes: bytesOf(expression) });
+const held = (expression: Expression): RegisterContent => ({ expression, bytes: bytesOf(expression) });
 
 const bytesOf = (expression: Expression): number => {
   if (isInterface(expression)) return INTERFACE_NAME_BYTES;
@@ -99,7 +99,7 @@ const conntrackOf = (attributes: Attributes): Expression => {
 };
 
 /** Of two families' headers the one whose field lies there; fewer bytes than the field has are a prefix of it. */
-const payloadOf = (attributes: Attributes): Held => {
+const payloadOf = (attributes: Attributes): RegisterContent => {
   const base = getBe32(attributes, PAYLOAD.BASE);
   const offset = getBe32(attributes, PAYLOAD.OFFSET);
   const bytes = getBe32(attributes, PAYLOAD.LENGTH);
