@@ -8,8 +8,8 @@ import type { Drift } from '../dataplane/status.ts';
 import type { IPFamily } from '../model/address.ts';
 import type { Missing } from '../model/missing.ts';
 import type { HealthCheckProblem } from '../observe/health-checks.ts';
-import type { Connection } from '../sources/apiserver/connection.ts';
-import type { EventText, Subject } from '../sources/apiserver/event.ts';
+import type { ApiConnection } from '../sources/apiserver/connection.ts';
+import type { EventObject, EventText } from '../sources/apiserver/event.ts';
 import type { EventCounts, EventRecorder } from '../sources/apiserver/recorder.ts';
 import type { Setup } from './setup.ts';
 import { VERSION } from './version.ts';
@@ -29,7 +29,7 @@ const NAMED = 5;
 export type Teller = Pick<EventRecorder, 'record' | 'counts' | 'stop'>;
 
 /** Without an API server on the other side nobody is told. */
-export const openEvents = async (setup: Setup, connection: Connection | undefined): Promise<NodeEvents> => {
+export const openEvents = async (setup: Setup, connection: ApiConnection | undefined): Promise<NodeEvents> => {
   if (connection === undefined) return new NodeEvents(setup);
   const { EventRecorder } = await import('../sources/apiserver/recorder.ts');
   return new NodeEvents(setup, new EventRecorder({ connection, instance: setup.nodeName, log: setup.log }));
@@ -37,7 +37,7 @@ export const openEvents = async (setup: Setup, connection: Connection | undefine
 
 export class NodeEvents {
   readonly #mode: ProxyMode;
-  readonly #node: Subject;
+  readonly #node: EventObject;
   readonly #recorder: Teller | undefined;
 
   constructor({ config, nodeName: name }: Pick<Setup, 'config' | 'nodeName'>, recorder?: Teller) {

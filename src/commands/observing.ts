@@ -22,7 +22,7 @@ import { Slis } from '../observe/slis.ts';
 import { trafficExposition } from '../observe/traffic/exposition.ts';
 import { FamilyTraffic } from '../observe/traffic/family-traffic.ts';
 import type { RequestListener } from '../sources/apiserver/request-watch.ts';
-import type { Source } from '../sources/source.ts';
+import type { ObjectSource } from '../sources/source.ts';
 import { NodeEvents, type ServerName } from './events.ts';
 import { restingSink } from './resting-sink.ts';
 import type { Setup } from './setup.ts';
@@ -40,7 +40,7 @@ export class Observing {
   readonly records: ReadonlyMap<IPFamily, FamilyRecord>;
   readonly #setup: Setup;
   readonly #life: Life;
-  readonly #source: Source;
+  readonly #source: ObjectSource;
   readonly #events: NodeEvents;
   readonly #metrics: Metrics;
   readonly #slis = new Slis();
@@ -56,7 +56,7 @@ export class Observing {
     setup: Setup,
     life: Life,
     families: readonly IPFamily[],
-    source: Source,
+    source: ObjectSource,
     events = new NodeEvents(setup),
     authorize?: Authorize,
   ) {

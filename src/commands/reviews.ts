@@ -1,6 +1,6 @@
 /** Asking the cluster about those who ask the metrics server. */
 import type { Authorize } from '../observe/guard.ts';
-import type { Connection } from '../sources/apiserver/connection.ts';
+import type { ApiConnection } from '../sources/apiserver/connection.ts';
 import type { Setup } from './setup.ts';
 
 export interface OpenReviews {
@@ -12,7 +12,7 @@ export interface OpenReviews {
 /** Undefined where nobody is to be asked, or nobody can be. */
 export const openReviews = async (
   { config, log }: Pick<Setup, 'config' | 'log'>,
-  connection: Connection | undefined,
+  connection: ApiConnection | undefined,
 ): Promise<OpenReviews | undefined> => {
   if (connection === undefined || config.pointsman.metricsAuthorization === 'local') return undefined;
   const { Reviews } = await import('../sources/apiserver/reviews.ts');

@@ -9,9 +9,9 @@ import type { FlagInForce } from '../config/flags-in-force.ts';
 import { loadConfig } from '../config/load.ts';
 import { createLog } from '../observe/log.ts';
 import { LogOutputs } from '../observe/log-output.ts';
-import type { Connection } from '../sources/apiserver/connection.ts';
+import type { ApiConnection } from '../sources/apiserver/connection.ts';
 import type { Resource } from '../sources/resources.ts';
-import type { Source } from '../sources/source.ts';
+import type { ObjectSource } from '../sources/source.ts';
 import { VERSION } from './version.ts';
 
 export interface Setup {
@@ -49,9 +49,9 @@ const logFor = (
 
 /** Where objects come from, and whom to tell. */
 export interface ClusterAccess {
-  readonly source: Source;
+  readonly source: ObjectSource;
   /** Undefined where the cluster is a folder. */
-  readonly connection: Connection | undefined;
+  readonly connection: ApiConnection | undefined;
 }
 
 /**

@@ -3,7 +3,7 @@
  * off then. Never added. A Node that is registered anew comes with it again, so the watched Node is looked at from then on.
  */
 import type { ObjectKind, ObjectSink } from '../model/kubernetes.ts';
-import type { Connection } from '../sources/apiserver/connection.ts';
+import type { ApiConnection } from '../sources/apiserver/connection.ts';
 import { hasTaint, removeTaint, type TaintOptions } from '../sources/apiserver/taint.ts';
 import { digText } from '../sources/raw.ts';
 import type { NodeEvents } from './events.ts';
@@ -20,7 +20,7 @@ const NONE: StartupTaint = { listenIn: (sink) => sink, ready: () => undefined };
 
 export const startupTaint = (
   setup: Setup,
-  connection: Connection | undefined,
+  connection: ApiConnection | undefined,
   events: NodeEvents,
   signal: AbortSignal,
 ): StartupTaint => {

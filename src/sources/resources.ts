@@ -14,7 +14,7 @@ import { dig, digText } from './raw.ts';
  * How long everything waits for its first list once the required ones are here: for ever, for long (what it brings is missed
  * by many), or for a moment. Then it counts as empty until it can be listed.
  */
-export type Need = 'required' | 'wanted' | 'optional';
+export type Requirement = 'required' | 'wanted' | 'optional';
 
 export interface Resource {
   readonly kind: ObjectKind;
@@ -24,7 +24,7 @@ export interface Resource {
   readonly namespaced: boolean;
   readonly labelSelector: string;
   readonly fieldSelector: string;
-  readonly need: Need;
+  readonly need: Requirement;
   /** The same selection as the selectors'. */
   readonly selects: (object: unknown) => boolean;
 }

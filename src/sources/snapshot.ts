@@ -2,7 +2,7 @@
  * A source's whole contents, once: for commands that look and go.
  */
 import { OBJECT_KINDS, type ObjectKind, type ObjectSink } from '../model/kubernetes.ts';
-import type { Source } from './source.ts';
+import type { ObjectSource } from './source.ts';
 
 export type Snapshot = Readonly<Record<ObjectKind, readonly unknown[]>>;
 
@@ -10,7 +10,7 @@ export type Snapshot = Readonly<Record<ObjectKind, readonly unknown[]>>;
  * Runs a source until each kind was handed over whole, then stops it. Rejects with the signal's reason when aborted
  * before that: a caller that will not wait for an API server for ever passes AbortSignal.timeout.
  */
-export const snapshot = async (source: Source, signal: AbortSignal): Promise<Snapshot> => {
+export const snapshot = async (source: ObjectSource, signal: AbortSignal): Promise<Snapshot> => {
   const done = new AbortController();
   const contents = new Map<ObjectKind, readonly unknown[]>();
   const sink: ObjectSink = {

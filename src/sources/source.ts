@@ -8,7 +8,7 @@ import type { WatchStats } from '../model/watch-stats.ts';
 
 export type Log = Pick<BaseLogger, 'info' | 'warn' | 'error' | 'debug'>;
 
-export interface Source {
+export interface ObjectSource {
   /** Live, where there is something to count. */
   readonly stats?: Readonly<Record<ObjectKind, WatchStats>>;
   /** What was handed over as empty because it is not to be had. */

@@ -11,7 +11,7 @@ import { OBJECT_KINDS, type ObjectKind, type ObjectSink } from '../../src/model/
 import { Tracker } from '../../src/model/tracker.ts';
 import { Life } from '../../src/observe/life.ts';
 import { Progress } from '../../src/observe/progress.ts';
-import type { Source } from '../../src/sources/source.ts';
+import type { ObjectSource } from '../../src/sources/source.ts';
 import { loadLine } from '../config/loading.ts';
 import { FakeKernel } from '../dataplane/fake-backend.ts';
 import { NODE_OPTIONS, nodeObject, serviceObject, sliceObject } from '../model/objects.ts';
@@ -25,7 +25,7 @@ const OBJECTS: Readonly<Record<ObjectKind, readonly unknown[]>> = {
   ServiceCIDR: [],
 };
 const stats = (lastEventAt: number) => ({ relists: 1, watchRestarts: 0, lastEventAt });
-const SOURCE: Source = {
+const SOURCE: ObjectSource = {
   run: async () => undefined,
   stats: { Service: stats(1), EndpointSlice: stats(1), Node: stats(1), ServiceCIDR: stats(0) },
 };

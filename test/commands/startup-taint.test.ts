@@ -5,7 +5,7 @@ import { NodeEvents } from '../../src/commands/events.ts';
 import type { Setup } from '../../src/commands/setup.ts';
 import { startupTaint } from '../../src/commands/startup-taint.ts';
 import { ApiServer } from '../../src/lab/apiserver/server.ts';
-import { type Connection, openConnection } from '../../src/sources/apiserver/connection.ts';
+import { type ApiConnection, openConnection } from '../../src/sources/apiserver/connection.ts';
 import { ApiServerSource } from '../../src/sources/apiserver/source.ts';
 import { loadLine } from '../config/loading.ts';
 import { NODE, RecordingSink } from '../sources/support.ts';
@@ -14,7 +14,7 @@ const KEY = 'pointsman.dev/not-ready';
 const TAINT = { key: KEY, effect: 'NoSchedule' };
 
 let server: ApiServer;
-let connection: Connection;
+let connection: ApiConnection;
 let stop: AbortController;
 let running: Promise<void>;
 let told: string[];

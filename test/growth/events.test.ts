@@ -1,6 +1,6 @@
 /** One more Event, after others have caused a hundred times as many: it costs the same. Counted, as in growth.test.ts. */
 import { expect, it } from 'vitest';
-import type { Connection } from '../../src/sources/apiserver/connection.ts';
+import type { ApiConnection } from '../../src/sources/apiserver/connection.ts';
 
 // first: what is loaded later is counted block by block
 const { countOperations } = await import('./counter.ts');
@@ -22,8 +22,8 @@ const costAfter = async (count: number): Promise<number> => {
   const silent = () => undefined;
   const log = { info: silent, warn: silent, error: silent, debug: silent };
   // nobody answers
-  const connection = {} as Connection;
-  const timing = { withinMs: 1, backoffFirstMs: 60_000, backoffMaxMs: 60_000, lastWordsMs: 1 };
+  const connection = {} as ApiConnection;
+  const timing = { withinMs: 1, backoffFirstMs: 60_000, backoffMaxMs: 60_000, shutdownGraceMs: 1 };
   const recorder = new EventRecorder({ connection, instance: 'node-1', log, timing });
   for (let i = 0; i < count; i += 1) record(recorder, `other-${i}`);
   const { runs, walked } = await countOperations(async () => record(recorder, 'one-more'));

@@ -2,11 +2,15 @@
 
 import type { ApiServer } from '../../src/lab/apiserver/server.ts';
 import { OBJECT_KINDS, type ObjectKind, type ObjectSink } from '../../src/model/kubernetes.ts';
-import { type Connection, type ConnectionOptions, openConnection } from '../../src/sources/apiserver/connection.ts';
+import {
+  type ApiConnection,
+  type ApiConnectionOptions,
+  openConnection,
+} from '../../src/sources/apiserver/connection.ts';
 import { ApiServerSource } from '../../src/sources/apiserver/source.ts';
 import type { Timing } from '../../src/sources/apiserver/timing.ts';
 import { digText } from '../../src/sources/raw.ts';
-import type { Log, Source } from '../../src/sources/source.ts';
+import type { Log, ObjectSource } from '../../src/sources/source.ts';
 
 export const NODE = 'worker-1';
 
@@ -81,14 +85,14 @@ export class RecordingSink implements ObjectSink {
   }
 }
 
-export interface Running<S extends Source> {
+export interface Running<S extends ObjectSource> {
   readonly source: S;
   readonly sink: RecordingSink;
   readonly log: ReturnType<typeof collectLog>;
   stop(): Promise<void>;
 }
 
-export const start = <S extends Source>(source: S, log: ReturnType<typeof collectLog>): Running<S> => {
+export const start = <S extends ObjectSource>(source: S, log: ReturnType<typeof collectLog>): Running<S> => {
   const controller = new AbortController();
   const sink = new RecordingSink();
   const done = source.run(sink, controller.signal);
@@ -104,14 +108,14 @@ export const start = <S extends Source>(source: S, log: ReturnType<typeof collec
 };
 
 export interface Following extends Running<ApiServerSource> {
-  readonly connection: Connection;
+  readonly connection: ApiConnection;
 }
 
 /** A source that follows an API server. Random numbers are one half: jitter is then no surprise. */
 export const follow = async (
   server: Pick<ApiServer, 'url'>,
   timing: Partial<Timing> = {},
-  options: Partial<ConnectionOptions> = {},
+  options: Partial<ApiConnectionOptions> = {},
 ): Promise<Following> => {
   const log = collectLog();
   const connection = await openConnection({ kubeconfig: '', master: server.url, version: '1.2.3', log, ...options });

@@ -17,13 +17,13 @@ export class Watchdog {
   /** From now on the next bytes are due within this time, again and again. */
   expectBytesWithin(ms: number): void {
     clearTimeout(this.#silence);
-    this.#silence = this.#bark(ms, `silent for ${ms} ms`);
+    this.#silence = this.#destroyAfter(ms, `silent for ${ms} ms`);
   }
 
   /** The whole response is due by then. */
   expectEndWithin(ms: number): void {
     clearTimeout(this.#deadline);
-    this.#deadline = this.#bark(ms, `not closed by the server after ${ms} ms`);
+    this.#deadline = this.#destroyAfter(ms, `not closed by the server after ${ms} ms`);
   }
 
   fed(): void {
@@ -35,7 +35,7 @@ export class Watchdog {
     clearTimeout(this.#deadline);
   }
 
-  #bark(ms: number, why: string): NodeJS.Timeout {
+  #destroyAfter(ms: number, why: string): NodeJS.Timeout {
     return setTimeout(() => this.#response.destroy(new Silence(why)), ms);
   }
 }

@@ -7,7 +7,7 @@
 import type { Agent, IncomingMessage } from 'node:http';
 import { isDeepStrictEqual } from 'node:util';
 import { describeError, type Log } from '../source.ts';
-import { checkTls, createAgent, type Endpoint, type Identity, retireAgent } from './endpoint.ts';
+import { type ApiEndpoint, checkTls, createAgent, type Identity, retireAgent } from './endpoint.ts';
 import { type ConnectionTimeouts, StaleConnection, sendRequest } from './http.ts';
 import { inClusterEndpoint, masterEndpoint } from './incluster.ts';
 import { type RequestListener, RequestWatch } from './request-watch.ts';
@@ -23,7 +23,7 @@ export interface RequestOptions {
   readonly streams?: boolean;
 }
 
-export interface Connection {
+export interface ApiConnection {
   /** The server's URL, for messages. */
   readonly server: string;
   /** From now on this one hears of every request. */
@@ -36,7 +36,7 @@ export interface Connection {
 
 const DEFAULT_TIMEOUTS: ConnectionTimeouts = { connectMs: 10_000, headersMs: 65_000 };
 
-export interface ConnectionOptions {
+export interface ApiConnectionOptions {
   /** A kubeconfig file; empty = none. */
   readonly kubeconfig: string;
   /** The server's URL, overriding all others; empty = none. */
@@ -54,12 +54,12 @@ export interface ConnectionOptions {
  * Finds the API server: the kubeconfig's, or the one of the cluster that this pod runs in. Throws an Error that names
  * file and fault when the configuration cannot be used; does not connect.
  */
-export const openConnection = async (options: ConnectionOptions): Promise<Connection> => {
+export const openConnection = async (options: ApiConnectionOptions): Promise<ApiConnection> => {
   const endpoint = await findEndpoint(options);
-  return new ApiConnection(endpoint, options);
+  return new PooledConnection(endpoint, options);
 };
 
-const findEndpoint = async (options: ConnectionOptions): Promise<Endpoint> => {
+const findEndpoint = async (options: ApiConnectionOptions): Promise<ApiEndpoint> => {
   const { kubeconfig, master, log } = options;
   if (kubeconfig !== '') {
     const { kubeconfigEndpoint } = await import('./kubeconfig.ts'); // brings the client library
@@ -74,9 +74,9 @@ interface Prepared extends Identity {
   readonly agent: Agent;
 }
 
-class ApiConnection implements Connection {
+class PooledConnection implements ApiConnection {
   readonly server: string;
-  readonly #endpoint: Endpoint;
+  readonly #endpoint: ApiEndpoint;
   readonly #log: Log;
   readonly #userAgent: string;
   readonly #timeouts: ConnectionTimeouts;
@@ -84,9 +84,9 @@ class ApiConnection implements Connection {
   #prepared: Prepared | undefined;
   #preparing: Promise<Prepared> | undefined;
 
-  constructor(endpoint: Endpoint, { version, log, timeouts }: ConnectionOptions) {
+  constructor(endpoint: ApiEndpoint, { version, log, timeouts }: ApiConnectionOptions) {
     this.#endpoint = endpoint;
-    this.server = shown(endpoint.server);
+    this.server = withoutCredentials(endpoint.server);
     this.#log = log;
     this.#userAgent = `pointsman/${version}`;
     this.#timeouts = { ...DEFAULT_TIMEOUTS, ...timeouts };
@@ -172,7 +172,7 @@ class ApiConnection implements Connection {
 }
 
 /** Without user and password, which an URL may hold. */
-const shown = (server: URL): string =>
+const withoutCredentials = (server: URL): string =>
   Object.assign(new URL(server), { username: '', password: '' }).href.replace(/\/$/, '');
 
 /** For waits that cannot be aborted themselves: they go on, but nobody waits for them any more. */

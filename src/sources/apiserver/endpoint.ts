@@ -23,7 +23,7 @@ export interface Identity {
   readonly tls: Tls;
 }
 
-export interface Endpoint {
+export interface ApiEndpoint {
   readonly server: URL;
   /** Who we are, as files and plugins say right now. */
   identify(): Promise<Identity>;
@@ -33,7 +33,7 @@ export interface Endpoint {
   readonly proxy?: (tls: Tls) => Promise<Agent>;
 }
 
-export const createAgent = async (endpoint: Endpoint, tls: Tls): Promise<Agent> => {
+export const createAgent = async (endpoint: ApiEndpoint, tls: Tls): Promise<Agent> => {
   if (endpoint.proxy !== undefined) return endpoint.proxy(tls);
   return endpoint.server.protocol === 'http:'
     ? new http.Agent({ keepAlive: true })

@@ -82,7 +82,7 @@ export const needsFreshList = (error: unknown): boolean =>
     (error.code === 410 || error.reason === 'Expired' || error.reason === 'Gone' || error.tooLarge));
 
 /** 4xx that say nothing about the request itself: who asks, when, and how often. */
-const CIRCUMSTANTIAL: ReadonlySet<number> = new Set([401, 408, 410, 429]);
+const RETRYABLE_4XX: ReadonlySet<number> = new Set([401, 408, 410, 429]);
 
 /** The server is not there, or has nobody behind it: all requests fare alike. Not of a stream that broke. */
 export const isOutage = (error: unknown): boolean =>
@@ -96,4 +96,4 @@ export const isRefusal = (error: unknown): error is ApiError =>
   !error.inStream &&
   error.code >= 400 &&
   error.code < 500 &&
-  !CIRCUMSTANTIAL.has(error.code);
+  !RETRYABLE_4XX.has(error.code);

@@ -1,6 +1,6 @@
 /** How often an object may be told of: a burst, then now and then. As client-go: what goes round in circles fills no etcd. */
 
-import { makeRoom } from './room.ts';
+import { evictOldest } from './evict-oldest.ts';
 
 export const BURST = 25;
 const REFILL_MS = 300_000;
@@ -27,7 +27,7 @@ export class EventLimits {
     const { tokens, at } = this.#buckets.get(object) ?? { tokens: BURST, at: now };
     const left = Math.min(BURST, tokens + (now - at) / REFILL_MS);
     this.#buckets.delete(object);
-    makeRoom(this.#buckets, MEMORY);
+    evictOldest(this.#buckets, MEMORY);
     this.#buckets.set(object, { tokens: left >= 1 ? left - 1 : left, at: now });
     return left >= 1;
   }

@@ -4,7 +4,7 @@
 import type { RawObject } from '../raw.ts';
 
 /** Whom an Event is about. Of the whole cluster without a namespace. */
-export interface Subject {
+export interface EventObject {
   readonly apiVersion: string;
   readonly kind: string;
   readonly namespace?: string;
@@ -20,12 +20,12 @@ export interface EventText {
   readonly action: string;
   /** For people; cut where it is too long. */
   readonly note: string;
-  readonly regarding: Subject;
-  readonly related?: Subject;
+  readonly regarding: EventObject;
+  readonly related?: EventObject;
 }
 
 /** The same thing that happened several times. */
-export interface Series {
+export interface EventSeries {
   readonly count: number;
   /** Milliseconds since 1970. */
   readonly lastAt: number;
@@ -37,7 +37,7 @@ export interface EventFacts {
   readonly instance: string;
   /** Milliseconds since 1970. */
   readonly firstAt: number;
-  readonly series: Series;
+  readonly series: EventSeries;
 }
 
 const CONTROLLER = 'pointsman';
@@ -88,7 +88,7 @@ export const eventBody = (event: EventText, facts: EventFacts): RawObject => {
 };
 
 /** What changes when it happens again. */
-export const seriesBody = ({ count, lastAt }: Series): RawObject => ({
+export const seriesBody = ({ count, lastAt }: EventSeries): RawObject => ({
   series: { count, lastObservedTime: microTime(lastAt) },
 });
 

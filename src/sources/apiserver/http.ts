@@ -11,7 +11,7 @@ export interface ConnectionTimeouts {
   readonly headersMs: number;
 }
 
-export interface HttpRequest {
+export interface OutgoingRequest {
   readonly agent: Agent;
   readonly method: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -33,7 +33,7 @@ export class NoAnswer extends Error {
 /** A peer that is gone is noticed after this and a few probes, even if nothing is ever sent. */
 const TCP_KEEP_ALIVE_MS = 30_000;
 
-export const sendRequest = (url: URL, options: HttpRequest): Promise<IncomingMessage> =>
+export const sendRequest = (url: URL, options: OutgoingRequest): Promise<IncomingMessage> =>
   new Promise((resolve, reject) => {
     const { agent, method, headers, payload, timeouts, signal } = options;
     const client = url.protocol === 'http:' ? http : https;

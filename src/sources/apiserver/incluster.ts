@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { isIPv6 } from 'node:net';
 import { join } from 'node:path';
 import { describeError, type Log } from '../source.ts';
-import { checkTls, type Endpoint, type Identity, readServerUrl, tokenFile } from './endpoint.ts';
+import { type ApiEndpoint, checkTls, type Identity, readServerUrl, tokenFile } from './endpoint.ts';
 
 const SERVICE_ACCOUNT_DIR = '/var/run/secrets/kubernetes.io/serviceaccount';
 
@@ -14,7 +14,7 @@ export const inClusterEndpoint = async (
   env: Readonly<Record<string, string | undefined>>,
   dir = SERVICE_ACCOUNT_DIR,
   log: Log,
-): Promise<Endpoint> => {
+): Promise<ApiEndpoint> => {
   const host = env.KUBERNETES_SERVICE_HOST ?? '';
   const port = env.KUBERNETES_SERVICE_PORT ?? '';
   if (host === '' || port === '') {
@@ -37,7 +37,7 @@ export const inClusterEndpoint = async (
 };
 
 /** A URL and nothing else, such as that of `kubectl proxy`. */
-export const masterEndpoint = (master: string): Endpoint => ({
+export const masterEndpoint = (master: string): ApiEndpoint => ({
   server: readServerUrl(master, '--master'),
   identify: async () => ({ headers: {}, tls: {} }),
   forget: () => undefined,

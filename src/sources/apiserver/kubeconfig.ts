@@ -13,7 +13,7 @@ import { type Cluster, KubeConfig, type User } from '@kubernetes/client-node';
 import { isRecord } from '../../model/record.ts';
 import { dig, digText } from '../raw.ts';
 import { describeError, type Log } from '../source.ts';
-import { checkTls, type Endpoint, type Identity, readServerUrl, type Tls, tokenFile } from './endpoint.ts';
+import { type ApiEndpoint, checkTls, type Identity, readServerUrl, type Tls, tokenFile } from './endpoint.ts';
 
 interface Context {
   readonly cluster: Cluster;
@@ -22,7 +22,7 @@ interface Context {
   readonly tokenFile: string;
 }
 
-export const kubeconfigEndpoint = async (file: string, master: string, log: Log): Promise<Endpoint> => {
+export const kubeconfigEndpoint = async (file: string, master: string, log: Log): Promise<ApiEndpoint> => {
   const source = `kubeconfig ${file}`;
   const { cluster, user, tokenFile: tokenPath } = await readKubeconfig(file);
   const server = readServerUrl(

@@ -8,11 +8,11 @@ import { digText, dropManagedFields, type RawObject } from '../raw.ts';
 import type { Resource } from '../resources.ts';
 import { describeError } from '../source.ts';
 import { readBody, requireOk } from './body.ts';
-import type { Connection } from './connection.ts';
+import type { ApiConnection } from './connection.ts';
 import { needsFreshList, ProtocolError } from './errors.ts';
 import { cutItems } from './list-items.ts';
 
-export interface Listing {
+export interface ResourceList {
   readonly objects: readonly RawObject[];
   readonly version: string;
   /** Entries that are no objects. */
@@ -33,12 +33,12 @@ export const collectionPath = (resource: Resource, parameters: Readonly<Record<s
  * two pages is asked for once more, in one piece.
  */
 export const listAll = async (
-  connection: Connection,
+  connection: ApiConnection,
   resource: Resource,
   version: string,
   silenceMs: number,
   signal: AbortSignal,
-): Promise<Listing> => {
+): Promise<ResourceList> => {
   // at a version of our own a limit would mean "exactly that version", which the server's cache cannot serve
   const limit = version === '' || version === '0' ? PAGE_SIZE : '';
   const objects: RawObject[] = [];
@@ -67,13 +67,18 @@ export const listAll = async (
   }
 };
 
-interface Page {
+interface ListPage {
   readonly items: readonly unknown[];
   readonly version: string;
   readonly continue: string;
 }
 
-const getPage = async (connection: Connection, path: string, silenceMs: number, signal: AbortSignal): Promise<Page> => {
+const getPage = async (
+  connection: ApiConnection,
+  path: string,
+  silenceMs: number,
+  signal: AbortSignal,
+): Promise<ListPage> => {
   const response = await connection.request(path, { signal });
   await requireOk(response, silenceMs);
   const { items, rest } = await parseItems(await readBody(response, silenceMs));

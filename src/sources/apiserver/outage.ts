@@ -43,17 +43,17 @@ export class Outage {
   /** Nobody answered. */
   failed(): void {
     this.#since ??= this.#options.clock();
-    this.#tell();
+    this.#wakeAll();
   }
 
   /** The server is there, whatever it said. */
   answered(): void {
     if (this.#since === undefined) return;
     this.#since = undefined;
-    this.#tell();
+    this.#wakeAll();
   }
 
-  #tell(): void {
+  #wakeAll(): void {
     for (const waiting of this.#waiting.values()) waiting.abort();
   }
 

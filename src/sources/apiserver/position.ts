@@ -2,17 +2,17 @@
 import { ApiError, HistoryLost, isRefusal, needsFreshList, ProtocolError } from './errors.ts';
 
 /** A list may be of any age at first, not older than what we have later, or must be the newest. */
-export type Need = 'any-list' | 'known-list' | 'fresh-list' | 'watch';
+export type NextRequest = 'any-list' | 'known-list' | 'fresh-list' | 'watch';
 
 /** So many watches in a row that fail on their contents, and the version we resume from is to blame. */
 const STUCK = 2;
 
 export class Position {
-  #need: Need = 'any-list';
+  #need: NextRequest = 'any-list';
   #version = '';
   #stuck = 0;
 
-  get need(): Need {
+  get need(): NextRequest {
     return this.#need;
   }
 

@@ -8,13 +8,13 @@ import { randomBytes } from 'node:crypto';
 import { pause } from '../../dataplane/pause.ts';
 import { dig, digText } from '../raw.ts';
 import type { Log } from '../source.ts';
-import { createAnnouncer } from './announcer.ts';
 import { createBackoff } from './backoff.ts';
-import type { Connection } from './connection.ts';
+import type { ApiConnection } from './connection.ts';
 import { ApiError, isRefusal } from './errors.ts';
 import { cutNote, type EventText, eventBody, eventName, eventsPath, namespaceOf, seriesBody } from './event.ts';
 import { EventLimits } from './event-limits.ts';
-import { makeRoom } from './room.ts';
+import { evictOldest } from './evict-oldest.ts';
+import { createRateLimitedLog } from './rate-limited-log.ts';
 import { type Call, create, patch, read } from './write.ts';
 
 export interface RecorderTiming {
@@ -23,11 +23,11 @@ export interface RecorderTiming {
   readonly backoffFirstMs: number;
   readonly backoffMaxMs: number;
   /** What is still to be told at the end has so long. */
-  readonly lastWordsMs: number;
+  readonly shutdownGraceMs: number;
 }
 
 export interface RecorderOptions {
-  readonly connection: Connection;
+  readonly connection: ApiConnection;
   /** The node that tells. */
   readonly instance: string;
   readonly log: Log;
@@ -49,13 +49,13 @@ export interface EventCounts {
   readonly lost: number;
 }
 
-interface Told {
+interface QueuedEvent {
   readonly event: EventText;
   readonly name: string;
   readonly firstAt: number;
   lastAt: number;
   /** By the clock that nobody sets. */
-  toldAt: number;
+  recordedAt: number;
   count: number;
   isQueued: boolean;
   isMade: boolean;
@@ -65,7 +65,7 @@ const DEFAULT_TIMING: RecorderTiming = {
   withinMs: 10_000,
   backoffFirstMs: 1_000,
   backoffMaxMs: 30_000,
-  lastWordsMs: 2_000,
+  shutdownGraceMs: 2_000,
 };
 /** As client-go. */
 const TRIES = 12;
@@ -73,7 +73,7 @@ const TRIES = 12;
 const SERIES_MS = 360_000;
 const QUEUE = 100;
 const MEMORY = 100;
-const SAY_AGAIN_MS = 600_000;
+const REPEAT_LOG_MS = 600_000;
 
 export class EventRecorder {
   readonly #options: RecorderOptions;
@@ -81,15 +81,15 @@ export class EventRecorder {
   readonly #now: () => number;
   readonly #clock: () => number;
   readonly #limits: EventLimits;
-  readonly #announcer: ReturnType<typeof createAnnouncer>;
+  readonly #limitedLog: ReturnType<typeof createRateLimitedLog>;
   readonly #counts = { written: 0, limited: 0, lost: 0 };
   /** What was told of late, by all that makes it the same. */
-  readonly #told = new Map<string, Told>();
-  readonly #queue: Told[] = [];
+  readonly #recent = new Map<string, QueuedEvent>();
+  readonly #queue: QueuedEvent[] = [];
   /** Namespaces in which we may not. */
   readonly #forbidden = new Set<string>();
   readonly #ending = new AbortController();
-  readonly #cut = new AbortController();
+  readonly #cutOff = new AbortController();
   #sending: Promise<void> | undefined;
 
   constructor(options: RecorderOptions) {
@@ -98,7 +98,7 @@ export class EventRecorder {
     this.#now = options.now ?? Date.now;
     this.#clock = options.clock ?? (() => performance.now());
     this.#limits = new EventLimits(this.#clock);
-    this.#announcer = createAnnouncer(options.log, SAY_AGAIN_MS, this.#clock);
+    this.#limitedLog = createRateLimitedLog(options.log, REPEAT_LOG_MS, this.#clock);
   }
 
   /** Live. */
@@ -111,11 +111,11 @@ export class EventRecorder {
     const event = { ...text, note: cutNote(text.note) };
     const { kind, name } = event.regarding;
     if (this.#ending.signal.aborted || this.#forbidden.has(namespaceOf(event))) return;
-    const told = this.#recall(event);
-    told.count += 1;
-    told.lastAt = this.#now();
-    told.toldAt = this.#clock();
-    if (told.isQueued) return; // goes out with the count it has by then
+    const queued = this.#recentOrNew(event);
+    queued.count += 1;
+    queued.lastAt = this.#now();
+    queued.recordedAt = this.#clock();
+    if (queued.isQueued) return; // goes out with the count it has by then
     if (!this.#limits.take(`${kind} ${event.regarding.namespace ?? ''}/${name}`)) {
       this.#counts.limited += 1;
       return;
@@ -124,43 +124,52 @@ export class EventRecorder {
       this.#counts.lost += 1;
       return;
     }
-    told.isQueued = true;
-    this.#queue.push(told);
+    queued.isQueued = true;
+    this.#queue.push(queued);
     this.#sending ??= this.#sendAll();
   }
 
   /** Tries once more what is still to be told, for a short time; then it is lost. */
   async stop(): Promise<void> {
     this.#ending.abort();
-    const timer = setTimeout(() => this.#cut.abort(), this.#timing.lastWordsMs);
+    const timer = setTimeout(() => this.#cutOff.abort(), this.#timing.shutdownGraceMs);
     await this.#sending;
     clearTimeout(timer);
   }
 
-  #recall(event: EventText): Told {
+  #recentOrNew(event: EventText): QueuedEvent {
     const key = JSON.stringify(event);
-    const known = this.#told.get(key);
-    this.#told.delete(key);
-    makeRoom(this.#told, MEMORY);
-    const isOver = known === undefined || this.#clock() - known.toldAt > SERIES_MS;
-    const told = isOver ? this.#newTold(event) : known;
-    this.#told.set(key, told);
-    return told;
+    const known = this.#recent.get(key);
+    this.#recent.delete(key);
+    evictOldest(this.#recent, MEMORY);
+    const isOver = known === undefined || this.#clock() - known.recordedAt > SERIES_MS;
+    const queued = isOver ? this.#newEvent(event) : known;
+    this.#recent.set(key, queued);
+    return queued;
   }
 
-  #newTold(event: EventText): Told {
+  #newEvent(event: EventText): QueuedEvent {
     const name = eventName(event.regarding.name, randomBytes(8).toString('hex'));
     const now = this.#now();
-    return { event, name, firstAt: now, lastAt: now, toldAt: this.#clock(), count: 0, isQueued: false, isMade: false };
+    return {
+      event,
+      name,
+      firstAt: now,
+      lastAt: now,
+      recordedAt: this.#clock(),
+      count: 0,
+      isQueued: false,
+      isMade: false,
+    };
   }
 
   async #sendAll(): Promise<void> {
     await Promise.resolve(); // whoever tells goes on first
-    for (let told = this.#queue.shift(); told !== undefined; told = this.#queue.shift()) await this.#send(told);
+    for (let queued = this.#queue.shift(); queued !== undefined; queued = this.#queue.shift()) await this.#send(queued);
     this.#sending = undefined;
   }
 
-  async #send(told: Told): Promise<void> {
+  async #send(queued: QueuedEvent): Promise<void> {
     const { backoffFirstMs, backoffMaxMs } = this.#timing;
     const backoff = createBackoff(
       { backoffFirstMs, backoffMaxMs, healthyMs: SERIES_MS },
@@ -168,7 +177,7 @@ export class EventRecorder {
       this.#options.random ?? Math.random,
     );
     for (let tries = 1; ; tries += 1) {
-      const error = await this.#try(told, tries);
+      const error = await this.#try(queued, tries);
       if (error === undefined) return;
       const asked = error instanceof ApiError ? Math.min(error.retryAfterMs, backoffMaxMs) : 0;
       await pause(asked + backoff(), this.#ending.signal);
@@ -176,41 +185,41 @@ export class EventRecorder {
   }
 
   /** Gives what is in the way just now; undefined when it is over with this Event, for good or ill. */
-  async #try(told: Told, tries: number): Promise<Error | undefined> {
-    const isAllowed = !this.#forbidden.has(namespaceOf(told.event));
+  async #try(queued: QueuedEvent, tries: number): Promise<Error | undefined> {
+    const isAllowed = !this.#forbidden.has(namespaceOf(queued.event));
     try {
-      if (isAllowed) await this.#write(told);
+      if (isAllowed) await this.#write(queued);
       this.#counts[isAllowed ? 'written' : 'lost'] += 1;
       return undefined;
     } catch (error) {
-      const isOver = this.#isFinal(error, told.event) || tries === TRIES;
-      told.isQueued = !isOver;
+      const isOver = this.#isFinal(error, queued.event) || tries === TRIES;
+      queued.isQueued = !isOver;
       if (isOver) this.#counts.lost += 1;
       return isOver ? undefined : (error as Error);
     }
   }
 
-  async #write(told: Told): Promise<void> {
+  async #write(queued: QueuedEvent): Promise<void> {
     const { connection } = this.#options;
-    const call = { connection, signal: this.#cut.signal, withinMs: this.#timing.withinMs };
-    const path = eventsPath(namespaceOf(told.event), told.name);
-    told.isQueued = false; // what happens while this is under way is told of by itself
-    if (!told.isMade) return this.#make(call, told);
-    await patch(call, path, 'merge-patch', seriesBody(told)).catch((error: unknown) => {
+    const call = { connection, signal: this.#cutOff.signal, withinMs: this.#timing.withinMs };
+    const path = eventsPath(namespaceOf(queued.event), queued.name);
+    queued.isQueued = false; // what happens while this is under way is told of by itself
+    if (!queued.isMade) return this.#make(call, queued);
+    await patch(call, path, 'merge-patch', seriesBody(queued)).catch((error: unknown) => {
       if (!(error instanceof ApiError && error.code === 404)) throw error;
-      return this.#make(call, told); // Events live for an hour
+      return this.#make(call, queued); // Events live for an hour
     });
   }
 
-  async #make(call: Call, told: Told): Promise<void> {
-    const { name, firstAt, count, lastAt } = told;
-    const event = await withUid(call, told.event);
+  async #make(call: Call, queued: QueuedEvent): Promise<void> {
+    const { name, firstAt, count, lastAt } = queued;
+    const event = await withUid(call, queued.event);
     const body = eventBody(event, { name, instance: this.#options.instance, firstAt, series: { count, lastAt } });
     await create(call, eventsPath(namespaceOf(event)), body).catch((error: unknown) => {
       // our own, of a try whose answer did not come
       if (!(error instanceof ApiError && error.reason === 'AlreadyExists')) throw error;
     });
-    told.isMade = true;
+    queued.isMade = true;
   }
 
   /** Whether another try is of no use; what there is to say of it is said. */
@@ -219,7 +228,7 @@ export class EventRecorder {
     const namespace = namespaceOf(event);
     if (isForbidden(error)) {
       this.#forbidden.add(namespace);
-      this.#announcer.say(
+      this.#limitedLog.say(
         'warn',
         { namespace },
         'the API server lets us write no Events: from now on there are none',
@@ -228,10 +237,10 @@ export class EventRecorder {
       return true;
     }
     if (isRefusal(error)) {
-      this.#announcer.say('warn', { namespace, reason }, 'an Event is refused, and left out', error);
+      this.#limitedLog.say('warn', { namespace, reason }, 'an Event is refused, and left out', error);
       return true;
     }
-    this.#announcer.say('info', { namespace, reason }, 'an Event cannot be written yet', error);
+    this.#limitedLog.say('info', { namespace, reason }, 'an Event cannot be written yet', error);
     return this.#ending.signal.aborted;
   }
 }

@@ -11,12 +11,12 @@ import type { Missing } from '../../model/missing.ts';
 import { digText, type RawObject } from '../raw.ts';
 import type { Resource } from '../resources.ts';
 import { describeError, type Log } from '../source.ts';
-import type { Announcer } from './announcer.ts';
-import type { Connection } from './connection.ts';
+import type { ApiConnection } from './connection.ts';
 import { ApiError, isOutage, isRefusal, Silence, StreamingRefused } from './errors.ts';
 import { collectionPath, listAll } from './list.ts';
 import type { Outage } from './outage.ts';
-import { type Need, Position } from './position.ts';
+import { type NextRequest, Position } from './position.ts';
+import type { RateLimitedLog } from './rate-limited-log.ts';
 import { Retries } from './retries.ts';
 import type { Timing } from './timing.ts';
 import { openWatch, type WatchEvent } from './watch.ts';
@@ -33,11 +33,11 @@ export interface ReflectorStats {
 }
 
 export interface ReflectorOptions {
-  readonly connection: Connection;
+  readonly connection: ApiConnection;
   readonly resource: Resource;
   readonly sink: ObjectSink;
   readonly log: Log;
-  readonly announcer: Announcer;
+  readonly limitedLog: RateLimitedLog;
   readonly timing: Timing;
   /** That of the connection. */
   readonly outage: Outage;
@@ -105,7 +105,7 @@ export class Reflector {
   }
 
   /** An empty list stands in for the first one, which is asked for now and then. Not where one was handed over before. */
-  goOnWithout(): void {
+  presentEmpty(): void {
     if (this.#synced || this.#missing !== undefined) return;
     this.#missing = { why: this.#options.stats.lastError || 'the API server does not answer' };
     this.#options.stats.relists += 1;
@@ -123,16 +123,16 @@ export class Reflector {
         refusal = error;
       }
     }
-    const { connection, resource, timing, announcer, clock } = this.#options;
+    const { connection, resource, timing, limitedLog, clock } = this.#options;
     this.#acceptedAt = undefined;
     const listing = await listAll(connection, resource, this.#position.listVersion, timing.bodySilenceMs, signal);
     if (listing.strays > 0)
-      announcer.say('warn', { kind: this.#kind, count: listing.strays }, 'entries of a list are no objects');
+      limitedLog.say('warn', { kind: this.#kind, count: listing.strays }, 'entries of a list are no objects');
     this.#answered();
     // what is silent may only have died, but what lists and does not stream is a server without streaming lists
     if (refusal !== undefined && !(refusal instanceof Silence)) {
       this.#streamsFrom = clock() + timing.missingRetryMs; // by then the server may be another one
-      announcer.say('info', { kind: this.#kind }, 'no streaming lists from this API server', refusal);
+      limitedLog.say('info', { kind: this.#kind }, 'no streaming lists from this API server', refusal);
     }
     await this.#replace(listing.objects, listing.version);
     return 0;
@@ -228,7 +228,7 @@ export class Reflector {
       if (event.type === 'put') sink.put(this.#kind, event.object);
       else if (event.type === 'remove') sink.remove(this.#kind, event.object);
     } catch (error) {
-      this.#notTaken(error);
+      this.#logRejected(error);
     }
   }
 
@@ -236,12 +236,12 @@ export class Reflector {
     try {
       await this.#options.sink.replace(this.#kind, objects);
     } catch (error) {
-      this.#notTaken(error);
+      this.#logRejected(error);
     }
   }
 
   /** Sinks do not throw; if one does, the next events must come through all the same. */
-  #notTaken(error: unknown): void {
+  #logRejected(error: unknown): void {
     this.#options.log.error({ kind: this.#kind, err: error }, 'objects were not taken over');
   }
 
@@ -259,21 +259,21 @@ export class Reflector {
     if (this.#isOut) outage.failed();
     else if (error instanceof ApiError) outage.answered();
     if (isAccepted && !this.#isShort()) this.#retries.worked();
-    this.#say(error);
+    this.#logFailure(error);
     const isExpired = this.#position.failed(error);
     if (this.#isOut || isExpired) return 0; // the outage has its own wait
     const isRare = this.#missing !== undefined && resource.need === 'optional' && error instanceof ApiError;
     return this.#retries.failed(error, isRare ? timing.missingRetryMs : undefined);
   }
 
-  #say(error: unknown): void {
-    const { stats, announcer, connection, resource } = this.#options;
+  #logFailure(error: unknown): void {
+    const { stats, limitedLog, connection, resource } = this.#options;
     const fields = { kind: this.#kind, server: connection.server };
     if (resource.need === 'optional' && !this.#synced && error instanceof ApiError && error.code === 404) {
       this.#answered();
       if (this.#missing?.isExpected !== true)
-        announcer.say('info', fields, 'this cluster lacks the resource; looking again now and then');
-      this.goOnWithout();
+        limitedLog.say('info', fields, 'this cluster lacks the resource; looking again now and then');
+      this.presentEmpty();
       this.#missing = { why: describeError(error), isExpected: true };
       return;
     }
@@ -283,7 +283,7 @@ export class Reflector {
       return;
     }
     this.#failing = true;
-    announcer.say('warn', fields, SAYING[this.#position.need], error);
+    limitedLog.say('warn', fields, FAILURE_MESSAGE[this.#position.need], error);
   }
 
   #answered(): void {
@@ -292,11 +292,11 @@ export class Reflector {
     this.#options.outage.answered();
     if (!this.#failing) return;
     this.#failing = false;
-    this.#options.announcer.say('info', { server: this.#options.connection.server }, 'the API server answers again');
+    this.#options.limitedLog.say('info', { server: this.#options.connection.server }, 'the API server answers again');
   }
 }
 
-const SAYING: Readonly<Record<Need, string>> = {
+const FAILURE_MESSAGE: Readonly<Record<NextRequest, string>> = {
   'any-list': 'objects cannot be listed yet, trying again',
   'known-list': 'objects cannot be listed again, trying again',
   'fresh-list': 'objects cannot be listed again, trying again',

@@ -10,14 +10,14 @@ import { createHash } from 'node:crypto';
 import { isRecord } from '../../model/record.ts';
 import { dig, digText } from '../raw.ts';
 import type { Log } from '../source.ts';
-import { type Announcer, createAnnouncer } from './announcer.ts';
-import type { Connection } from './connection.ts';
-import { Remembered } from './remembered.ts';
+import type { ApiConnection } from './connection.ts';
+import { ExpiringMap } from './expiring-map.ts';
+import { createRateLimitedLog, type RateLimitedLog } from './rate-limited-log.ts';
 import { type Call, create } from './write.ts';
 
-export type Verdict = 'allowed' | 'unknown-token' | 'forbidden' | 'unavailable';
+export type AccessVerdict = 'allowed' | 'unknown-token' | 'forbidden' | 'unavailable';
 
-export interface AccessRequest {
+export interface ReviewRequest {
   readonly token: string;
   readonly verb: string;
   readonly path: string;
@@ -40,7 +40,7 @@ export interface ReviewLimits {
 }
 
 export interface ReviewOptions {
-  readonly connection: Connection;
+  readonly connection: ApiConnection;
   readonly log: Log;
   readonly limits?: Partial<ReviewLimits>;
   /** Milliseconds of a clock that nobody sets. */
@@ -56,20 +56,20 @@ const LIMITS: ReviewLimits = {
   burst: 20,
   everyMs: 200,
 };
-const SAY_AGAIN_MS = 600_000;
+const REPEAT_LOG_MS = 600_000;
 const TOKEN_REVIEWS = '/apis/authentication.k8s.io/v1/tokenreviews';
 const ACCESS_REVIEWS = '/apis/authorization.k8s.io/v1/subjectaccessreviews';
 
 export class Reviews {
-  readonly #connection: Connection;
+  readonly #connection: ApiConnection;
   readonly #limits: ReviewLimits;
   readonly #now: () => number;
-  readonly #announcer: Announcer;
+  readonly #limitedLog: RateLimitedLog;
   readonly #stop = new AbortController();
   /** Apart: however many tokens somebody makes up, those that count are not forgotten for them. */
-  readonly #allowed: Remembered<Verdict>;
-  readonly #refused: Remembered<Verdict>;
-  readonly #underWay = new Map<string, Promise<Verdict>>();
+  readonly #allowed: ExpiringMap<AccessVerdict>;
+  readonly #refused: ExpiringMap<AccessVerdict>;
+  readonly #underWay = new Map<string, Promise<AccessVerdict>>();
   #credit: number;
   #creditAt: number;
 
@@ -77,15 +77,15 @@ export class Reviews {
     this.#connection = connection;
     this.#limits = { ...LIMITS, ...limits };
     this.#now = now;
-    this.#announcer = createAnnouncer(log, SAY_AGAIN_MS, now);
-    this.#allowed = new Remembered(this.#limits.remembered, now);
-    this.#refused = new Remembered(this.#limits.remembered, now);
+    this.#limitedLog = createRateLimitedLog(log, REPEAT_LOG_MS, now);
+    this.#allowed = new ExpiringMap(this.#limits.remembered, now);
+    this.#refused = new ExpiringMap(this.#limits.remembered, now);
     this.#credit = this.#limits.burst;
     this.#creditAt = now();
   }
 
   /** Never throws. */
-  async authorize(request: AccessRequest): Promise<Verdict> {
+  async authorize(request: ReviewRequest): Promise<AccessVerdict> {
     const key = [createHash('sha256').update(request.token).digest('base64'), request.verb, request.path].join(' ');
     const known = this.#allowed.get(key) ?? this.#refused.get(key) ?? this.#underWay.get(key);
     if (known !== undefined) return known;
@@ -113,15 +113,15 @@ export class Reviews {
     return true;
   }
 
-  async #ask({ token, verb, path }: AccessRequest): Promise<Verdict> {
+  async #ask({ token, verb, path }: ReviewRequest): Promise<AccessVerdict> {
     const call = { connection: this.#connection, signal: this.#stop.signal, withinMs: this.#limits.withinMs };
     try {
-      const user = await whose(call, token);
+      const user = await reviewToken(call, token);
       if (user === undefined) return 'unknown-token';
-      return (await may(call, user, verb, path)) ? 'allowed' : 'forbidden';
+      return (await reviewAccess(call, user, verb, path)) ? 'allowed' : 'forbidden';
     } catch (error) {
       if (!this.#stop.signal.aborted) {
-        this.#announcer.say(
+        this.#limitedLog.say(
           'warn',
           {},
           'the API server cannot be asked about a token, whoever shows it is refused',
@@ -141,7 +141,7 @@ interface User {
 }
 
 /** Undefined where the cluster does not know the token. */
-const whose = async (call: Call, token: string): Promise<User | undefined> => {
+const reviewToken = async (call: Call, token: string): Promise<User | undefined> => {
   const kind = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenReview' };
   const review = await create(call, TOKEN_REVIEWS, { ...kind, spec: { token } });
   const name = digText(review, 'status', 'user', 'username');
@@ -156,7 +156,7 @@ const whose = async (call: Call, token: string): Promise<User | undefined> => {
   };
 };
 
-const may = async (call: Call, user: User, verb: string, path: string): Promise<boolean> => {
+const reviewAccess = async (call: Call, user: User, verb: string, path: string): Promise<boolean> => {
   const kind = { apiVersion: 'authorization.k8s.io/v1', kind: 'SubjectAccessReview' };
   const spec = { ...user, nonResourceAttributes: { verb, path } };
   const review = await create(call, ACCESS_REVIEWS, { ...kind, spec });

@@ -5,16 +5,16 @@
 import { pause as realPause } from '../../dataplane/pause.ts';
 import type { ObjectKind, ObjectSink } from '../../model/kubernetes.ts';
 import type { Missing } from '../../model/missing.ts';
-import { type Need, type Resource, resourcesFor } from '../resources.ts';
-import type { Log, Source } from '../source.ts';
-import { createAnnouncer } from './announcer.ts';
-import type { Connection } from './connection.ts';
+import { type Requirement, type Resource, resourcesFor } from '../resources.ts';
+import type { Log, ObjectSource } from '../source.ts';
+import type { ApiConnection } from './connection.ts';
 import { Outage } from './outage.ts';
+import { createRateLimitedLog } from './rate-limited-log.ts';
 import { Reflector, type ReflectorStats } from './reflector.ts';
 import { DEFAULT_TIMING, type Timing } from './timing.ts';
 
 export interface ApiServerSourceOptions {
-  readonly connection: Connection;
+  readonly connection: ApiConnection;
   readonly nodeName: string;
   /** In place of those that are a proxy's business. */
   readonly resources?: readonly Resource[] | undefined;
@@ -25,7 +25,7 @@ export interface ApiServerSourceOptions {
   readonly pause?: typeof realPause;
 }
 
-export class ApiServerSource implements Source {
+export class ApiServerSource implements ObjectSource {
   /** Live counters for metrics. */
   readonly stats: Readonly<Record<ObjectKind, Readonly<ReflectorStats>>>;
   readonly #stats: Readonly<Record<ObjectKind, ReflectorStats>>;
@@ -48,26 +48,26 @@ export class ApiServerSource implements Source {
     const { connection, nodeName, log, random = Math.random, pause = realPause } = this.#options;
     const { resources = resourcesFor(nodeName), clock = () => performance.now() } = this.#options;
     const timing: Timing = { ...DEFAULT_TIMING, ...this.#options.timing };
-    const announcer = createAnnouncer(log, timing.sayAgainMs, clock);
+    const limitedLog = createRateLimitedLog(log, timing.repeatLogMs, clock);
     const outage = new Outage({ timing, clock, random, pause });
     log.info({ server: connection.server }, 'watching the API server');
     const own = AbortSignal.any([signal]); // node warns of a leak where many listen to one signal
     const awaited = new Set(resources.filter(({ need }) => need === 'required').map(({ kind }) => kind));
     this.#reflectors = resources.map((resource) => {
       const onSynced = (): void => {
-        if (awaited.delete(resource.kind) && awaited.size === 0) void this.#goOn(timing, pause, own);
+        if (awaited.delete(resource.kind) && awaited.size === 0) void this.#waitForOptional(timing, pause, own);
       };
-      const shared = { connection, resource, sink, log, announcer, timing, outage, clock, random, pause };
+      const shared = { connection, resource, sink, log, limitedLog, timing, outage, clock, random, pause };
       return new Reflector({ ...shared, stats: this.#stats[resource.kind], onSynced });
     });
     await Promise.all(this.#reflectors.map((reflector) => reflector.run(own)));
   }
 
   /** The required resources are here: what else is not here soon is gone on without. */
-  async #goOn(timing: Timing, pause: typeof realPause, signal: AbortSignal): Promise<void> {
-    const give = (need: Need): void => {
+  async #waitForOptional(timing: Timing, pause: typeof realPause, signal: AbortSignal): Promise<void> {
+    const give = (need: Requirement): void => {
       if (signal.aborted) return;
-      for (const reflector of this.#reflectors) if (reflector.need === need) reflector.goOnWithout();
+      for (const reflector of this.#reflectors) if (reflector.need === need) reflector.presentEmpty();
     };
     await pause(timing.optionalWaitMs, signal);
     give('optional');

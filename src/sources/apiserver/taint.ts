@@ -8,9 +8,9 @@ import { pause } from '../../dataplane/pause.ts';
 import { isRecord } from '../../model/record.ts';
 import { dig, digText } from '../raw.ts';
 import type { Log } from '../source.ts';
-import { createAnnouncer } from './announcer.ts';
 import { createBackoff } from './backoff.ts';
-import type { Connection } from './connection.ts';
+import type { ApiConnection } from './connection.ts';
+import { createRateLimitedLog } from './rate-limited-log.ts';
 import { patch, read } from './write.ts';
 
 export interface TaintTiming {
@@ -21,7 +21,7 @@ export interface TaintTiming {
 }
 
 export interface TaintOptions {
-  readonly connection: Connection;
+  readonly connection: ApiConnection;
   readonly nodeName: string;
   /** Of the taint, whatever its value and effect. */
   readonly key: string;
@@ -34,7 +34,7 @@ export interface TaintOptions {
 
 const DEFAULT_TIMING: TaintTiming = { withinMs: 10_000, backoffFirstMs: 500, backoffMaxMs: 30_000 };
 const HEALTHY_MS = 120_000;
-const SAY_AGAIN_MS = 600_000;
+const REPEAT_LOG_MS = 600_000;
 
 /** The taints of a Node as it came off the wire. */
 export const taintsOf = (node: unknown): readonly unknown[] => {
@@ -53,14 +53,14 @@ const isOf = (taint: unknown, key: string): boolean => isRecord(taint) && taint.
 export const removeTaint = async (options: TaintOptions, signal: AbortSignal): Promise<boolean> => {
   const { nodeName: node, key, log, now = () => performance.now(), random = Math.random } = options;
   const timing = { ...DEFAULT_TIMING, ...options.timing };
-  const announcer = createAnnouncer(log, SAY_AGAIN_MS, now);
+  const limitedLog = createRateLimitedLog(log, REPEAT_LOG_MS, now);
   const backoff = createBackoff({ ...timing, healthyMs: HEALTHY_MS }, now, random);
   while (!signal.aborted) {
     try {
       return await tryOnce(options, timing.withinMs, signal);
     } catch (error) {
       if (signal.aborted) break;
-      announcer.say('warn', { node, taint: key }, 'the start-up taint cannot be removed yet, trying again', error);
+      limitedLog.say('warn', { node, taint: key }, 'the start-up taint cannot be removed yet, trying again', error);
     }
     await pause(backoff(), signal);
   }

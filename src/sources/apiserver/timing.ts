@@ -32,7 +32,7 @@ export interface Timing {
   readonly optionalWaitMs: number;
   readonly wantedWaitMs: number;
   /** How often to say the same thing. */
-  readonly sayAgainMs: number;
+  readonly repeatLogMs: number;
 }
 
 export const DEFAULT_TIMING: Timing = {
@@ -50,5 +50,5 @@ export const DEFAULT_TIMING: Timing = {
   missingRetryMs: 600_000,
   optionalWaitMs: 5_000,
   wantedWaitMs: 30_000,
-  sayAgainMs: 30_000,
+  repeatLogMs: 30_000,
 };

@@ -11,7 +11,7 @@ import { isRecord } from '../../model/record.ts';
 import { dig, digText, dropManagedFields, type RawObject } from '../raw.ts';
 import { describeError } from '../source.ts';
 import { requireOk, Watchdog } from './body.ts';
-import type { Connection } from './connection.ts';
+import type { ApiConnection } from './connection.ts';
 import { ApiError, ProtocolError } from './errors.ts';
 import { LineSplitter } from './lines.ts';
 
@@ -35,7 +35,7 @@ export interface WatchLimits {
  * (a broken connection, half a line, silence, an ERROR event) is thrown, so that nobody takes it for that.
  */
 export const openWatch = async (
-  connection: Connection,
+  connection: ApiConnection,
   path: string,
   limits: WatchLimits,
   signal: AbortSignal,

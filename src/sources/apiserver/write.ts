@@ -6,14 +6,14 @@ import { isRecord } from '../../model/record.ts';
 import type { RawObject } from '../raw.ts';
 import { describeError } from '../source.ts';
 import { readText, requireOk } from './body.ts';
-import type { Connection } from './connection.ts';
+import type { ApiConnection } from './connection.ts';
 import { ProtocolError } from './errors.ts';
 
 /** How a change is put, as the API's content types for PATCH. */
 export type PatchKind = 'merge-patch' | 'json-patch';
 
 export interface Call {
-  readonly connection: Connection;
+  readonly connection: ApiConnection;
   readonly signal: AbortSignal;
   /** From the request to the end of the answer, milliseconds. */
   readonly withinMs: number;
@@ -30,13 +30,17 @@ export const patch = (call: Call, path: string, kind: PatchKind, body: unknown):
 /** What stands at a path. Throws as `create`. */
 export const read = (call: Call, path: string): Promise<RawObject> => exchange(call, path, {});
 
-interface Asked {
+interface RequestContent {
   readonly method?: string;
   readonly body?: unknown;
   readonly contentType?: string;
 }
 
-const exchange = async ({ connection, signal, withinMs }: Call, path: string, asked: Asked): Promise<RawObject> => {
+const exchange = async (
+  { connection, signal, withinMs }: Call,
+  path: string,
+  asked: RequestContent,
+): Promise<RawObject> => {
   const late = new AbortController();
   const timer = setTimeout(() => late.abort(new Error(`no answer within ${withinMs} ms`)), withinMs);
   try {

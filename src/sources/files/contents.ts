@@ -3,21 +3,21 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { ObjectKind } from '../../model/kubernetes.ts';
-import type { Entry } from './parse.ts';
+import type { FileObject } from './parse.ts';
 
-export interface Contents {
-  readonly entries: ReadonlyMap<string, Entry>;
+export interface FolderObjects {
+  readonly entries: ReadonlyMap<string, FileObject>;
   /** Objects that several files claim to define. */
   readonly clashes: readonly string[];
 }
 
-export const NO_CONTENTS: Contents = { entries: new Map(), clashes: [] };
+export const NO_OBJECTS: FolderObjects = { entries: new Map(), clashes: [] };
 
-export type ContentChange = { readonly op: 'put' | 'remove'; readonly entry: Entry };
+export type ContentChange = { readonly op: 'put' | 'remove'; readonly entry: FileObject };
 
 /** Puts files together in the order of their paths: of two that define the same object the later counts. */
-export const mergeFiles = (files: readonly (readonly [string, readonly Entry[]])[]): Contents => {
-  const entries = new Map<string, Entry>();
+export const mergeFiles = (files: readonly (readonly [string, readonly FileObject[]])[]): FolderObjects => {
+  const entries = new Map<string, FileObject>();
   const origin = new Map<string, string>();
   const clashes: string[] = [];
   for (const [path, ofFile] of files) {
@@ -33,8 +33,8 @@ export const mergeFiles = (files: readonly (readonly [string, readonly Entry[]])
 
 /** In the order of kinds; within a kind what is new or changed comes before what is gone. */
 export const compareContents = (
-  before: Contents,
-  after: Contents,
+  before: FolderObjects,
+  after: FolderObjects,
   kinds: readonly ObjectKind[],
 ): readonly ContentChange[] => {
   const changes: ContentChange[] = [];

@@ -8,9 +8,9 @@ import { pause } from '../../dataplane/pause.ts';
 import type { ObjectKind, ObjectSink } from '../../model/kubernetes.ts';
 import type { RawObject } from '../raw.ts';
 import { type Resource, resourcesFor } from '../resources.ts';
-import { describeError, type Log, type Source } from '../source.ts';
-import { type Contents, compareContents } from './contents.ts';
-import { FolderReader, type Problem, type Reading } from './reader.ts';
+import { describeError, type Log, type ObjectSource } from '../source.ts';
+import { compareContents, type FolderObjects } from './contents.ts';
+import { type FileProblem, FolderReader, type FolderReading } from './reader.ts';
 import { FolderWatcher } from './watcher.ts';
 
 export interface FolderOptions {
@@ -28,7 +28,7 @@ export interface FolderOptions {
 
 export interface FolderContents {
   readonly objects: Readonly<Record<ObjectKind, readonly RawObject[]>>;
-  readonly problems: readonly Problem[];
+  readonly problems: readonly FileProblem[];
   /** Objects that several files claim to define, and which one counts. */
   readonly clashes: readonly string[];
 }
@@ -39,7 +39,7 @@ const DEBOUNCE_MS = 100;
 const PATIENCE = 20;
 
 /** Throws when there is no such folder. */
-export const openFolder = async (options: FolderOptions): Promise<Source> => {
+export const openFolder = async (options: FolderOptions): Promise<ObjectSource> => {
   await requireFolder(options.dir);
   return new FolderSource(options);
 };
@@ -76,14 +76,14 @@ const requireFolder = async (dir: string): Promise<void> => {
   if (!found.isDirectory()) throw new Error(`the folder of objects cannot be read: ${dir} is no folder`);
 };
 
-const objectsOf = (contents: Contents, kind: ObjectKind): readonly RawObject[] =>
+const objectsOf = (contents: FolderObjects, kind: ObjectKind): readonly RawObject[] =>
   [...contents.entries.values()].filter((entry) => entry.kind === kind).map((entry) => entry.object);
 
-class FolderSource implements Source {
+class FolderSource implements ObjectSource {
   readonly #options: FolderOptions;
   readonly #resources: readonly Resource[];
   readonly #reader: FolderReader;
-  #current: Contents | undefined;
+  #current: FolderObjects | undefined;
   #lastFailure = '';
   #unsettled = 0;
 
@@ -112,7 +112,7 @@ class FolderSource implements Source {
     }
   }
 
-  async #read(): Promise<Reading | undefined> {
+  async #read(): Promise<FolderReading | undefined> {
     const { dir, log } = this.#options;
     try {
       const reading = await this.#reader.read();
@@ -132,11 +132,11 @@ class FolderSource implements Source {
   }
 
   /** The first thing handed over is the whole: better late than without a file that is just being written. */
-  #isPresentable(reading: Reading): boolean {
+  #isPresentable(reading: FolderReading): boolean {
     return reading.settled || this.#current !== undefined || ++this.#unsettled > PATIENCE;
   }
 
-  async #handOver(next: Contents, sink: ObjectSink): Promise<void> {
+  async #handOver(next: FolderObjects, sink: ObjectSink): Promise<void> {
     const before = this.#current;
     this.#current = next;
     for (const clash of next.clashes) {

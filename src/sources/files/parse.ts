@@ -9,7 +9,7 @@ import { isRecord } from '../../model/record.ts';
 import { digText, dropManagedFields, type RawObject } from '../raw.ts';
 import type { Resource } from '../resources.ts';
 
-export interface Entry {
+export interface FileObject {
   readonly kind: ObjectKind;
   /** Kind, namespace and name. */
   readonly key: string;
@@ -17,7 +17,7 @@ export interface Entry {
 }
 
 export interface ParsedFile {
-  readonly entries: readonly Entry[];
+  readonly entries: readonly FileObject[];
   /** Documents that are no objects. */
   readonly problems: readonly string[];
 }
@@ -37,7 +37,7 @@ export class ParseError extends Error {
 /** The objects that the resources select; other kinds are nobody's business. Throws ParseError. */
 export const parseFile = async (path: string, text: string, resources: readonly Resource[]): Promise<ParsedFile> => {
   const documents = (path.endsWith('.json') ? parseJson(text) : undefined) ?? (await parseYaml(text));
-  const entries: Entry[] = [];
+  const entries: FileObject[] = [];
   const problems: string[] = [];
   const take = (value: unknown, place: string, inherited: RawObject): void => {
     if (value === null || value === undefined) return; // an empty document
@@ -55,7 +55,7 @@ export const parseFile = async (path: string, text: string, resources: readonly 
         take(item, `${place}, item ${i + 1},`, ofItems);
       });
     } else {
-      const entry = toEntry(object, kind, resources, `${path}, ${place}`);
+      const entry = toFileObject(object, kind, resources, `${path}, ${place}`);
       if (entry !== undefined) entries.push(entry);
     }
   };
@@ -69,7 +69,12 @@ export const parseFile = async (path: string, text: string, resources: readonly 
 const itemType = (list: RawObject, kind: string): RawObject =>
   kind === 'List' ? {} : { apiVersion: list.apiVersion, kind: kind.slice(0, -'List'.length) };
 
-const toEntry = (raw: RawObject, kind: string, resources: readonly Resource[], place: string): Entry | undefined => {
+const toFileObject = (
+  raw: RawObject,
+  kind: string,
+  resources: readonly Resource[],
+  place: string,
+): FileObject | undefined => {
   const resource = resources.find((candidate) => candidate.kind === kind && candidate.apiVersion === raw.apiVersion);
   if (resource === undefined || !resource.selects(raw)) return undefined;
   const object = resource.namespaced ? withNamespace(raw) : raw;

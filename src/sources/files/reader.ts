@@ -3,11 +3,11 @@
  */
 import type { Resource } from '../resources.ts';
 import { describeError } from '../source.ts';
-import { type Contents, mergeFiles } from './contents.ts';
-import { type Entry, ParseError, parseFile } from './parse.ts';
+import { type FolderObjects, mergeFiles } from './contents.ts';
+import { type FileObject, ParseError, parseFile } from './parse.ts';
 import { type FileState, type FolderState, readStable, scanFolder } from './scan.ts';
 
-export interface Problem {
+export interface FileProblem {
   readonly file: string;
   readonly error: string;
   /** Of the first error in a file that cannot be parsed; 0 = unknown. */
@@ -17,19 +17,19 @@ export interface Problem {
   readonly unreadable: boolean;
 }
 
-export interface Reading {
-  readonly contents: Contents;
+export interface FolderReading {
+  readonly contents: FolderObjects;
   readonly folders: readonly FolderState[];
   /** What is wrong with the files that changed since the last reading. */
-  readonly problems: readonly Problem[];
+  readonly problems: readonly FileProblem[];
   /** False when a file is still being written: it counts for what it said before, and wants to be read again. */
   readonly settled: boolean;
 }
 
-interface Remembered {
+interface CachedFile {
   readonly fingerprint: string;
-  readonly entries: readonly Entry[];
-  readonly problems: readonly Problem[];
+  readonly entries: readonly FileObject[];
+  readonly problems: readonly FileProblem[];
 }
 
 /** A file that changes all the time is read all the same after so many times of being left for later. */
@@ -40,7 +40,7 @@ export class FolderReader {
   readonly #resources: readonly Resource[];
   readonly #settleMs: number;
   readonly #now: () => number;
-  #files: ReadonlyMap<string, Remembered> = new Map();
+  #files: ReadonlyMap<string, CachedFile> = new Map();
   #postponed: ReadonlyMap<string, number> = new Map();
 
   /** A file that changed within `settleMs` is left for later: its writer may have emptied it, and not be done. */
@@ -52,10 +52,10 @@ export class FolderReader {
   }
 
   /** Throws when the folder cannot be read. */
-  async read(): Promise<Reading> {
+  async read(): Promise<FolderReading> {
     const { files, folders } = await scanFolder(this.#dir);
-    const next = new Map<string, Remembered>();
-    const problems: Problem[] = [];
+    const next = new Map<string, CachedFile>();
+    const problems: FileProblem[] = [];
     const postponed = new Map<string, number>();
     for (const file of files) {
       const before = this.#files.get(file.path);
@@ -72,7 +72,7 @@ export class FolderReader {
   }
 
   /** Undefined when it is not the time to read the file. */
-  async #readFile(file: FileState, before: Remembered | undefined): Promise<Remembered | undefined> {
+  async #readFile(file: FileState, before: CachedFile | undefined): Promise<CachedFile | undefined> {
     const { path, fingerprint, modifiedAt } = file;
     const age = this.#now() - modifiedAt; // negative by other machines' clocks, which say nothing about now
     const isWarm = age >= 0 && age < this.#settleMs;

@@ -11,7 +11,7 @@ export class FolderWatcher {
   readonly #watchers = new Map<string, FSWatcher>();
   #changed = false;
   #wake = (): void => undefined;
-  #complained = false;
+  #hasWarned = false;
 
   constructor(log: Log) {
     this.#log = log;
@@ -54,13 +54,13 @@ export class FolderWatcher {
         this.#wake();
       });
       watcher.on('error', (error) => {
-        this.#complain(path, error);
+        this.#warnOnce(path, error);
         this.#drop(key);
       });
       this.#watchers.set(key, watcher);
       return true;
     } catch (error) {
-      this.#complain(path, error);
+      this.#warnOnce(path, error);
       return false;
     }
   }
@@ -70,9 +70,9 @@ export class FolderWatcher {
     this.#watchers.delete(key);
   }
 
-  #complain(path: string, error: unknown): void {
-    if (this.#complained) return;
-    this.#complained = true;
+  #warnOnce(path: string, error: unknown): void {
+    if (this.#hasWarned) return;
+    this.#hasWarned = true;
     this.#log.warn({ path, error: describeError(error) }, 'a folder cannot be watched; looking at it now and then');
   }
 }

@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { ConnectionOptions } from '../../../src/sources/apiserver/connection.ts';
+import type { ApiConnectionOptions } from '../../../src/sources/apiserver/connection.ts';
 import { get, useCertificates, useDialling } from './dialling.ts';
 
 const at = useDialling();
@@ -34,7 +34,7 @@ describe('a bare URL', () => {
 });
 
 describe('inside a cluster', () => {
-  const inCluster = async (): Promise<Partial<ConnectionOptions>> => {
+  const inCluster = async (): Promise<Partial<ApiConnectionOptions>> => {
     await at.put('token', 'first\n');
     await at.put('ca.crt', certificates.pair('old').cert);
     const env = { KUBERNETES_SERVICE_HOST: '127.0.0.1', KUBERNETES_SERVICE_PORT: String(at.server.port) };

@@ -5,7 +5,11 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
 import { stringify } from 'yaml';
 import { ApiServer, type ApiServerOptions } from '../../../src/lab/apiserver/server.ts';
-import { type Connection, type ConnectionOptions, openConnection } from '../../../src/sources/apiserver/connection.ts';
+import {
+  type ApiConnection,
+  type ApiConnectionOptions,
+  openConnection,
+} from '../../../src/sources/apiserver/connection.ts';
 import { collectLog } from '../support.ts';
 import { makeAuthority, makeCertificate, type Pair } from './certificates.ts';
 
@@ -21,7 +25,7 @@ export interface Dialling {
   readonly log: ReturnType<typeof collectLog>;
   listen(options?: ApiServerOptions): Promise<void>;
   /** Opens a connection in an empty environment. */
-  dial(options: Partial<ConnectionOptions>): Promise<Connection>;
+  dial(options: Partial<ApiConnectionOptions>): Promise<ApiConnection>;
   put(name: string, text: string): Promise<void>;
   /** A kubeconfig for this test's server. */
   writeKubeconfig(parts?: KubeconfigParts): Promise<string>;
@@ -31,7 +35,7 @@ export const useDialling = (): Dialling => {
   let dir = '';
   let server = new ApiServer();
   let log = collectLog();
-  const open: Connection[] = [];
+  const open: ApiConnection[] = [];
   beforeEach(async () => {
     dir = await mkdtemp(join(tmpdir(), 'pointsman-connection-'));
     log = collectLog();
@@ -116,7 +120,7 @@ export const useCertificates = (): Certificates => {
 const { signal } = new AbortController();
 
 /** The status code of a request whose answer was read to its end. */
-export const get = async (connection: Connection, path = '/api/v1/nodes'): Promise<number | undefined> => {
+export const get = async (connection: ApiConnection, path = '/api/v1/nodes'): Promise<number | undefined> => {
   const response = await connection.request(path, { signal });
   for await (const _ of response);
   await new Promise(setImmediate); // the socket goes back to the pool

@@ -13,7 +13,7 @@ const gaps = (): number[] => {
 describe('a server that is not there', () => {
   it('is tried again and again, and complained about once in a while', async () => {
     await lab.server.stop();
-    const { sink, log } = await lab.begin({ sayAgainMs: 150 });
+    const { sink, log } = await lab.begin({ repeatLogMs: 150 });
     const complaints = () => log.lines.filter(({ level }) => level === 'warn');
     await poll(complaints).toHaveLength(1);
     expect(complaints()[0]).toMatchObject({

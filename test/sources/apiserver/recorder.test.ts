@@ -5,13 +5,13 @@ import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { ApiServer } from '../../../src/lab/apiserver/server.ts';
 import type { StoredObject } from '../../../src/lab/apiserver/store.ts';
-import { type Connection, openConnection } from '../../../src/sources/apiserver/connection.ts';
+import { type ApiConnection, openConnection } from '../../../src/sources/apiserver/connection.ts';
 import type { EventText } from '../../../src/sources/apiserver/event.ts';
 import { EventRecorder, type RecorderTiming } from '../../../src/sources/apiserver/recorder.ts';
 import { collectLog, service } from '../support.ts';
 
 const NODE = { apiVersion: 'v1', kind: 'Node', name: 'node-1', uid: 'node-1' };
-const FAST: RecorderTiming = { withinMs: 1_000, backoffFirstMs: 5, backoffMaxMs: 10, lastWordsMs: 150 };
+const FAST: RecorderTiming = { withinMs: 1_000, backoffFirstMs: 5, backoffMaxMs: 10, shutdownGraceMs: 150 };
 
 const event = (parts: Partial<EventText> = {}): EventText => ({
   type: 'Normal',
@@ -23,7 +23,7 @@ const event = (parts: Partial<EventText> = {}): EventText => ({
 });
 
 let server: ApiServer;
-let connection: Connection;
+let connection: ApiConnection;
 let log: ReturnType<typeof collectLog>;
 let recorder: EventRecorder;
 let now: number;
@@ -280,7 +280,7 @@ describe('trouble', () => {
 
 describe('the end', () => {
   it('waits for what is still to be told', async () => {
-    const patient = new EventRecorder({ connection, instance: 'n', log, timing: { ...FAST, lastWordsMs: 5_000 } });
+    const patient = new EventRecorder({ connection, instance: 'n', log, timing: { ...FAST, shutdownGraceMs: 5_000 } });
     server.inject({ fault: 'delay', ms: 50, resource: 'events' });
     patient.record(event());
     patient.record(event({ note: 'next' }));

@@ -1,7 +1,7 @@
 /** What a listener hears of requests: as client-go counts and times them. */
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { ApiServer } from '../../../src/lab/apiserver/server.ts';
-import { type Connection, openConnection } from '../../../src/sources/apiserver/connection.ts';
+import { type ApiConnection, openConnection } from '../../../src/sources/apiserver/connection.ts';
 import { listAll } from '../../../src/sources/apiserver/list.ts';
 import { openWatch } from '../../../src/sources/apiserver/watch.ts';
 import { create, patch, read } from '../../../src/sources/apiserver/write.ts';
@@ -9,7 +9,7 @@ import { resourcesFor } from '../../../src/sources/resources.ts';
 import { collectLog } from '../support.ts';
 
 let server: ApiServer;
-let connection: Connection;
+let connection: ApiConnection;
 let heard: string[];
 let seconds: number[];
 const { signal } = new AbortController();

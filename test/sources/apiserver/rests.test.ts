@@ -4,7 +4,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { restingSink } from '../../../src/commands/resting-sink.ts';
 import type { ObjectKind, ObjectSink } from '../../../src/model/kubernetes.ts';
 import { Tracker } from '../../../src/model/tracker.ts';
-import type { Connection } from '../../../src/sources/apiserver/connection.ts';
+import type { ApiConnection } from '../../../src/sources/apiserver/connection.ts';
 import { ApiServerSource } from '../../../src/sources/apiserver/source.ts';
 import { resourcesFor } from '../../../src/sources/resources.ts';
 import { NODE_OPTIONS } from '../../model/objects.ts';
@@ -49,7 +49,7 @@ type Answer = (path: string, stream: PassThrough) => number;
 
 /** Follows Services alone, from a server that says everything in one piece. */
 const follow = (sink: ObjectSink, answer: Answer): void => {
-  const connection: Connection = {
+  const connection: ApiConnection = {
     server: 'http://fake',
     listen: () => undefined,
     close: () => undefined,

@@ -3,7 +3,7 @@ import pino from 'pino';
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { LabUser } from '../../../src/lab/apiserver/reviews.ts';
 import { ApiServer } from '../../../src/lab/apiserver/server.ts';
-import { type Connection, openConnection } from '../../../src/sources/apiserver/connection.ts';
+import { type ApiConnection, openConnection } from '../../../src/sources/apiserver/connection.ts';
 import { type ReviewLimits, Reviews } from '../../../src/sources/apiserver/reviews.ts';
 
 const MAY = [{ verbs: ['get'], nonResourceURLs: ['/status', '/debug/*'] }];
@@ -18,7 +18,7 @@ const USERS: readonly LabUser[] = [
 ];
 
 let server: ApiServer;
-let connection: Connection;
+let connection: ApiConnection;
 const lines: string[] = [];
 const log = pino({ level: 'trace' }, { write: (line: string) => void lines.push(line) });
 

@@ -4,7 +4,7 @@
  */
 import { PassThrough } from 'node:stream';
 import { describe, expect, it } from 'vitest';
-import type { Connection } from '../../../src/sources/apiserver/connection.ts';
+import type { ApiConnection } from '../../../src/sources/apiserver/connection.ts';
 import { ApiServerSource } from '../../../src/sources/apiserver/source.ts';
 import { collectLog, NODE, RecordingSink } from '../support.ts';
 
@@ -65,7 +65,7 @@ class Server {
     this.#clock = clock;
   }
 
-  connect(onAnswer: () => void): Connection {
+  connect(onAnswer: () => void): ApiConnection {
     return {
       server: 'http://fake',
       listen: () => undefined,

@@ -1,7 +1,7 @@
 /** The removal of a taint over real HTTP: nothing but that taint, whatever others do at the same time. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ApiServer } from '../../../src/lab/apiserver/server.ts';
-import { type Connection, openConnection } from '../../../src/sources/apiserver/connection.ts';
+import { type ApiConnection, openConnection } from '../../../src/sources/apiserver/connection.ts';
 import { removeTaint } from '../../../src/sources/apiserver/taint.ts';
 import { collectLog } from '../support.ts';
 
@@ -11,7 +11,7 @@ const OTHER = { key: 'node.kubernetes.io/unreachable', effect: 'NoExecute', time
 const timing = { withinMs: 1_000, backoffFirstMs: 5, backoffMaxMs: 10 };
 
 let server: ApiServer;
-let connection: Connection;
+let connection: ApiConnection;
 let log: ReturnType<typeof collectLog>;
 let stop: AbortController;
 

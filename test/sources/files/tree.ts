@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect } from 'vitest';
 import { stringify } from 'yaml';
 import { openFolder } from '../../../src/sources/files/folder.ts';
-import type { Source } from '../../../src/sources/source.ts';
+import type { ObjectSource } from '../../../src/sources/source.ts';
 import { collectLog, type LogLine, NODE, type Running, start } from '../support.ts';
 
 export const poll = <T>(read: () => T) => expect.poll(read, { interval: 5, timeout: 3000 });
@@ -16,12 +16,12 @@ export interface Tree {
   readonly dir: string;
   /** Writes a file of documents: objects, or text as it is. */
   put(name: string, ...documents: readonly unknown[]): Promise<void>;
-  begin(options?: { pollMs?: number; debounceMs?: number }): Promise<Running<Source>>;
+  begin(options?: { pollMs?: number; debounceMs?: number }): Promise<Running<ObjectSource>>;
 }
 
 export const useTree = (): Tree => {
   let parent = '';
-  let running: Running<Source> | undefined;
+  let running: Running<ObjectSource> | undefined;
   const dir = (): string => join(parent, 'objects');
   beforeEach(async () => {
     parent = await mkdtemp(join(tmpdir(), 'pointsman-folder-'));
@@ -56,10 +56,10 @@ export const useTree = (): Tree => {
 };
 
 /** Calls of the sink after the four of the first contents. */
-export const changes = ({ sink }: Running<Source>): readonly string[] => sink.calls.slice(4);
+export const changes = ({ sink }: Running<ObjectSource>): readonly string[] => sink.calls.slice(4);
 
 /** What was complained about. */
-export const messages = ({ log }: Running<Source>): readonly LogLine[] =>
+export const messages = ({ log }: Running<ObjectSource>): readonly LogLine[] =>
   log.lines.filter(({ level }) => level !== 'info');
 
 /** Long enough for anything that was going to happen. */

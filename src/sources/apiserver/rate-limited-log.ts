@@ -3,16 +3,16 @@
  * on meeting it for as long as it lasts.
  */
 import { describeError, type Log } from '../source.ts';
-import { makeRoom } from './room.ts';
+import { evictOldest } from './evict-oldest.ts';
 
 export type Level = 'info' | 'warn' | 'error';
 
-export interface Announcer {
+export interface RateLimitedLog {
   /** The same message about the same error is said once in a while only, with the count of what was left out. */
   say(level: Level, fields: Readonly<Record<string, unknown>>, message: string, error?: unknown): void;
 }
 
-interface Said {
+interface LastMessage {
   readonly at: number;
   suppressed: number;
 }
@@ -20,20 +20,20 @@ interface Said {
 /** More different messages than this are not remembered. */
 const MEMORY = 100;
 
-export const createAnnouncer = (log: Log, everyMs: number, now: () => number): Announcer => {
-  const said = new Map<string, Said>();
+export const createRateLimitedLog = (log: Log, everyMs: number, now: () => number): RateLimitedLog => {
+  const lastMessages = new Map<string, LastMessage>();
   return {
     say: (level, fields, message, error) => {
       const cause = error === undefined ? {} : { error: describeError(error) };
       const key = [message, cause.error].join('\n');
-      const before = said.get(key);
+      const before = lastMessages.get(key);
       if (before !== undefined && now() - before.at < everyMs) {
         before.suppressed += 1;
         return;
       }
-      said.delete(key);
-      makeRoom(said, MEMORY);
-      said.set(key, { at: now(), suppressed: 0 });
+      lastMessages.delete(key);
+      evictOldest(lastMessages, MEMORY);
+      lastMessages.set(key, { at: now(), suppressed: 0 });
       const repeated = before !== undefined && before.suppressed > 0 ? { repeated: before.suppressed } : {};
       log[level]({ ...fields, ...cause, ...repeated }, message);
     },

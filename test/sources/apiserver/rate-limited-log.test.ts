@@ -1,14 +1,14 @@
 import { expect, it } from 'vitest';
-import { createAnnouncer } from '../../../src/sources/apiserver/announcer.ts';
 import { createBackoff } from '../../../src/sources/apiserver/backoff.ts';
+import { createRateLimitedLog } from '../../../src/sources/apiserver/rate-limited-log.ts';
 import { describeError } from '../../../src/sources/source.ts';
 import { collectLog } from '../support.ts';
 
 it('an announcer repeats itself once in a while only, and counts what it left out', () => {
   let now = 0;
   const log = collectLog();
-  const announcer = createAnnouncer(log, 30_000, () => now);
-  const complain = (kind: string, cause: string) => announcer.say('warn', { kind }, 'broken', new Error(cause));
+  const limitedLog = createRateLimitedLog(log, 30_000, () => now);
+  const complain = (kind: string, cause: string) => limitedLog.say('warn', { kind }, 'broken', new Error(cause));
   for (const kind of ['Node', 'Service', 'EndpointSlice']) complain(kind, 'refused');
   complain('Service', 'reset');
   now = 29_999;

@@ -1,7 +1,7 @@
-import { makeRoom } from './room.ts';
+import { evictOldest } from './evict-oldest.ts';
 
 /** Values that count for a while: no more than so many, and what was put first goes first. */
-export class Remembered<V> {
+export class ExpiringMap<V> {
   readonly #limit: number;
   readonly #now: () => number;
   readonly #values = new Map<string, { readonly value: V; readonly until: number }>();
@@ -24,7 +24,7 @@ export class Remembered<V> {
 
   put(key: string, value: V, forMs: number): void {
     this.#values.delete(key);
-    makeRoom(this.#values, this.#limit);
+    evictOldest(this.#values, this.#limit);
     this.#values.set(key, { value, until: this.#now() + forMs });
   }
 }
