@@ -3,7 +3,7 @@ import { setMaxListeners } from 'node:events';
 import { constants } from 'node:os';
 import { type Findings, formatRequests } from '../lab/demo/findings.ts';
 import { findMissing } from '../lab/demo/needs.ts';
-import { openPage, type Page } from '../lab/demo/page.ts';
+import { type DemoPage, openPage } from '../lab/demo/page.ts';
 import { play } from '../lab/demo/play.ts';
 import { withStage } from '../lab/demo/stage.ts';
 import { removeLeftovers } from '../lab/network/cleaning.ts';
@@ -33,7 +33,7 @@ const whenNobodyReads = (): AbortSignal => {
   return gone.signal;
 };
 
-const show = async (page: Page, signal: AbortSignal): Promise<void> => {
+const show = async (page: DemoPage, signal: AbortSignal): Promise<void> => {
   const missing = await findMissing(signal);
   if (missing.length > 0) throw new Error(['the demo cannot run here, as it needs', ...missing].join('\n  '));
   const leftovers = await removeLeftovers();
@@ -43,7 +43,7 @@ const show = async (page: Page, signal: AbortSignal): Promise<void> => {
   summarize(page, findings, performance.now() - began);
 };
 
-const summarize = (page: Page, { requests, claims }: Findings, elapsedMs: number): void => {
+const summarize = (page: DemoPage, { requests, claims }: Findings, elapsedMs: number): void => {
   const kept = claims.filter(({ isKept }) => isKept).length;
   const seconds = Math.round(elapsedMs / 1_000);
   page.section('What came of it');

@@ -13,13 +13,13 @@ import type { Fault } from './apiserver/faults.ts';
 import type { ObjectInput } from './apiserver/store.ts';
 import { packageFile } from './network/entry.ts';
 import type { Lab } from './network/lab.ts';
-import { patient } from './network/patience.ts';
 import type { NodeName } from './network/plan.ts';
+import { scaled } from './network/time-scale.ts';
 
 const PORT = 6443;
 /** The image's NODE_OPTIONS. */
 export const NODE_OPTIONS = ['--max-semi-space-size=4'] as const;
-const READY_MS = patient(20_000);
+const READY_MS = scaled(20_000);
 
 export interface NodeProxy {
   /** Everything it has written to its log. */

@@ -1,6 +1,6 @@
 /** One probe of the conformance table with real packets: how it is sent, and what has to come of it. */
 import { expect } from 'vitest';
-import type { Outcome } from '../../src/lab/network/outcome.ts';
+import type { ProbeOutcome } from '../../src/lab/network/outcome.ts';
 import { formatSummary, summarize } from '../../src/lab/network/summary.ts';
 import type { Bench } from '../kernel/cluster.ts';
 import type { Probe, Reached } from './rows.ts';
@@ -44,7 +44,7 @@ export const serveSecondPorts = async ({ lab }: Bench): Promise<void> => {
 /** Whether a probe only waits: many of those can be under way at once. */
 export const isWaiting = ({ expect: expected }: Probe): boolean => typeof expected === 'string';
 
-type Try = (tries: number, timeoutMs: number) => Promise<readonly Outcome[]>;
+type Try = (tries: number, timeoutMs: number) => Promise<readonly ProbeOutcome[]>;
 
 /** Above whatever a host of the lab listens on. */
 const FIRST_LOCAL_PORT = 11_000;
@@ -104,9 +104,9 @@ const reachesAll = async (
   expected: readonly Reached[],
   { answerMs }: Patience,
   what: string,
-): Promise<readonly Outcome[]> => {
+): Promise<readonly ProbeOutcome[]> => {
   const wanted = expected.map(serverOf).sort();
-  const outcomes: Outcome[] = [];
+  const outcomes: ProbeOutcome[] = [];
   for (let round = 0; round < MOST_ROUNDS; round += 1) {
     outcomes.push(...(await attempt(TRIES, answerMs)));
     const { servers, failures } = summarize(outcomes);
@@ -127,7 +127,7 @@ const sticks = async (
   expected: readonly Reached[],
   { answerMs }: Patience,
   what: string,
-): Promise<readonly Outcome[]> => {
+): Promise<readonly ProbeOutcome[]> => {
   const outcomes = [...(await attempt(1, answerMs)), ...(await attempt(TRIES, answerMs))];
   const { servers, failures } = summarize(outcomes);
   expect(failures, what).toEqual({});
@@ -137,7 +137,7 @@ const sticks = async (
 };
 
 /** Who answered has seen the sender, or this node where it is to be masqueraded. */
-const sawSource = (outcomes: readonly Outcome[], probe: Probe, { family }: Variant, what: string): void => {
+const sawSource = (outcomes: readonly ProbeOutcome[], probe: Probe, { family }: Variant, what: string): void => {
   const { from, expect: expected } = probe;
   if (typeof expected === 'string') return;
   const reached = 'sticksTo' in expected ? expected.sticksTo : expected;

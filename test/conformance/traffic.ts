@@ -1,7 +1,7 @@
 /** Traffic metrics of Services with real packets, the same in all modes but for what a mode cannot know. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import type { Outcome } from '../../src/lab/network/outcome.ts';
+import type { ProbeOutcome } from '../../src/lab/network/outcome.ts';
 import type { IPFamily } from '../../src/model/address.ts';
 import { type Bench, untilAnswered } from '../kernel/cluster.ts';
 import { parseExposition, type Sample } from '../observe/exposition.ts';
@@ -140,7 +140,7 @@ export const trafficTests = (mode: 'iptables' | 'ipvs' | 'nftables', title: stri
     const agent = await get().bench.lab.agent(from);
     const protocol = variant.protocol === 'UDP' ? ('udp' as const) : ('tcp' as const);
     const target = { protocol, ...destinationOf(to, variant), timeoutMs: 5_000 };
-    const outcomes: Outcome[] = [];
+    const outcomes: ProbeOutcome[] = [];
     // a port that was used a moment ago is the same flow
     if (protocol === 'udp')
       for (let i = 0; i < tries; i += 1)

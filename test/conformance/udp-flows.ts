@@ -3,7 +3,7 @@
  * it where it was. The same in all modes.
  */
 import { expect, it } from 'vitest';
-import type { HeldState, Running } from '../../src/lab/network/agent/calls.ts';
+import type { AgentTask, HeldState } from '../../src/lab/network/agent/calls.ts';
 import type { Bench } from '../kernel/cluster.ts';
 import { destinationOf, type EndpointSpec, objectsOf, type Variant } from './world.ts';
 
@@ -21,7 +21,7 @@ export interface FlowBench {
 }
 
 interface Client {
-  readonly held: Running<HeldState>;
+  readonly held: AgentTask<HeldState>;
   /** Waits until this server answers. */
   reaches(server: string): Promise<void>;
   /** Waits until nobody does. */
@@ -43,7 +43,7 @@ export const udpFlowTests = (mode: string, get: () => FlowBench): void => {
     const { bench, patienceMs, answerMs } = get();
     const target = { protocol: 'udp' as const, ...destinationOf(to, variantOf(number)), localPort };
     const agent = await bench.lab.agent(from);
-    const open = async (): Promise<Running<HeldState>> => {
+    const open = async (): Promise<AgentTask<HeldState>> => {
       for (const deadline = Date.now() + 10_000; ; ) {
         try {
           return await agent.hold({ ...target, intervalMs: 10, timeoutMs: answerMs });

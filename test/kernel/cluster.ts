@@ -2,7 +2,7 @@
 import type { Cluster } from '../../src/lab/cluster.ts';
 import { startCluster } from '../../src/lab/cluster.ts';
 import { createNetwork, type Lab } from '../../src/lab/network/lab.ts';
-import type { Outcome, Transport } from '../../src/lab/network/outcome.ts';
+import type { ProbeOutcome, Transport } from '../../src/lab/network/outcome.ts';
 import { NODE_OBJECT, type PodName, TARGET_PORT } from '../conformance/world.ts';
 
 export interface Bench {
@@ -45,7 +45,7 @@ export const untilAnswered = async (
 ): Promise<void> => {
   const agent = await lab.agent(from);
   const deadline = Date.now() + timeoutMs;
-  let last: Outcome | undefined;
+  let last: ProbeOutcome | undefined;
   while (Date.now() < deadline) {
     [last] = await agent.probe({ ...target, tries: 1, timeoutMs: 300 });
     if (last?.kind === 'answer') return;

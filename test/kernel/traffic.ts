@@ -3,7 +3,7 @@
  * kept. Services number 200 and on.
  */
 import { expect } from 'vitest';
-import type { HeldState, LoadTotals, Running } from '../../src/lab/network/agent/calls.ts';
+import type { AgentTask, HeldState, LoadTotals } from '../../src/lab/network/agent/calls.ts';
 import type { Transport } from '../../src/lab/network/outcome.ts';
 import { addressesOf, type KubernetesObject, objectsOf, type Variant } from '../conformance/world.ts';
 import type { Bench } from './cluster.ts';
@@ -64,8 +64,8 @@ export interface Pace {
 }
 
 export class Traffic {
-  readonly #loads = new Map<string, Running<LoadTotals>>();
-  readonly #held = new Map<string, Running<HeldState>>();
+  readonly #loads = new Map<string, AgentTask<LoadTotals>>();
+  readonly #held = new Map<string, AgentTask<HeldState>>();
 
   static async start(
     { lab }: Bench,

@@ -3,7 +3,7 @@ import { chmod, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { NodeProxy } from '../../src/lab/cluster.ts';
-import type { HeldState, Running } from '../../src/lab/network/agent/calls.ts';
+import type { AgentTask, HeldState } from '../../src/lab/network/agent/calls.ts';
 import { destinationOf, type EndpointSpec, objectsOf, type Variant } from '../conformance/world.ts';
 import { type Bench, startBench } from './cluster.ts';
 import { describeWith, LAB_NEEDS, program } from './requires.ts';
@@ -60,7 +60,7 @@ describeWith(
       }
     };
     const reaches = async (
-      held: Running<HeldState>,
+      held: AgentTask<HeldState>,
       isSo: (state: HeldState) => boolean,
       ms = 4_000,
     ): Promise<void> => {

@@ -4,7 +4,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Verb } from './faults.ts';
 import type { Query } from './list.ts';
-import { readTarget, type Target } from './resources.ts';
+import { type ResourcePath, readTarget } from './resources.ts';
 import { reviewResource } from './reviews.ts';
 import { badRequest, type StatusError } from './status.ts';
 
@@ -25,12 +25,12 @@ export interface Exchange {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly asked: LoggedRequest;
-  readonly target: Target | undefined;
+  readonly target: ResourcePath | undefined;
 }
 
 const WRITES: Readonly<Record<string, Verb>> = { POST: 'create', PUT: 'update', PATCH: 'patch', DELETE: 'delete' };
 
-const verbOf = (method: string, target: Target | undefined, query: Query, isReview: boolean): Verb => {
+const verbOf = (method: string, target: ResourcePath | undefined, query: Query, isReview: boolean): Verb => {
   if (isReview && method === 'POST') return 'create';
   if (target === undefined) return 'other';
   if (method !== 'GET') return WRITES[method] ?? 'other';

@@ -8,13 +8,13 @@ import { badRequest, invalid } from './status.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
-interface Operation {
+interface PatchOperation {
   readonly op: string;
   readonly path: string;
   readonly value?: unknown;
 }
 
-const isOperation = (value: unknown): value is Operation =>
+const isOperation = (value: unknown): value is PatchOperation =>
   isRecord(value) && typeof value.op === 'string' && typeof value.path === 'string' && value.path.startsWith('/');
 
 /** The patched value. Throws 400 for what is no patch, 422 for one that does not fit. */
@@ -23,14 +23,14 @@ export const jsonPatch = (value: unknown, patch: unknown): unknown => {
   return patch.reduce<unknown>((result, operation) => apply(result, operation), value);
 };
 
-const apply = (value: unknown, operation: Operation): unknown => {
+const apply = (value: unknown, operation: PatchOperation): unknown => {
   const steps = operation.path.slice(1).split('/');
   return change(value, steps.map(readStep), operation);
 };
 
 const readStep = (step: string): string => step.replaceAll('~1', '/').replaceAll('~0', '~');
 
-const change = (value: unknown, [step = '', ...deeper]: readonly string[], operation: Operation): unknown => {
+const change = (value: unknown, [step = '', ...deeper]: readonly string[], operation: PatchOperation): unknown => {
   if (deeper.length === 0)
     return Array.isArray(value) ? inList(value, step, operation) : inObject(value, step, operation);
   const inner = Array.isArray(value) ? value[Number(step)] : isRecord(value) ? value[step] : undefined;
@@ -40,7 +40,7 @@ const change = (value: unknown, [step = '', ...deeper]: readonly string[], opera
   return { ...(value as Json), [step]: changed };
 };
 
-const inObject = (value: unknown, key: string, operation: Operation): unknown => {
+const inObject = (value: unknown, key: string, operation: PatchOperation): unknown => {
   if (!isRecord(value)) throw missing(operation);
   const isThere = Object.hasOwn(value, key);
   if (operation.op !== 'add' && !isThere) throw missing(operation);
@@ -57,7 +57,7 @@ const inObject = (value: unknown, key: string, operation: Operation): unknown =>
   }
 };
 
-const inList = (list: readonly unknown[], step: string, operation: Operation): unknown => {
+const inList = (list: readonly unknown[], step: string, operation: PatchOperation): unknown => {
   const index = step === '-' ? list.length : Number(step);
   const end = operation.op === 'add' ? list.length : list.length - 1;
   if (!Number.isInteger(index) || index < 0 || index > end) throw missing(operation);
@@ -75,10 +75,10 @@ const inList = (list: readonly unknown[], step: string, operation: Operation): u
   }
 };
 
-const tested = (whole: unknown, found: unknown, { path, value }: Operation): unknown => {
+const tested = (whole: unknown, found: unknown, { path, value }: PatchOperation): unknown => {
   if (isDeepStrictEqual(found, value)) return whole;
   throw invalid(`the server rejected our request due to an error in our request: testing value ${path} failed`);
 };
 
-const missing = ({ op, path }: Operation): Error =>
+const missing = ({ op, path }: PatchOperation): Error =>
   invalid(`the server rejected our request due to an error in our request: ${op} operation does not apply: ${path}`);

@@ -27,7 +27,7 @@ export interface ListenOptions {
 /** As long as Go's server: a client must not find its pooled connections closed every five seconds. */
 const KEEP_ALIVE_MS = 90_000;
 
-export class Listener {
+export class ApiListener {
   readonly #options: ListenOptions;
   readonly #handler: RequestListener;
   readonly #sockets = new Set<Socket>();

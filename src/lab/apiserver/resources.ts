@@ -49,7 +49,7 @@ export const typeOf = (kind: unknown, apiVersion?: unknown): ResourceType | unde
   );
 
 /** What a URL below /api or /apis points at: a collection (no name) or an object. */
-export interface Target {
+export interface ResourcePath {
   readonly type: ResourceType;
   /** Empty: all namespaces, or a cluster-scoped type. */
   readonly namespace: string;
@@ -57,7 +57,7 @@ export interface Target {
 }
 
 /** Reads a path; undefined when no such resource is served. `…/status` is the object itself here. */
-export const readTarget = (path: string): Target | undefined => {
+export const readTarget = (path: string): ResourcePath | undefined => {
   const [root, ...rest] = path.split('/').filter((part) => part !== '');
   const [group, version, ...tail] = root === 'api' ? ['', ...rest] : rest;
   if ((root !== 'api' && root !== 'apis') || group === undefined || version === undefined) return undefined;

@@ -8,7 +8,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { type Exchange, type LoggedRequest, readBody, readExchange, sendBody, sendStatus } from './exchange.ts';
 import { type Fault, Faults, IMMEDIATE, isAimedAt, isFault } from './faults.ts';
-import { Listener, type TlsOptions } from './listener.ts';
+import { ApiListener, type TlsOptions } from './listener.ts';
 import { keyOf, RESOURCE_TYPES, typeOf } from './resources.ts';
 import { answerReview, type LabUser, reviewResource } from './reviews.ts';
 import { serve } from './serve.ts';
@@ -41,7 +41,7 @@ export class ApiServer {
   token: string | undefined;
   /** May be changed while running. */
   users: readonly LabUser[];
-  readonly #listener: Listener;
+  readonly #listener: ApiListener;
   readonly #store: Store;
   readonly #faults = new Faults();
   readonly #watches = new Set<WatchStream>();
@@ -54,7 +54,7 @@ export class ApiServer {
     this.token = options.token;
     this.users = options.users ?? [];
     this.#store = new Store(version, historyLimit);
-    this.#listener = new Listener({ host, port, socketPath, tls }, (request, response) => {
+    this.#listener = new ApiListener({ host, port, socketPath, tls }, (request, response) => {
       void this.#answer(request, response);
     });
   }

@@ -10,7 +10,7 @@ export interface StatusDetails {
   readonly causes?: readonly { readonly reason: string; readonly message: string }[];
 }
 
-export interface Status {
+export interface ApiStatus {
   readonly kind: 'Status';
   readonly apiVersion: 'v1';
   readonly metadata: Readonly<Record<string, unknown>>;
@@ -23,7 +23,7 @@ export interface Status {
 
 export class StatusError extends Error {
   override readonly name = 'StatusError';
-  readonly status: Status;
+  readonly status: ApiStatus;
   constructor(code: number, reason: string, message: string, details?: StatusDetails, metadata = {}) {
     super(message);
     this.status = {

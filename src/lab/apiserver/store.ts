@@ -26,7 +26,7 @@ export interface StoredObject {
 }
 
 /** One step of history: created has no `previous`, deleted has no `object`. */
-export interface Change {
+export interface StoredChange {
   readonly version: number;
   readonly type: ResourceType;
   readonly key: string;
@@ -41,13 +41,13 @@ export interface ObjectInput {
   readonly [field: string]: unknown;
 }
 
-export type StoreListener = (change: Change) => void;
+export type StoreListener = (change: StoredChange) => void;
 
 export class Store {
   #version: number;
   #compacted: number;
   readonly #historyLimit: number;
-  #history: Change[] = [];
+  #history: StoredChange[] = [];
   readonly #objects = new Map<ResourceType, Map<string, StoredObject>>();
   readonly #listeners = new Set<StoreListener>();
 
@@ -99,7 +99,7 @@ export class Store {
     return previous;
   }
 
-  #record(change: Change): void {
+  #record(change: StoredChange): void {
     this.#version = change.version;
     const ofType = this.#objects.get(change.type) ?? new Map<string, StoredObject>();
     this.#objects.set(change.type, ofType);
@@ -128,7 +128,7 @@ export class Store {
   }
 
   /** What happened after a version, oldest first. Throws 410 where history does not reach. */
-  since(type: ResourceType, version: number): readonly Change[] {
+  since(type: ResourceType, version: number): readonly StoredChange[] {
     if (version < this.#compacted) throw expired(`too old resource version: ${version} (${this.#compacted})`);
     let first = this.#history.length;
     while (first > 0 && (this.#history[first - 1]?.version ?? 0) > version) first--;

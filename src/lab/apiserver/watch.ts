@@ -8,8 +8,8 @@ import type { Faults } from './faults.ts';
 import { type Query, readVersion } from './list.ts';
 import { apiVersionOf, type ResourceType } from './resources.ts';
 import { readSelector, type Selector } from './selectors.ts';
-import { failure, invalid, type Status, StatusError, tooLarge } from './status.ts';
-import type { Change, Store, StoredObject } from './store.ts';
+import { type ApiStatus, failure, invalid, StatusError, tooLarge } from './status.ts';
+import type { Store, StoredChange, StoredObject } from './store.ts';
 
 const INITIAL_EVENTS_END = { 'k8s.io/initial-events-end': 'true' };
 /** The real server picks from 30 to 60 minutes for clients that do not say. */
@@ -138,7 +138,7 @@ export class WatchStream {
   }
 
   /** A change as this selection sees it: what starts to match is ADDED, what ceases to is DELETED. */
-  #see(change: Change): void {
+  #see(change: StoredChange): void {
     if (change.type !== this.type || change.version <= this.#version) return;
     this.#version = change.version;
     const before = change.previous !== undefined && this.#selects(change.previous) ? change.previous : undefined;
@@ -182,7 +182,7 @@ export class WatchStream {
     }
   }
 
-  #fail(status: Status): void {
+  #fail(status: ApiStatus): void {
     this.#line('ERROR', status);
     this.#stop();
     this.#request.response.end();

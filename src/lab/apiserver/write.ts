@@ -6,12 +6,12 @@ import { isDeepStrictEqual } from 'node:util';
 import { isRecord } from '../../model/record.ts';
 import { checkChangedEvent, checkNewEvent } from './event-rules.ts';
 import { jsonPatch } from './json-patch.ts';
-import { apiVersionOf, keyOf, type ResourceType, type Target } from './resources.ts';
+import { apiVersionOf, keyOf, type ResourcePath, type ResourceType } from './resources.ts';
 import { alreadyExists, badRequest, conflict, notFound, StatusError } from './status.ts';
 import type { ObjectInput, Store, StoredMetadata, StoredObject } from './store.ts';
 
 /** The body as an object of the type and namespace that the URL says. */
-const readObject = (target: Target, body: unknown): ObjectInput & { metadata: Partial<StoredMetadata> } => {
+const readObject = (target: ResourcePath, body: unknown): ObjectInput & { metadata: Partial<StoredMetadata> } => {
   if (!isRecord(body)) throw badRequest('the body is no object');
   const { type, namespace } = target;
   const { kind = type.kind, apiVersion = apiVersionOf(type), metadata = {} } = body;
@@ -29,7 +29,7 @@ const readObject = (target: Target, body: unknown): ObjectInput & { metadata: Pa
 
 const isEvent = ({ group, kind }: ResourceType): boolean => group === 'events.k8s.io' && kind === 'Event';
 
-const find = (store: Store, target: Target): StoredObject => {
+const find = (store: Store, target: ResourcePath): StoredObject => {
   const found = store.get(target.type, keyOf(target.type, target.namespace, target.name));
   if (found === undefined) throw notFound(target.type, target.name);
   return found;
@@ -37,7 +37,7 @@ const find = (store: Store, target: Target): StoredObject => {
 
 export const getObject = find;
 
-export const createObject = (store: Store, target: Target, body: unknown, random: () => number): StoredObject => {
+export const createObject = (store: Store, target: ResourcePath, body: unknown, random: () => number): StoredObject => {
   const { metadata, ...object } = readObject(target, body);
   const suffix = (): string =>
     Math.floor(random() * 36 ** 5)
@@ -54,7 +54,7 @@ export const createObject = (store: Store, target: Target, body: unknown, random
   return store.put(made);
 };
 
-export const updateObject = (store: Store, target: Target, body: unknown): StoredObject => {
+export const updateObject = (store: Store, target: ResourcePath, body: unknown): StoredObject => {
   const found = find(store, target);
   const object = readObject(target, body);
   if ((object.metadata.name ?? target.name) !== target.name) {
@@ -81,7 +81,7 @@ const mergePatch = (value: unknown, patch: unknown): unknown => {
   return result;
 };
 
-export const patchObject = (store: Store, target: Target, body: unknown, contentType: string): StoredObject => {
+export const patchObject = (store: Store, target: ResourcePath, body: unknown, contentType: string): StoredObject => {
   const [, kind] = /^application\/(json-patch|(?:strategic-)?merge-patch)\+json/.exec(contentType) ?? [];
   if (kind === undefined) {
     throw new StatusError(415, 'UnsupportedMediaType', 'only merge patches and JSON patches are supported here');
@@ -90,7 +90,7 @@ export const patchObject = (store: Store, target: Target, body: unknown, content
   return updateObject(store, target, apply(find(store, target), body));
 };
 
-export const deleteObject = (store: Store, target: Target): StoredObject => {
+export const deleteObject = (store: Store, target: ResourcePath): StoredObject => {
   const removed = store.remove(target.type, keyOf(target.type, target.namespace, target.name));
   if (removed === undefined) throw notFound(target.type, target.name);
   return removed;

@@ -2,8 +2,16 @@
 import type { IPFamily } from '../../model/address.ts';
 import type { HostName } from '../network/plan.ts';
 import { type Summary, summarize } from '../network/summary.ts';
-import { expectedClient, formatWay, ownersOf, targetOf, WAYS, type Way } from './calls.ts';
-import { type Claim, claimUnless, type Findings, formatRequests, type Requests, requestsOf, sum } from './findings.ts';
+import { CALL_PATHS, type CallPath, expectedClient, formatPath, ownersOf, targetOf } from './calls.ts';
+import {
+  claimUnless,
+  type DemoClaim,
+  type Findings,
+  formatRequests,
+  type Requests,
+  requestsOf,
+  sum,
+} from './findings.ts';
 import { type DemoService, ECHO, WEB } from './objects.ts';
 import { FIRST_PODS, type Stage } from './stage.ts';
 
@@ -14,7 +22,7 @@ const TIMEOUT_MS = 3_000;
 
 /** What came of the calls by one way. */
 interface Called {
-  readonly way: Way;
+  readonly way: CallPath;
   readonly summary: Summary;
 }
 
@@ -24,7 +32,7 @@ interface Round {
   readonly called: readonly Called[];
 }
 
-const callBy = async (stage: Stage, service: DemoService, family: IPFamily, way: Way): Promise<Called> => {
+const callBy = async (stage: Stage, service: DemoService, family: IPFamily, way: CallPath): Promise<Called> => {
   const agent = await stage.lab.agent(way.from);
   const options = { tries: TRIES, parallel: PARALLEL, timeoutMs: TIMEOUT_MS };
   const outcomes = await agent.probe({ ...targetOf(stage, service, way.by, family), ...options }, stage.signal);
@@ -33,7 +41,7 @@ const callBy = async (stage: Stage, service: DemoService, family: IPFamily, way:
 
 const callByAll = async (stage: Stage, service: DemoService, family: IPFamily): Promise<Round> => ({
   title: `${service.name.padEnd(4)}  ${service.protocol} over ${family}`,
-  called: await Promise.all(WAYS.map((way) => callBy(stage, service, family, way))),
+  called: await Promise.all(CALL_PATHS.map((way) => callBy(stage, service, family, way))),
 });
 
 const requestsIn = ({ called }: Round): Requests => sum(called.map(({ summary }) => requestsOf(summary)));
@@ -68,13 +76,13 @@ const showRounds = ({ page }: Stage, rounds: readonly Round[]): void => {
     ...FIRST_PODS.map((pod) => round.called.reduce((total, { summary }) => total + (summary.servers[pod] ?? 0), 0)),
     requestsIn(round).failed,
   ]);
-  page.table([`all ${WAYS.length} ways taken together`, ...FIRST_PODS, 'failed'], rows);
+  page.table([`all ${CALL_PATHS.length} ways taken together`, ...FIRST_PODS, 'failed'], rows);
 };
 
 /** What of the answers by a way is not as it should be. */
 const answerProblems = ({ title, called }: Round): readonly string[] =>
   called.flatMap(({ way, summary: { servers, failures } }) => {
-    const where = `${title}, ${formatWay(way)}`;
+    const where = `${title}, ${formatPath(way)}`;
     return [
       ...FIRST_PODS.filter((pod) => servers[pod] === undefined).map((pod) => `${where}: no answer from ${pod}`),
       ...Object.keys(servers)
@@ -87,9 +95,9 @@ const answerProblems = ({ title, called }: Round): readonly string[] =>
 const sourceProblems = (owners: ReadonlyMap<string, HostName>, { title, called }: Round): readonly string[] =>
   called
     .filter(({ way, summary }) => summary.clients.some((client) => owners.get(client) !== expectedClient(way)))
-    .map(({ way, summary }) => `${title}, ${formatWay(way)}: ${describeClients(owners, summary.clients)}`);
+    .map(({ way, summary }) => `${title}, ${formatPath(way)}: ${describeClients(owners, summary.clients)}`);
 
-const judge = (stage: Stage, rounds: readonly Round[], requests: Requests): readonly Claim[] => {
+const judge = (stage: Stage, rounds: readonly Round[], requests: Requests): readonly DemoClaim[] => {
   const owners = ownersOf(stage);
   const ways = rounds.reduce((total, { called }) => total + called.length, 0);
   return [

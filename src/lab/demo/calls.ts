@@ -4,26 +4,26 @@ import { type HostName, LAB_NETWORKS, type NodeName } from '../network/plan.ts';
 import { type DemoService, NODES } from './objects.ts';
 import { CALLING_POD, type Stage } from './stage.ts';
 
-type Entrance = 'ClusterIP' | `NodePort at ${NodeName}`;
+type CalledAddress = 'ClusterIP' | `NodePort at ${NodeName}`;
 
-export interface Way {
+export interface CallPath {
   readonly from: HostName;
-  readonly by: Entrance;
+  readonly by: CalledAddress;
 }
 
 const CALLERS: readonly HostName[] = [CALLING_POD, 'node1', 'node2', 'outside'];
-const ENTRANCES: readonly Entrance[] = ['ClusterIP', 'NodePort at node1', 'NodePort at node2'];
+const CALLED_ADDRESSES: readonly CalledAddress[] = ['ClusterIP', 'NodePort at node1', 'NodePort at node2'];
 
 /** Every caller by every entrance. */
-export const WAYS: readonly Way[] = CALLERS.flatMap((from) => ENTRANCES.map((by) => ({ from, by })));
+export const CALL_PATHS: readonly CallPath[] = CALLERS.flatMap((from) => CALLED_ADDRESSES.map((by) => ({ from, by })));
 
-export const formatWay = ({ from, by }: Way): string => `${from} to ${by}`;
+export const formatPath = ({ from, by }: CallPath): string => `${from} to ${by}`;
 
 export const addressOf = ({ lab }: Pick<Stage, 'lab'>, name: HostName, family: IPFamily): string =>
   lab.host(name)[family === 'IPv4' ? 'ipv4' : 'ipv6'];
 
 /** Where a call by an entrance goes. */
-export const targetOf = (stage: Stage, service: DemoService, by: Entrance, family: IPFamily) => {
+export const targetOf = (stage: Stage, service: DemoService, by: CalledAddress, family: IPFamily) => {
   const protocol = service.protocol === 'TCP' ? ('tcp' as const) : ('udp' as const);
   if (by === 'ClusterIP') return { protocol, host: service.clusterIPs[family], port: service.port };
   const node = by === 'NodePort at node1' ? 'node1' : 'node2';
@@ -34,7 +34,7 @@ export const targetOf = (stage: Stage, service: DemoService, by: Entrance, famil
  * As whom the pods are to see a caller. Whoever comes by a node port is masqueraded by that node. To a ClusterIP pods
  * and nodes come under addresses of their own; the machine outside is neither, and node1 masquerades it on its way.
  */
-export const expectedClient = ({ from, by }: Way): HostName => {
+export const expectedClient = ({ from, by }: CallPath): HostName => {
   if (by === 'ClusterIP') return from === 'outside' ? 'node1' : from;
   return by === 'NodePort at node1' ? 'node1' : 'node2';
 };

@@ -1,14 +1,14 @@
 /** A pod goes away under load and another one comes, in the steps that Kubernetes takes. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { HeldState, Running, ServerState } from '../network/agent/calls.ts';
+import type { AgentTask, HeldState, ServerState } from '../network/agent/calls.ts';
 import type { HostName } from '../network/plan.ts';
-import { targetOf, type Way } from './calls.ts';
-import { type Claim, type Findings, formatCount } from './findings.ts';
+import { type CallPath, targetOf } from './calls.ts';
+import { type DemoClaim, type Findings, formatCount } from './findings.ts';
 import { type Act, answersOf, type PlayAct, showActs, underLoad } from './load.ts';
 import { allReady, type DemoEndpoint, ECHO, sliceObjects, WEB } from './objects.ts';
 import { CALLING_POD, FIRST_PODS, JOINING_POD, LEAVING_POD, type Stage, serveOn } from './stage.ts';
 
-const WAYS: readonly Way[] = [
+const CALL_PATHS: readonly CallPath[] = [
   { from: CALLING_POD, by: 'ClusterIP' },
   { from: 'outside', by: 'NodePort at node1' },
   { from: 'outside', by: 'NodePort at node2' },
@@ -24,7 +24,7 @@ const putEndpoints = ({ lab, cluster }: Stage, endpoints: readonly DemoEndpoint[
   cluster.put([WEB, ECHO].flatMap((service) => sliceObjects(lab, service, endpoints)));
 
 /** A connection to the ClusterIP that was given this pod. */
-const holdOn = async (stage: Stage, pod: HostName): Promise<Running<HeldState>> => {
+const holdOn = async (stage: Stage, pod: HostName): Promise<AgentTask<HeldState>> => {
   const agent = await stage.lab.agent(CALLING_POD);
   for (let i = 0; i < MOST_HOLDS; i += 1) {
     const held = await agent.hold(targetOf(stage, WEB, 'ClusterIP', 'IPv4'), stage.signal);
@@ -35,7 +35,7 @@ const holdOn = async (stage: Stage, pod: HostName): Promise<Running<HeldState>> 
 };
 
 /** Looks at a server for a while; gives how long after the beginning its last new connection came. */
-const lastConnection = async (server: Running<ServerState>, { signal }: Stage): Promise<number> => {
+const lastConnection = async (server: AgentTask<ServerState>, { signal }: Stage): Promise<number> => {
   const began = performance.now();
   let last = 0;
   let { served } = await server.state();
@@ -48,13 +48,17 @@ const lastConnection = async (server: Running<ServerState>, { signal }: Stage): 
   return last;
 };
 
-interface Course {
+interface DepartureFindings {
   readonly held: HeldState;
   readonly lastConnectionMs: number;
 }
 
 /** The steps, each an act: terminating, out of the slice, stopped; then the other one comes. */
-const takeSteps = async (stage: Stage, leavingServer: Running<ServerState>, act: PlayAct): Promise<Course> => {
+const takeSteps = async (
+  stage: Stage,
+  leavingServer: AgentTask<ServerState>,
+  act: PlayAct,
+): Promise<DepartureFindings> => {
   const { signal } = stage;
   const staying = FIRST_PODS.filter((pod) => pod !== LEAVING_POD);
   const line = await holdOn(stage, LEAVING_POD);
@@ -81,7 +85,7 @@ const takeSteps = async (stage: Stage, leavingServer: Running<ServerState>, act:
   return { held, lastConnectionMs };
 };
 
-const judge = (acts: readonly Act[], { held, lastConnectionMs }: Course): readonly Claim[] => {
+const judge = (acts: readonly Act[], { held, lastConnectionMs }: DepartureFindings): readonly DemoClaim[] => {
   const [, , ...afterwards] = acts;
   const last = acts.at(-1);
   const atLeastOne = Math.max(1, Math.ceil(lastConnectionMs));
@@ -101,9 +105,9 @@ const judge = (acts: readonly Act[], { held, lastConnectionMs }: Course): readon
   ];
 };
 
-export const showDeparture = async (stage: Stage, leavingServer: Running<ServerState>): Promise<Findings> => {
+export const showDeparture = async (stage: Stage, leavingServer: AgentTask<ServerState>): Promise<Findings> => {
   stage.page.section('A pod goes away under load, and another one comes');
-  const { acts, requests, claim, result } = await underLoad(stage, WEB, WAYS, (act) =>
+  const { acts, requests, claim, result } = await underLoad(stage, WEB, CALL_PATHS, (act) =>
     takeSteps(stage, leavingServer, act),
   );
   showActs(stage, acts, [...FIRST_PODS, JOINING_POD]);

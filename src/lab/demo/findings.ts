@@ -5,14 +5,14 @@ export interface Requests {
   readonly failed: number;
 }
 
-export interface Claim {
+export interface DemoClaim {
   readonly text: string;
   readonly isKept: boolean;
 }
 
 export interface Findings {
   readonly requests: Requests;
-  readonly claims: readonly Claim[];
+  readonly claims: readonly DemoClaim[];
 }
 
 const MOST_PROBLEMS = 3;
@@ -36,7 +36,7 @@ export const formatRequests = ({ made, failed }: Requests): string =>
   `${formatCount(made)} requests, ${formatCount(failed)} failed`;
 
 /** A claim that is kept when nothing speaks against it; else the first few of what does are named. */
-export const claimUnless = (problems: readonly string[], text: string): Claim => {
+export const claimUnless = (problems: readonly string[], text: string): DemoClaim => {
   if (problems.length === 0) return { text, isKept: true };
   const more = problems.length > MOST_PROBLEMS ? [`${problems.length - MOST_PROBLEMS} more`] : [];
   return { text: `${text}: not so: ${[...problems.slice(0, MOST_PROBLEMS), ...more].join('; ')}`, isKept: false };

@@ -1,8 +1,8 @@
 /** A load on a Service while something happens, counted act by act. */
-import type { LoadTotals, Running } from '../network/agent/calls.ts';
+import type { AgentTask, LoadTotals } from '../network/agent/calls.ts';
 import type { HostName } from '../network/plan.ts';
-import { formatWay, targetOf, type Way } from './calls.ts';
-import { type Claim, formatCount, formatRequests, type Requests, requestsOf, sum } from './findings.ts';
+import { type CallPath, formatPath, targetOf } from './calls.ts';
+import { type DemoClaim, formatCount, formatRequests, type Requests, requestsOf, sum } from './findings.ts';
 import type { DemoService } from './objects.ts';
 import type { Stage } from './stage.ts';
 
@@ -16,17 +16,17 @@ export interface Act {
 /** Runs something as an act of its own. */
 export type PlayAct = (title: string, run: () => Promise<void>) => Promise<void>;
 
-export interface Loaded<T> {
+export interface LoadResult<T> {
   readonly acts: readonly Act[];
   readonly requests: Requests;
   /** That none failed. */
-  readonly claim: Claim;
+  readonly claim: DemoClaim;
   /** What `play` gave. */
   readonly result: T;
 }
 
-type Load = Running<LoadTotals>;
-type Tally = Omit<Act, 'title'>;
+type Load = AgentTask<LoadTotals>;
+type ActCounts = Omit<Act, 'title'>;
 
 /** Calls at a time by each way, and the rest after each: enough to hit a gap, and no more than two cores bear. */
 const ROWS = 4;
@@ -34,7 +34,7 @@ const PAUSE_MS = 4;
 const TIMEOUT_MS = 3_000;
 
 /** Calls by a way again and again until it is stopped. */
-const startLoad = async (stage: Stage, service: DemoService, { from, by }: Way): Promise<Load> => {
+const startLoad = async (stage: Stage, service: DemoService, { from, by }: CallPath): Promise<Load> => {
   const agent = await stage.lab.agent(from);
   const target = targetOf(stage, service, by, 'IPv4');
   return agent.load({ ...target, parallel: ROWS, pauseMs: PAUSE_MS, timeoutMs: TIMEOUT_MS }, stage.signal);
@@ -47,12 +47,12 @@ const addCounts = (parts: readonly Readonly<Record<string, number>>[]): Readonly
 };
 
 /** How it stands with all loads together. */
-const tallyOf = async (loads: readonly Load[]): Promise<Tally> => {
+const tallyOf = async (loads: readonly Load[]): Promise<ActCounts> => {
   const states = await Promise.all(loads.map((load) => load.state()));
   return { servers: addCounts(states.map(({ servers }) => servers)), failed: sum(states.map(requestsOf)).failed };
 };
 
-const difference = (after: Tally, before: Tally): Tally => ({
+const difference = (after: ActCounts, before: ActCounts): ActCounts => ({
   servers: Object.fromEntries(
     Object.entries(after.servers).map(([name, count]) => [name, count - (before.servers[name] ?? 0)]),
   ),
@@ -69,11 +69,11 @@ const formatFailures = (totals: readonly LoadTotals[]): string => {
 export const underLoad = async <T>(
   stage: Stage,
   service: DemoService,
-  ways: readonly Way[],
+  ways: readonly CallPath[],
   play: (act: PlayAct) => Promise<T>,
-): Promise<Loaded<T>> => {
+): Promise<LoadResult<T>> => {
   stage.page.say(
-    `Load on ${service.name}: ${ways.map(formatWay).join('; ')}.`,
+    `Load on ${service.name}: ${ways.map(formatPath).join('; ')}.`,
     `By each way ${ROWS} calls at a time, each on a connection of its own.`,
     '',
   );

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { IPFamily } from '../../model/address.ts';
 import type { NodeProxy } from '../cluster.ts';
-import type { Running, ServerState } from '../network/agent/calls.ts';
+import type { AgentTask, ServerState } from '../network/agent/calls.ts';
 import type { HostName, NodeName } from '../network/plan.ts';
 import { addressOf, targetOf } from './calls.ts';
 import { allReady, type DemoService, ECHO, FAMILIES, NODES, serviceObject, sliceObjects, WEB } from './objects.ts';
@@ -100,7 +100,7 @@ const describeService = ({ name, protocol, clusterIPs, port, nodePort }: DemoSer
   `${name.padEnd(4)}  ${protocol}  ClusterIPs ${clusterIPs.IPv4} and ${clusterIPs.IPv6} port ${port}, NodePort ${nodePort}`;
 
 /** Creates the Services and waits until both nodes serve them in both families. Gives the server of the leaving pod. */
-export const createServices = async (stage: Stage): Promise<Running<ServerState>> => {
+export const createServices = async (stage: Stage): Promise<AgentTask<ServerState>> => {
   const { page, lab, cluster } = stage;
   page.section('Two Services of both families, with two pods on each node');
   page.say(...[WEB, ECHO].map(describeService));

@@ -1,11 +1,11 @@
 /** The demo's way of talking: numbered sections of plain text, in colour where that is wanted. Knows no content. */
 import { styleText } from 'node:util';
-import type { Claim } from './findings.ts';
+import type { DemoClaim } from './findings.ts';
 
 /** A cell of a table; numbers stand to the right. */
 type Cell = string | number;
 
-export interface Page {
+export interface DemoPage {
   section(title: string): void;
   say(...lines: readonly string[]): void;
   /** Said in passing: what something means. */
@@ -13,7 +13,7 @@ export interface Page {
   /** What a program wrote, or what one would type. What is too wide goes on in the next line. */
   quote(...lines: readonly string[]): void;
   /** A claim that was just tried: kept or not. */
-  verdict(claim: Claim): void;
+  verdict(claim: DemoClaim): void;
   table(head: readonly string[], rows: readonly (readonly Cell[])[]): void;
 }
 
@@ -62,7 +62,7 @@ const fold = (text: string): readonly string[] => {
   return [...lines, line];
 };
 
-export const openPage = ({ write, inColour }: PageOptions): Page => {
+export const openPage = ({ write, inColour }: PageOptions): DemoPage => {
   let sections = 0;
   const paint = (style: Style, text: string): string =>
     inColour && style !== undefined ? styleText(style, text) : text;

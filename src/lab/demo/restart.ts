@@ -2,16 +2,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NodeProxy } from '../cluster.ts';
 import type { HeldState } from '../network/agent/calls.ts';
-import { targetOf, type Way } from './calls.ts';
-import { type Claim, type Findings, formatCount } from './findings.ts';
-import { type Line, readLines } from './kernel.ts';
+import { type CallPath, targetOf } from './calls.ts';
+import { type DemoClaim, type Findings, formatCount } from './findings.ts';
+import { type ListedRule, readLines } from './kernel.ts';
 import { type PlayAct, showActs, underLoad } from './load.ts';
 import { FAMILIES, WEB } from './objects.ts';
 import { CALLING_POD, LAST_PODS, logLines, type Stage, startProxyOn } from './stage.ts';
 
 /** Whose proxy is killed. All ways of the load are rules of this node. */
 const NODE = 'node1';
-const WAYS: readonly Way[] = [
+const CALL_PATHS: readonly CallPath[] = [
   { from: CALLING_POD, by: 'ClusterIP' },
   { from: 'outside', by: 'NodePort at node1' },
   { from: NODE, by: 'ClusterIP' },
@@ -19,18 +19,18 @@ const WAYS: readonly Way[] = [
 
 const ACT_MS = 1_000;
 
-interface Course {
-  readonly before: readonly Line[];
-  readonly after: readonly Line[];
+interface RestartFindings {
+  readonly before: readonly ListedRule[];
+  readonly after: readonly ListedRule[];
   readonly held: HeldState;
   /** What the new process wrote to its log. */
   readonly log: readonly string[];
 }
 
-const readBoth = async (stage: Stage): Promise<readonly Line[]> =>
+const readBoth = async (stage: Stage): Promise<readonly ListedRule[]> =>
   (await Promise.all(FAMILIES.map((family) => readLines(stage, NODE, family)))).flat();
 
-const killAndRestart = async (stage: Stage, proxy: NodeProxy, act: PlayAct): Promise<Course> => {
+const killAndRestart = async (stage: Stage, proxy: NodeProxy, act: PlayAct): Promise<RestartFindings> => {
   const pause = (): Promise<void> => sleep(ACT_MS, undefined, { signal: stage.signal });
   const agent = await stage.lab.agent(CALLING_POD);
   const line = await agent.hold(targetOf(stage, WEB, 'ClusterIP', 'IPv4'), stage.signal);
@@ -53,7 +53,7 @@ const killAndRestart = async (stage: Stage, proxy: NodeProxy, act: PlayAct): Pro
 const NOTHING_WRITTEN = /"fullSync":true,.*"added":0,"replaced":0,"removed":0/;
 
 /** A rule that is written anew counts its packets from nothing, even when it says the same. */
-const judge = ({ before, after, held, log }: Course): readonly Claim[] => {
+const judge = ({ before, after, held, log }: RestartFindings): readonly DemoClaim[] => {
   const isSame = before.length === after.length && before.every(({ text }, i) => text === after[i]?.text);
   const isCounting = before.every(({ packets }, i) => packets === undefined || packets <= (after[i]?.packets ?? -1));
   const syncs = log.filter((line) => line.includes('"fullSync":true'));
@@ -77,7 +77,7 @@ const judge = ({ before, after, held, log }: Course): readonly Claim[] => {
 export const showRestart = async (stage: Stage, proxy: NodeProxy): Promise<Findings> => {
   const { page } = stage;
   page.section('A proxy is killed and started again under load');
-  const { acts, requests, claim, result } = await underLoad(stage, WEB, WAYS, (act) =>
+  const { acts, requests, claim, result } = await underLoad(stage, WEB, CALL_PATHS, (act) =>
     killAndRestart(stage, proxy, act),
   );
   showActs(stage, acts, LAST_PODS);

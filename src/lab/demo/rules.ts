@@ -6,13 +6,13 @@ import { LAST_PODS, type Stage } from './stage.ts';
 
 const NODE = 'node1';
 
-interface Step {
+interface CaptionedChain {
   readonly chain: RegExp;
   /** What its rules do. */
   readonly caption: string;
 }
 
-const STEPS: readonly Step[] = [
+const CAPTIONED_CHAINS: readonly CaptionedChain[] = [
   {
     chain: /^KUBE-SERVICES$/,
     caption: 'KUBE-SERVICES sends a connection to the ClusterIP to the chain of the Service.',
@@ -29,27 +29,28 @@ const STEPS: readonly Step[] = [
   },
 ];
 
-interface Rule {
+interface ServiceRule {
   readonly text: string;
   readonly chain: string;
   readonly target: string;
 }
 
-const toRule = (text: string): Rule => ({
+const toRule = (text: string): ServiceRule => ({
   text,
   chain: /^-A (\S+)/.exec(text)?.[1] ?? '',
   target: / -[jg] (\S+)/.exec(text)?.[1] ?? '',
 });
 
 /** The rules in shared chains that name the Service, and all of the chains that they lead to, chain by chain. */
-const rulesOfService = (rules: readonly Rule[]): readonly Rule[] => {
-  const isShared = ({ chain }: Rule): boolean => chain === 'KUBE-SERVICES' || chain === 'KUBE-NODEPORTS';
+const rulesOfService = (rules: readonly ServiceRule[]): readonly ServiceRule[] => {
+  const isShared = ({ chain }: ServiceRule): boolean => chain === 'KUBE-SERVICES' || chain === 'KUBE-NODEPORTS';
   const first = rules.filter((rule) => isShared(rule) && rule.text.includes(`"${NAMESPACE}/${WEB.name}:`));
   const chains = new Set(first.map(({ target }) => target));
   for (const chain of chains) {
     for (const rule of rules) {
       // a set's loop goes on with what is added meanwhile
-      if (rule.chain === chain && STEPS.some((step) => step.chain.test(rule.target))) chains.add(rule.target);
+      if (rule.chain === chain && CAPTIONED_CHAINS.some((step) => step.chain.test(rule.target)))
+        chains.add(rule.target);
     }
   }
   return [...first, ...[...chains].flatMap((chain) => rules.filter((rule) => rule.chain === chain))];
@@ -61,7 +62,7 @@ export const showRules = async (stage: Stage): Promise<Findings> => {
   page.say(`${NODE}$ iptables-save -t nat`);
   const lines = await readLines(stage, NODE, 'IPv4');
   const rules = rulesOfService(lines.filter(({ packets }) => packets !== undefined).map(({ text }) => toRule(text)));
-  for (const { chain, caption } of STEPS) {
+  for (const { chain, caption } of CAPTIONED_CHAINS) {
     page.note('', caption);
     page.quote(...rules.filter((rule) => chain.test(rule.chain)).map(({ text }) => text));
   }

@@ -5,16 +5,16 @@
  * part of it fails at once, so nothing has to be told to stop.
  */
 import { type Cluster, type NodeProxy, startCluster } from '../cluster.ts';
-import type { Running, ServerState } from '../network/agent/calls.ts';
+import type { AgentTask, ServerState } from '../network/agent/calls.ts';
 import { createNetwork, type Lab } from '../network/lab.ts';
 import { type HostName, LAB_NETWORKS, type NodeName } from '../network/plan.ts';
 import { ECHO, FAMILIES, NODES, nodeObject, WEB } from './objects.ts';
-import type { Page } from './page.ts';
+import type { DemoPage } from './page.ts';
 
 export interface Stage {
   readonly lab: Lab;
   readonly cluster: Cluster;
-  readonly page: Page;
+  readonly page: DemoPage;
   readonly signal: AbortSignal;
 }
 
@@ -31,7 +31,11 @@ export const LAST_PODS: readonly HostName[] = FIRST_PODS.map((pod) => (pod === L
 const PROXY_FLAGS: readonly string[] = [`--cluster-cidr=${LAB_NETWORKS.cluster.IPv4},${LAB_NETWORKS.cluster.IPv6}`];
 
 /** Plays on a new stage, and takes it down whatever happens. Throws the signal's reason when that has come. */
-export const withStage = async <T>(page: Page, signal: AbortSignal, play: (stage: Stage) => Promise<T>): Promise<T> => {
+export const withStage = async <T>(
+  page: DemoPage,
+  signal: AbortSignal,
+  play: (stage: Stage) => Promise<T>,
+): Promise<T> => {
   const lab = await createNetwork({ pods: { node1: 3, node2: 3 }, signal }).catch((error: unknown) => {
     if (!(error instanceof AggregateError)) signal.throwIfAborted(); // that one says what could not be taken down
     throw error;
@@ -54,7 +58,7 @@ export const withStage = async <T>(page: Page, signal: AbortSignal, play: (stage
 };
 
 /** Starts a Service's server on a pod, in the name of the pod. */
-export const serveOn = async ({ lab, signal }: Stage, pod: HostName): Promise<Running<ServerState>> => {
+export const serveOn = async ({ lab, signal }: Stage, pod: HostName): Promise<AgentTask<ServerState>> => {
   const agent = await lab.agent(pod);
   await agent.serve({ protocol: 'udp', port: ECHO.targetPort, name: pod }, signal);
   return agent.serve({ protocol: 'tcp', port: WEB.targetPort, name: pod }, signal);

@@ -10,10 +10,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isLeftover, listNamespaces, NETNS_FOLDER } from './names.ts';
-import { patient } from './patience.ts';
+import { scaled } from './time-scale.ts';
 import { ipBatch } from './tools.ts';
 
-const KILL_DEADLINE_MS = patient(10_000);
+const KILL_DEADLINE_MS = scaled(10_000);
 const KILL_PAUSE_MS = 10;
 
 const identityOf = (path: string): string | undefined => {

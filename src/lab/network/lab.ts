@@ -11,8 +11,8 @@ import { removeNamespaces } from './cleaning.ts';
 import { processEntry } from './entry.ts';
 import { startGuard } from './guard.ts';
 import { newPrefix } from './names.ts';
-import { patient } from './patience.ts';
 import { type HostName, type LabHost, type Plan, type PlanOptions, planNetwork } from './plan.ts';
+import { scaled } from './time-scale.ts';
 import { bridgePortStates, ipBatch, toolEnvironment } from './tools.ts';
 
 export interface LabOptions extends PlanOptions {
@@ -51,8 +51,8 @@ export interface Lab {
   remove(): Promise<void>;
 }
 
-const RUN_DEADLINE_MS = patient(60_000);
-const LINKS_DEADLINE_MS = patient(30_000);
+const RUN_DEADLINE_MS = scaled(60_000);
+const LINKS_DEADLINE_MS = scaled(30_000);
 const LINKS_PAUSE_MS = 5;
 
 const namespacesOf = (plan: Plan): readonly string[] => [plan.switch, ...plan.hosts.map(({ namespace }) => namespace)];

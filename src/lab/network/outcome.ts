@@ -3,7 +3,7 @@
 /** SCTP is missing: node has no sockets for it. */
 export type Transport = 'tcp' | 'udp';
 
-export interface Target {
+export interface ProbeTarget {
   readonly protocol: Transport;
   /** An address, not a name. */
   readonly host: string;
@@ -16,13 +16,13 @@ export interface Target {
 }
 
 /** What a server says to whoever calls: who it is, and who the caller is in its eyes. */
-export interface Answer {
+export interface ServerAnswer {
   readonly server: string;
   readonly client: { readonly address: string; readonly port: number };
 }
 
-export type Outcome =
-  | ({ readonly kind: 'answer' } & Answer)
+export type ProbeOutcome =
+  | ({ readonly kind: 'answer' } & ServerAnswer)
   /** The other side said no: a TCP reset, or an ICMP port unreachable. */
   | { readonly kind: 'refused' }
   /** Nobody said anything in time. */
@@ -35,7 +35,7 @@ export type Outcome =
 const UNREACHABLE: ReadonlySet<string> = new Set(['EHOSTUNREACH', 'ENETUNREACH', 'EACCES']);
 
 /** The outcome behind the error of a socket. */
-export const outcomeOf = (error: NodeJS.ErrnoException): Outcome => {
+export const outcomeOf = (error: NodeJS.ErrnoException): ProbeOutcome => {
   const code = error.code ?? error.message;
   if (code === 'ECONNREFUSED') return { kind: 'refused' };
   if (code === 'ETIMEDOUT') return { kind: 'timeout' };

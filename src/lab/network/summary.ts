@@ -1,5 +1,5 @@
 /** Many outcomes in one: who answered how often, as whom they saw the caller, and what went wrong. Pure. */
-import type { Outcome } from './outcome.ts';
+import type { ProbeOutcome } from './outcome.ts';
 
 export interface Summary {
   readonly tries: number;
@@ -19,10 +19,10 @@ const tally = (names: readonly string[]): Readonly<Record<string, number>> => {
 };
 
 /** The name under which a failure is counted. */
-export const failureName = (outcome: Exclude<Outcome, { kind: 'answer' }>): string =>
+export const failureName = (outcome: Exclude<ProbeOutcome, { kind: 'answer' }>): string =>
   'code' in outcome ? `${outcome.kind} ${outcome.code}` : outcome.kind;
 
-export const summarize = (outcomes: readonly Outcome[]): Summary => {
+export const summarize = (outcomes: readonly ProbeOutcome[]): Summary => {
   const answers = outcomes.filter((outcome) => outcome.kind === 'answer');
   const failures = outcomes.filter((outcome) => outcome.kind !== 'answer');
   return {

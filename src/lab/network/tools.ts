@@ -1,9 +1,9 @@
 /** Runs iproute2, with a deadline. Owns how its programs are called; knows nothing of what they are told to do. */
 import { execa } from 'execa';
-import { patient } from './patience.ts';
+import { scaled } from './time-scale.ts';
 
 /** Generous, as an emulated kernel is some thirty times slower than a real one. */
-const DEADLINE_MS = patient(60_000);
+const DEADLINE_MS = scaled(60_000);
 
 /** Debian keeps sysctl, bridge and iptables where not every user's PATH looks. */
 export const toolEnvironment = (): { readonly PATH: string } => ({

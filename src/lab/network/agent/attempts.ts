@@ -1,16 +1,16 @@
 /** Many tries, each on a fresh line: a probe is a number of them, a load goes on until it is stopped and only counts. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Outcome, Target } from '../outcome.ts';
+import type { ProbeOutcome, ProbeTarget } from '../outcome.ts';
 import { failureName } from '../summary.ts';
-import type { LoadOptions, LoadTotals, ProbeOptions, Running } from './calls.ts';
+import type { AgentTask, LoadOptions, LoadTotals, ProbeOptions } from './calls.ts';
 import { DEFAULT_PARALLEL, DEFAULT_TIMEOUT_MS } from './calls.ts';
-import { openLine } from './line.ts';
+import { openLine } from './probe-socket.ts';
 
 /** One try: the first thing heard is its outcome. */
-const attempt = (target: Target): Promise<Outcome> =>
+const attempt = (target: ProbeTarget): Promise<ProbeOutcome> =>
   new Promise((resolve) => {
     let settled = false;
-    const settle = (outcome: Outcome): void => {
+    const settle = (outcome: ProbeOutcome): void => {
       if (settled) return;
       settled = true;
       clearTimeout(timer);
@@ -22,9 +22,9 @@ const attempt = (target: Target): Promise<Outcome> =>
   });
 
 /** Runs `tries` tries, a bounded number at once, and gives their outcomes in order. */
-export const probe = async (options: ProbeOptions): Promise<readonly Outcome[]> => {
+export const probe = async (options: ProbeOptions): Promise<readonly ProbeOutcome[]> => {
   const { tries = 1, parallel = DEFAULT_PARALLEL, ...target } = options;
-  const outcomes: Outcome[] = [];
+  const outcomes: ProbeOutcome[] = [];
   let next = 0;
   const row = async (): Promise<void> => {
     while (next < tries) {
@@ -37,14 +37,14 @@ export const probe = async (options: ProbeOptions): Promise<readonly Outcome[]> 
   return outcomes;
 };
 
-interface Counts {
+interface AttemptCounts {
   tries: number;
   answers: number;
   readonly servers: Record<string, number>;
   readonly failures: Record<string, number>;
 }
 
-const count = (counts: Counts, outcome: Outcome): void => {
+const count = (counts: AttemptCounts, outcome: ProbeOutcome): void => {
   const [tallies, name] =
     outcome.kind === 'answer' ? [counts.servers, outcome.server] : [counts.failures, failureName(outcome)];
   counts.tries += 1;
@@ -52,10 +52,10 @@ const count = (counts: Counts, outcome: Outcome): void => {
   tallies[name] = (tallies[name] ?? 0) + 1;
 };
 
-export const startLoad = (options: LoadOptions): Running<LoadTotals> => {
+export const startLoad = (options: LoadOptions): AgentTask<LoadTotals> => {
   const { parallel = DEFAULT_PARALLEL, pauseMs = 0, seconds = Number.POSITIVE_INFINITY, ...target } = options;
   const began = performance.now();
-  const counts: Counts = { tries: 0, answers: 0, servers: {}, failures: {} };
+  const counts: AttemptCounts = { tries: 0, answers: 0, servers: {}, failures: {} };
   let stopped = false;
   let ended: number | undefined;
   const elapsed = (): number => ((ended ?? performance.now()) - began) / 1000;

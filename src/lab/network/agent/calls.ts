@@ -1,5 +1,5 @@
 /** What can be asked of an agent, as types: the one page that both ends of the line read. */
-import type { Answer, Outcome, Target, Transport } from '../outcome.ts';
+import type { ProbeOutcome, ProbeTarget, ServerAnswer, Transport } from '../outcome.ts';
 
 /**
  * How long to wait for an answer when nothing else is said. Longer than the second after which a SYN is sent again: a
@@ -29,14 +29,14 @@ export interface ServerState {
   readonly served: number;
 }
 
-export interface ProbeOptions extends Omit<Target, 'timeoutMs'> {
+export interface ProbeOptions extends Omit<ProbeTarget, 'timeoutMs'> {
   readonly tries?: number;
   readonly timeoutMs?: number;
   /** How many tries at once; one when the source port is given. */
   readonly parallel?: number;
 }
 
-export interface HoldOptions extends Omit<Target, 'timeoutMs'> {
+export interface HoldOptions extends Omit<ProbeTarget, 'timeoutMs'> {
   /** Between an answer and the next question. */
   readonly intervalMs?: number;
   /** An answer that takes longer counts as missed, and a TCP connection as dead. */
@@ -52,14 +52,14 @@ export interface HeldState {
   readonly missed: number;
   /** Who answered last. */
   readonly server: string;
-  readonly client: Answer['client'];
+  readonly client: ServerAnswer['client'];
   /** Round trips by server: more than one name when a UDP flow was given another endpoint. */
   readonly servers: Readonly<Record<string, number>>;
   /** Why it is not alive. */
-  readonly failure?: Outcome | undefined;
+  readonly failure?: ProbeOutcome | undefined;
 }
 
-export interface LoadOptions extends Omit<Target, 'timeoutMs' | 'localPort'> {
+export interface LoadOptions extends Omit<ProbeTarget, 'timeoutMs' | 'localPort'> {
   /** How many tries at once, each on a connection of its own. */
   readonly parallel?: number;
   readonly timeoutMs?: number;
@@ -80,7 +80,7 @@ export interface LoadTotals {
 }
 
 /** Something that goes on in an agent until it is stopped. */
-export interface Running<State> {
+export interface AgentTask<State> {
   state(): Promise<State>;
   /** Ends it and says how it stood. */
   stop(): Promise<State>;
@@ -93,20 +93,20 @@ export interface AgentCalls {
   readonly serve: { readonly params: ServeOptions; readonly result: Handle & { readonly port: number } };
   readonly hold: { readonly params: HoldOptions; readonly result: Handle };
   readonly load: { readonly params: LoadOptions; readonly result: Handle };
-  readonly probe: { readonly params: ProbeOptions; readonly result: readonly Outcome[] };
+  readonly probe: { readonly params: ProbeOptions; readonly result: readonly ProbeOutcome[] };
   readonly state: { readonly params: Handle; readonly result: ServerState | HeldState | LoadTotals };
   readonly stop: { readonly params: Handle; readonly result: ServerState | HeldState | LoadTotals };
 }
 
 export type CallName = keyof AgentCalls;
 
-export interface Request<N extends CallName = CallName> {
+export interface AgentRequest<N extends CallName = CallName> {
   readonly sequence: number;
   readonly name: N;
   readonly params: AgentCalls[N]['params'];
 }
 
 /** Sequence number 0 comes first and unasked: the agent is there. */
-export type Response =
+export type AgentResponse =
   | { readonly sequence: number; readonly result: unknown }
   | { readonly sequence: number; readonly error: string };

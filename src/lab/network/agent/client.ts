@@ -1,35 +1,35 @@
 /** The parent's end of an agent: starts the process in a namespace and turns calls into messages and back. */
 import { execa } from 'execa';
-import type { Outcome } from '../outcome.ts';
-import { patient } from '../patience.ts';
+import type { ProbeOutcome } from '../outcome.ts';
+import { scaled } from '../time-scale.ts';
 import { toolEnvironment } from '../tools.ts';
 import type {
   AgentCalls,
+  AgentResponse,
+  AgentTask,
   CallName,
   HeldState,
   HoldOptions,
   LoadOptions,
   LoadTotals,
   ProbeOptions,
-  Response,
-  Running,
   ServeOptions,
   ServerState,
 } from './calls.ts';
 import { DEFAULT_PARALLEL, DEFAULT_TIMEOUT_MS } from './calls.ts';
 
-const START_DEADLINE_MS = patient(30_000);
-const CALL_DEADLINE_MS = patient(10_000);
+const START_DEADLINE_MS = scaled(30_000);
+const CALL_DEADLINE_MS = scaled(10_000);
 
 export interface Agent {
   /** Answers on a port until it is stopped. Resolves when it listens. */
-  serve(options: ServeOptions, signal?: AbortSignal): Promise<Running<ServerState> & { readonly port: number }>;
+  serve(options: ServeOptions, signal?: AbortSignal): Promise<AgentTask<ServerState> & { readonly port: number }>;
   /** Tries, and tells the outcome of each. */
-  probe(options: ProbeOptions, signal?: AbortSignal): Promise<readonly Outcome[]>;
+  probe(options: ProbeOptions, signal?: AbortSignal): Promise<readonly ProbeOutcome[]>;
   /** Opens one connection (TCP) or flow (UDP) and keeps it in use. Throws when nobody answers. */
-  hold(options: HoldOptions, signal?: AbortSignal): Promise<Running<HeldState>>;
+  hold(options: HoldOptions, signal?: AbortSignal): Promise<AgentTask<HeldState>>;
   /** Tries again and again until it is stopped, and only counts. */
-  load(options: LoadOptions, signal?: AbortSignal): Promise<Running<LoadTotals>>;
+  load(options: LoadOptions, signal?: AbortSignal): Promise<AgentTask<LoadTotals>>;
   /** Ends the process, and with it all that runs in it. */
   close(): Promise<void>;
 }
@@ -45,7 +45,7 @@ interface Pending {
 }
 
 /** The process behind an agent. Answers come in any order; when the process ends, all open calls fail. */
-class Connection {
+class AgentProcess {
   /** Rejected when the agent does not come up. */
   readonly ready: Promise<unknown>;
   readonly #process;
@@ -63,7 +63,7 @@ class Connection {
       reject: false,
       env: toolEnvironment(),
     });
-    this.#process.on('message', (message) => this.#receive(message as Response));
+    this.#process.on('message', (message) => this.#receive(message as AgentResponse));
     void this.#process.then(() => this.#failAll(new Error(`the agent in ${namespace} has ended`)));
     this.ready = this.#answer(0, { deadlineMs: START_DEADLINE_MS });
   }
@@ -99,7 +99,7 @@ class Connection {
     });
   }
 
-  #receive(response: Response): void {
+  #receive(response: AgentResponse): void {
     const pending = this.#pending.get(response.sequence);
     if ('error' in response) pending?.reject(new Error(response.error));
     else pending?.resolve(response.result);
@@ -117,10 +117,10 @@ const probeDeadline = ({ tries = 1, parallel, localPort, timeoutMs = DEFAULT_TIM
 };
 
 const running = <State extends ServerState | HeldState | LoadTotals>(
-  connection: Connection,
+  connection: AgentProcess,
   id: number,
   timeoutMs: number,
-): Running<State> => {
+): AgentTask<State> => {
   const options = { deadlineMs: CALL_DEADLINE_MS + timeoutMs };
   return {
     // the agent answers for an id with the state of what was started under it
@@ -131,7 +131,7 @@ const running = <State extends ServerState | HeldState | LoadTotals>(
 
 /** Starts an agent and waits until it listens. The process ends with `close`, or when this one does. */
 export const startAgent = async (namespace: string, entry: string): Promise<Agent> => {
-  const connection = new Connection(namespace, entry);
+  const connection = new AgentProcess(namespace, entry);
   try {
     await connection.ready;
   } catch (error) {

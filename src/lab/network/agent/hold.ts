@@ -1,25 +1,25 @@
 /** A line that is kept: the witness for "no connection breaks" and for "this flow was moved to another endpoint". */
-import type { Answer, Outcome } from '../outcome.ts';
-import type { HeldState, HoldOptions, Running } from './calls.ts';
+import type { ProbeOutcome, ServerAnswer } from '../outcome.ts';
+import type { AgentTask, HeldState, HoldOptions } from './calls.ts';
 import { DEFAULT_TIMEOUT_MS } from './calls.ts';
-import { type Line, openLine } from './line.ts';
+import { openLine, type ProbeSocket } from './probe-socket.ts';
 
 const INTERVAL_MS = 20;
 
-class Held implements Running<HeldState> {
+class HeldSocket implements AgentTask<HeldState> {
   /** The first thing heard. */
-  readonly first: Promise<Outcome>;
-  readonly #line: Line;
+  readonly first: Promise<ProbeOutcome>;
+  readonly #line: ProbeSocket;
   readonly #intervalMs: number;
   readonly #timeoutMs: number;
   readonly #servers: Record<string, number> = {};
-  #listen: (first: Outcome) => void = () => undefined;
+  #listen: (first: ProbeOutcome) => void = () => undefined;
   #timer: NodeJS.Timeout | undefined;
   #ended = false;
   #roundTrips = 0;
   #missed = 0;
-  #latest: Answer | undefined;
-  #failure: Outcome | undefined;
+  #latest: ServerAnswer | undefined;
+  #failure: ProbeOutcome | undefined;
 
   constructor({ intervalMs = INTERVAL_MS, timeoutMs = DEFAULT_TIMEOUT_MS, ...target }: HoldOptions) {
     this.#intervalMs = intervalMs;
@@ -50,7 +50,7 @@ class Held implements Running<HeldState> {
   }
 
   /** An answer or its absence; either way the next question follows, unless the line is dead. */
-  #hear(outcome: Outcome): void {
+  #hear(outcome: ProbeOutcome): void {
     if (this.#ended) return;
     clearTimeout(this.#timer);
     if (outcome.kind === 'answer') this.#count(outcome);
@@ -59,14 +59,14 @@ class Held implements Running<HeldState> {
     if (!this.#ended) this.#timer = setTimeout(() => this.#ask(), this.#intervalMs);
   }
 
-  #count({ server, client }: Answer): void {
+  #count({ server, client }: ServerAnswer): void {
     this.#latest = { server, client };
     this.#failure = undefined;
     this.#roundTrips += 1;
     this.#servers[server] = (this.#servers[server] ?? 0) + 1;
   }
 
-  #miss(outcome: Outcome): void {
+  #miss(outcome: ProbeOutcome): void {
     this.#failure = outcome;
     this.#missed += 1;
     if (this.#line.fragile) this.#end();
@@ -90,8 +90,8 @@ class Held implements Running<HeldState> {
 }
 
 /** Resolves after the first answer; throws when the first thing heard is none. */
-export const startHold = async (options: HoldOptions): Promise<Running<HeldState>> => {
-  const held = new Held(options);
+export const startHold = async (options: HoldOptions): Promise<AgentTask<HeldState>> => {
+  const held = new HeldSocket(options);
   const first = await held.first;
   if (first.kind === 'answer') return held;
   await held.stop();

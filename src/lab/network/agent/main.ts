@@ -5,11 +5,20 @@
  */
 import { once } from 'node:events';
 import { probe, startLoad } from './attempts.ts';
-import type { AgentCalls, CallName, HeldState, LoadTotals, Request, Response, Running, ServerState } from './calls.ts';
+import type {
+  AgentCalls,
+  AgentRequest,
+  AgentResponse,
+  AgentTask,
+  CallName,
+  HeldState,
+  LoadTotals,
+  ServerState,
+} from './calls.ts';
 import { startHold } from './hold.ts';
 import { serve } from './servers.ts';
 
-type AnyRunning = Running<ServerState | HeldState | LoadTotals>;
+type AnyRunning = AgentTask<ServerState | HeldState | LoadTotals>;
 type Handlers = { readonly [N in CallName]: (params: AgentCalls[N]['params']) => Promise<AgentCalls[N]['result']> };
 
 const createHandlers = (): Handlers => {
@@ -45,18 +54,18 @@ const createHandlers = (): Handlers => {
 /** Serves requests until the parent hangs up or ends. */
 export const runAgent = async (): Promise<void> => {
   if (process.send === undefined) throw new Error('an agent talks to the process that started it, and none did');
-  const say = (response: Response): void => {
+  const say = (response: AgentResponse): void => {
     process.send?.(response, () => undefined); // the parent may have gone meanwhile: `disconnect` tells
   };
   const handlers = createHandlers();
-  const handle = async <N extends CallName>({ sequence, name, params }: Request<N>): Promise<void> => {
+  const handle = async <N extends CallName>({ sequence, name, params }: AgentRequest<N>): Promise<void> => {
     try {
       say({ sequence, result: await handlers[name](params) });
     } catch (error) {
       say({ sequence, error: error instanceof Error ? error.message : String(error) });
     }
   };
-  process.on('message', (request) => void handle(request as Request));
+  process.on('message', (request) => void handle(request as AgentRequest));
   // Ctrl-C reaches the whole group: it is for the parent to say when we are no longer needed
   process.on('SIGINT', () => undefined);
   say({ sequence: 0, result: null });

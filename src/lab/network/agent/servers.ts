@@ -3,17 +3,17 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { familyOf } from '../../../model/address.ts';
-import type { Answer, Transport } from '../outcome.ts';
-import type { Running, ServeOptions, ServerState } from './calls.ts';
-import { eachLine } from './line.ts';
+import type { ServerAnswer, Transport } from '../outcome.ts';
+import type { AgentTask, ServeOptions, ServerState } from './calls.ts';
+import { eachLine } from './probe-socket.ts';
 
-export type Server = Running<ServerState> & { readonly port: number };
+export type Server = AgentTask<ServerState> & { readonly port: number };
 
 /** One socket serves both families, and sees IPv4 clients as `::ffff:10.0.0.1`. */
 const EVERYWHERE = '::';
 
 const answer = (server: string, address: string | undefined, port: number | undefined): string => {
-  const said: Answer = { server, client: { address: (address ?? '').replace(/^::ffff:/, ''), port: port ?? 0 } };
+  const said: ServerAnswer = { server, client: { address: (address ?? '').replace(/^::ffff:/, ''), port: port ?? 0 } };
   return JSON.stringify(said);
 };
 

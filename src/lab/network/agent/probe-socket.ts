@@ -7,9 +7,9 @@
 import { createSocket } from 'node:dgram';
 import { connect, type Socket } from 'node:net';
 import { familyOf } from '../../../model/address.ts';
-import { type Answer, type Outcome, outcomeOf, type Target, type Transport } from '../outcome.ts';
+import { outcomeOf, type ProbeOutcome, type ProbeTarget, type ServerAnswer, type Transport } from '../outcome.ts';
 
-export interface Line {
+export interface ProbeSocket {
   /** Sends a question. */
   ask(): void;
   end(): void;
@@ -17,7 +17,7 @@ export interface Line {
   readonly fragile: boolean;
 }
 
-type Open = (target: Target, hear: (outcome: Outcome) => void) => Line;
+type Open = (target: ProbeTarget, hear: (outcome: ProbeOutcome) => void) => ProbeSocket;
 
 const QUESTION = '?\n';
 
@@ -31,9 +31,9 @@ export const eachLine = (socket: Socket, onLine: (line: string) => void): void =
   });
 };
 
-const readAnswer = (text: string): Outcome => {
+const readAnswer = (text: string): ProbeOutcome => {
   try {
-    return { kind: 'answer', ...(JSON.parse(text) as Answer) };
+    return { kind: 'answer', ...(JSON.parse(text) as ServerAnswer) };
   } catch {
     return { kind: 'error', code: 'not an answer' };
   }

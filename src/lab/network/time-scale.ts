@@ -3,4 +3,4 @@
 const FACTOR = Number(process.env.LAB_PATIENCE ?? 1);
 
 /** Milliseconds to wait where a processor of its own would be given so many; `LAB_PATIENCE` says how many times as long. */
-export const patient = (ms: number): number => ms * FACTOR;
+export const scaled = (ms: number): number => ms * FACTOR;
