@@ -3,8 +3,8 @@
  * And what does a stream of changes cost?
  */
 import { serviceObjects } from '../src/lab/many.ts';
-import { type Bed, cpuSeconds, quantile, show, sleep, startProxy, type Variant } from './bed.ts';
 import { cleanUp } from './start.ts';
+import { cpuSeconds, quantile, show, sleep, startProxy, type TestBed, type Variant } from './test-bed.ts';
 
 export const PROBED = { number: 99_000, port: 80 } as const;
 const ROUNDS = 21;
@@ -23,7 +23,7 @@ export const probed = (ip: string) => {
   return { clusterIP, service: { ...service, spec: { ...service.spec, clusterIP, clusterIPs: [clusterIP] } }, slice };
 };
 
-export const oneChange = async (bed: Bed, variant: Variant, services: number, endpoints: number): Promise<void> => {
+export const oneChange = async (bed: TestBed, variant: Variant, services: number, endpoints: number): Promise<void> => {
   const pods = (['pod1', 'pod2'] as const).map((name) => ({ name, ip: bed.lab.host(name).ipv4 }));
   const servers = await Promise.all(
     pods.map(async ({ name }) => (await bed.lab.agent(name)).serve({ protocol: 'tcp', port: 8080, name })),
@@ -55,7 +55,13 @@ export const oneChange = async (bed: Bed, variant: Variant, services: number, en
 };
 
 /** CPU that a steady stream of endpoint changes costs, tools included. */
-const churn = async (bed: Bed, pid: number, variant: Variant, services: number, endpoints: number): Promise<void> => {
+const churn = async (
+  bed: TestBed,
+  pid: number,
+  variant: Variant,
+  services: number,
+  endpoints: number,
+): Promise<void> => {
   const before = await cpuSeconds(pid);
   const startedAt = performance.now();
   for (let i = 0; i < CHURN_SECONDS * CHANGES_PER_SECOND; i += 1) {

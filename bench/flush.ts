@@ -5,16 +5,16 @@
 
 import { serviceObjects } from '../src/lab/many.ts';
 import { packageFile } from '../src/lab/network/entry.ts';
-import { type Bed, show, sleep, startProxy, type Variant } from './bed.ts';
 import { PROBED, probed } from './change.ts';
 import { cleanUp } from './start.ts';
+import { show, sleep, startProxy, type TestBed, type Variant } from './test-bed.ts';
 
 const ROUNDS = 5;
 const PAUSE_MS = 20;
 const REST_MS = 2_000;
 const GIVE_UP_MS = 60_000;
 
-export const flush = async (bed: Bed, variant: Variant, services: number, endpoints: number): Promise<void> => {
+export const flush = async (bed: TestBed, variant: Variant, services: number, endpoints: number): Promise<void> => {
   if (variant !== 'nftables') return;
   const server = await (await bed.lab.agent('pod1')).serve({ protocol: 'tcp', port: 8080, name: 'pod1' });
   const { service, slice, clusterIP } = probed(bed.lab.host('pod1').ipv4);

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { packageFile } from '../src/lab/network/entry.ts';
-import { show } from './bed.ts';
+import { show } from './test-bed.ts';
 
 interface Figures {
   readonly runs: number;

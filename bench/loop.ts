@@ -15,9 +15,9 @@ import {
   probeEnvironment,
   takeReport,
 } from '../src/lab/probe/report.ts';
-import { type Bed, show, sleep, type Variant } from './bed.ts';
 import { longTurns } from './long-turns.ts';
 import { cleanUp } from './start.ts';
+import { show, sleep, type TestBed, type Variant } from './test-bed.ts';
 
 const PATIENCE_MS = 600_000;
 /** After a situation, for what follows from it. */
@@ -26,7 +26,7 @@ const SYNC_PERIOD = '25s';
 const LIVEZ = 'http://127.0.0.1:10256/livez';
 const METRICS = 'http://127.0.0.1:10249/metrics';
 
-export const loop = async (bed: Bed, variant: Variant, services: number, endpoints: number): Promise<void> => {
+export const loop = async (bed: TestBed, variant: Variant, services: number, endpoints: number): Promise<void> => {
   const run = await startMeasured(bed, variant);
   try {
     for (const situation of SITUATIONS) {
@@ -60,7 +60,7 @@ const tell = (title: string, report: LoopReport, answers: Readonly<Record<string
 };
 
 interface Run {
-  readonly bed: Bed;
+  readonly bed: TestBed;
   readonly variant: Variant;
   readonly proxy: NodeProxy;
   readonly socket: string;
@@ -80,7 +80,7 @@ const TOOL: Readonly<Record<Variant, string>> = {
   nftables: '--iptables-tool=nft',
 };
 
-const startMeasured = async (bed: Bed, variant: Variant): Promise<Run> => {
+const startMeasured = async (bed: TestBed, variant: Variant): Promise<Run> => {
   const { cluster } = bed;
   const file = `${cluster.folder}/config.yaml`;
   const configure = async (next: Variant): Promise<void> => {
@@ -122,7 +122,7 @@ const startMeasured = async (bed: Bed, variant: Variant): Promise<Run> => {
   };
 };
 
-const configuration = ({ cluster }: Bed, variant: Variant): string =>
+const configuration = ({ cluster }: TestBed, variant: Variant): string =>
   measuredConfiguration({
     kubeconfig: cluster.kubeconfig,
     mode: variant === 'nftables' ? 'nftables' : 'iptables',

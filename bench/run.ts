@@ -5,7 +5,6 @@
  * neither root nor a kernel; `ipvs` runs in User Mode Linux.
  */
 import { parseArgs } from 'node:util';
-import { type Bed, makeBed, putServices, VARIANTS, type Variant } from './bed.ts';
 import { oneChange } from './change.ts';
 import { flush } from './flush.ts';
 import { growth } from './growth.ts';
@@ -14,10 +13,11 @@ import { loop } from './loop.ts';
 import { others } from './others.ts';
 import { slowReaders } from './slow-readers.ts';
 import { oneRestore, start } from './start.ts';
+import { createTestBed, putServices, type TestBed, VARIANTS, type Variant } from './test-bed.ts';
 import { transaction } from './transaction.ts';
 
 const QUESTIONS: Readonly<
-  Record<string, (bed: Bed, v: Variant, services: number, endpoints: number) => Promise<void>>
+  Record<string, (bed: TestBed, v: Variant, services: number, endpoints: number) => Promise<void>>
 > = {
   start,
   restore: oneRestore,
@@ -44,7 +44,7 @@ const strange = values.variant.find((name) => !(name in VARIANTS));
 if (strange !== undefined) throw new Error(`no variant ${strange}; there are ${Object.keys(VARIANTS).join(', ')}`);
 
 for (const services of questions.length === 0 ? [] : values.services.map(Number)) {
-  const bed = await makeBed();
+  const bed = await createTestBed();
   try {
     await putServices(bed, services, Number(values.endpoints));
     for (const variant of values.variant as Variant[]) {

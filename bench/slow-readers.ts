@@ -3,8 +3,8 @@
  * became of them, and of one who asks as he should meanwhile.
  */
 import { packageFile } from '../src/lab/network/entry.ts';
-import { type Bed, memory, show, sleep, VARIANTS, type Variant } from './bed.ts';
 import { cleanUp } from './start.ts';
+import { memory, show, sleep, type TestBed, VARIANTS, type Variant } from './test-bed.ts';
 
 const METRICS = 'http://127.0.0.1:10249/metrics';
 const MB = 2 ** 20;
@@ -19,7 +19,12 @@ const CROWDS = [
   [128, 65_536],
 ] as const;
 
-export const slowReaders = async (bed: Bed, variant: Variant, services: number, endpoints: number): Promise<void> => {
+export const slowReaders = async (
+  bed: TestBed,
+  variant: Variant,
+  services: number,
+  endpoints: number,
+): Promise<void> => {
   const args = ['--cluster-cidr=10.200.0.0/16', `--service-metrics=${services}`, ...VARIANTS[variant]];
   const proxy = bed.cluster.startProxy('node1', args);
   try {
@@ -38,14 +43,14 @@ export const slowReaders = async (bed: Bed, variant: Variant, services: number, 
   }
 };
 
-const scrape = async ({ lab }: Bed) => {
+const scrape = async ({ lab }: TestBed) => {
   const curl = ['-s', '-m', '30', '-o', '/dev/null', '-w', '%{http_code} %{size_download} %{time_total}', METRICS];
   const { stdout } = await lab.run('node1', 'curl', curl, { reject: false, timeoutMs: 60_000 });
   const [status = 0, bytes = 0, seconds = 0] = stdout.split(' ').map(Number);
   return { status, bytes, seconds };
 };
 
-const underReaders = async (bed: Bed, pid: number, count: number, perSecond: number) => {
+const underReaders = async (bed: TestBed, pid: number, count: number, perSecond: number) => {
   const before = (await memory(pid)).now;
   const program = packageFile('dist/bench/inside/readers.js');
   const readers = bed.lab.spawn('node1', process.execPath, [program, METRICS, `${count}`, `${perSecond}`], {

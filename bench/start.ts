@@ -3,9 +3,9 @@
  * same run: one load of the same rules by the tool, which is how one would do it by hand.
  */
 import { packageFile } from '../src/lab/network/entry.ts';
-import { type Bed, cpuSeconds, memory, show, startProxy, VARIANTS, type Variant } from './bed.ts';
+import { cpuSeconds, memory, show, startProxy, type TestBed, VARIANTS, type Variant } from './test-bed.ts';
 
-export const start = async (bed: Bed, variant: Variant, services: number, endpoints: number): Promise<void> => {
+export const start = async (bed: TestBed, variant: Variant, services: number, endpoints: number): Promise<void> => {
   const title = `start ${variant} ${services}×${endpoints}`;
   const startedAt = performance.now();
   const proxy = await startProxy(bed, variant);
@@ -30,14 +30,19 @@ export const start = async (bed: Bed, variant: Variant, services: number, endpoi
 };
 
 /** What of the kernel's grows with what. */
-const countObjects = async (bed: Bed, services: number, endpoints: number): Promise<void> => {
+const countObjects = async (bed: TestBed, services: number, endpoints: number): Promise<void> => {
   const program = packageFile('dist/bench/inside/count.js');
   const { stdout } = await bed.lab.run('node1', process.execPath, [program], { timeoutMs: 60_000 });
   show(`kernel objects ${services}×${endpoints}`, JSON.parse(stdout) as Record<string, number>);
 };
 
 /** One restore of the complete dump. */
-export const oneRestore = async (bed: Bed, variant: Variant, services: number, endpoints: number): Promise<void> => {
+export const oneRestore = async (
+  bed: TestBed,
+  variant: Variant,
+  services: number,
+  endpoints: number,
+): Promise<void> => {
   const main = packageFile('dist/main.js');
   const file = `${bed.cluster.folder}/dump`;
   const mode = VARIANTS[variant].join(' ');
@@ -51,7 +56,7 @@ export const oneRestore = async (bed: Bed, variant: Variant, services: number, e
   await cleanUp(bed, variant);
 };
 
-export const cleanUp = async (bed: Bed, variant: Variant): Promise<void> => {
+export const cleanUp = async (bed: TestBed, variant: Variant): Promise<void> => {
   const args = [packageFile('dist/main.js'), 'cleanup', ...VARIANTS[variant]];
   await bed.lab.run('node1', process.execPath, args, { timeoutMs: 300_000 });
 };

@@ -14,7 +14,7 @@ export const VARIANTS: Readonly<Record<Variant, readonly string[]>> = {
   nftables: ['--proxy-mode=nftables', '--nodeport-addresses=0.0.0.0/0,::/0'],
 };
 
-export interface Bed {
+export interface TestBed {
   readonly lab: Lab;
   readonly cluster: Cluster;
   remove(): Promise<void>;
@@ -24,7 +24,7 @@ const NODE = { apiVersion: 'v1', kind: 'Node', metadata: { name: 'node1' } };
 const READY_MS = 300_000;
 const CHUNK = 1_000;
 
-export const makeBed = async (): Promise<Bed> => {
+export const createTestBed = async (): Promise<TestBed> => {
   const lab = await createNetwork();
   try {
     const cluster = await startCluster(lab);
@@ -40,14 +40,14 @@ export const makeBed = async (): Promise<Bed> => {
   }
 };
 
-export const putServices = async ({ cluster }: Bed, count: number, endpoints: number): Promise<void> => {
+export const putServices = async ({ cluster }: TestBed, count: number, endpoints: number): Promise<void> => {
   for (let from = 0; from < count; from += CHUNK) {
     await cluster.put(manyServices(from, Math.min(CHUNK, count - from), endpoints));
   }
 };
 
 /** The proxy as it would run, when what it found at start is in the kernel. */
-export const startProxy = async ({ cluster }: Bed, variant: Variant): Promise<NodeProxy> => {
+export const startProxy = async ({ cluster }: TestBed, variant: Variant): Promise<NodeProxy> => {
   const proxy = cluster.startProxy('node1', ['--cluster-cidr=10.200.0.0/16', ...VARIANTS[variant]]);
   await proxy.said(/"ipFamily":"IPv4","fullSync":true.*\n/, READY_MS);
   return proxy;
