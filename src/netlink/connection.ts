@@ -1,25 +1,14 @@
 /**
- * Requests and answers over one socket.
+ * Requests over one netlink socket, and what the kernel answers to each.
  *
- * Many messages go in one send and only the last asks for an acknowledgement: an acknowledgement occupies most of a KiB
- * of the receive buffer, and some hundred of them overrun it (ENOBUFS). A message that fails answers by itself, with its own
- * sequence number, so what failed is known; and as the kernel works in order, the last answer ends the wait.
- *
- * Sequence numbers have 32 bits and begin anew at 1: an answer belongs to a request by its distance from the first one's number.
+ * Many messages go in one send and only the last asks for an acknowledgement: an acknowledgement occupies most of a KiB of
+ * the receive buffer, and some hundred of them overrun it (ENOBUFS). A message that fails is answered with its own sequence
+ * number even without that flag. The kernel works in order, so the answer to the last message ends the wait.
  */
 import { setImmediate as rest } from 'node:timers/promises';
 import { ERRNO, errorOf, NetlinkError } from './error.ts';
-import {
-  decodeMessages,
-  encodeMessage,
-  errnoOf,
-  FLAG,
-  MESSAGE_HEADER,
-  type Message,
-  messageLength,
-  type Request,
-  TYPE,
-} from './message.ts';
+import { errnoOf, FLAG, MESSAGE_HEADER, type Message, messageLength, type Request, TYPE } from './message.ts';
+import { SequencedSocket } from './sequenced-socket.ts';
 import type { Socket } from './socket.ts';
 
 export interface RequestFailure {
@@ -36,13 +25,10 @@ export interface BatchRefusal {
 
 /** Bigger sends gain nothing. */
 const SEND_BYTES = 1 << 17;
-const ANSWER_MS = 10_000;
 /** How long a list is read at a stretch. */
 const TURN_MS = 5;
 /** A dump of something that keeps changing is begun again, this often at most. */
 const MAX_DUMPS = 20;
-/** Sequence numbers are 1 to this: 0 is what the kernel's own notifications carry. */
-const SEQUENCES = 2 ** 32 - 1;
 
 export interface NetlinkConnectionOptions {
   /** Messages sent before, for tests: the first one has the number behind it. */
@@ -52,24 +38,18 @@ export interface NetlinkConnectionOptions {
 }
 
 export class NetlinkConnection {
-  readonly #socket: Socket;
+  readonly #socket: SequencedSocket;
   readonly #turnMs: number;
-  /** Of the last message. */
-  #sequence: number;
   /** A list is being read part by part, and nothing else may be asked. */
   #isDumping = false;
-  /** How many sends and messages so far, for whoever counts. */
-  #sends = 0;
-  #messages = 0;
 
   constructor(socket: Socket, { sequence = 0, turnMs = TURN_MS }: NetlinkConnectionOptions = {}) {
-    this.#socket = socket;
-    this.#sequence = sequence;
+    this.#socket = new SequencedSocket(socket, sequence);
     this.#turnMs = turnMs;
   }
 
   get sent(): { readonly sends: number; readonly messages: number } {
-    return { sends: this.#sends, messages: this.#messages };
+    return this.#socket.sent;
   }
 
   /** See Socket. */
@@ -108,7 +88,7 @@ export class NetlinkConnection {
       0,
     );
     const failures: RequestFailure[] = [];
-    this.#receive(first, requests.length + 1, (message, position) => {
+    this.#socket.receive(first, requests.length + 1, (message, position) => {
       if (message.type !== TYPE.ERROR) return false;
       const index = position - 1;
       const error = errorOf(message);
@@ -123,7 +103,7 @@ export class NetlinkConnection {
   get(request: Request): Message | undefined {
     const first = this.#send([request], FLAG.ACK);
     let answer: Message | undefined;
-    this.#receive(first, 1, (message) => {
+    this.#socket.receive(first, 1, (message) => {
       if (message.type === TYPE.ERROR) {
         const error = errorOf(message);
         if (error !== undefined) throw error;
@@ -179,7 +159,7 @@ export class NetlinkConnection {
     for (let isDone = false; !isDone; ) {
       const until = performance.now() + this.#turnMs;
       do {
-        for (const message of this.#next()) {
+        for (const message of this.#socket.next()) {
           if (message.sequence !== sequence) continue;
           isDone = endsList(message);
           isWhole &&= (message.flags & FLAG.DUMP_INTR) === 0 && !(isDone && errnoOf(message) === ERRNO.EINTR);
@@ -195,7 +175,7 @@ export class NetlinkConnection {
     const sequence = this.#send([{ ...request, flags: request.flags | FLAG.DUMP }], 0);
     const messages: Message[] = [];
     let isTorn = false;
-    this.#receive(sequence, 1, (message) => {
+    this.#socket.receive(sequence, 1, (message) => {
       isTorn ||= (message.flags & FLAG.DUMP_INTR) !== 0;
       if (message.type === TYPE.ERROR || message.type === TYPE.DONE) {
         const errno = errnoOf(message);
@@ -214,7 +194,7 @@ export class NetlinkConnection {
     const first = this.#sendAll(requests.slice(from, to), from, failures);
     if (first === undefined) return failures;
     const count = to - from;
-    this.#receive(first, count, (message, position) => {
+    this.#socket.receive(first, count, (message, position) => {
       if (message.type !== TYPE.ERROR) return false;
       const error = errorOf(message);
       if (error !== undefined) failures.push({ index: from + position, error });
@@ -246,48 +226,12 @@ export class NetlinkConnection {
     return this.#executeChunk(requests, 0, requests.length).map(({ index, error }) => ({ index: index + by, error }));
   }
 
-  /** Gives the sequence number of the first. */
+  /** Returns the sequence number of the first request. */
   #send(requests: readonly Request[], flags: number, lastFlags = flags): number {
     if (this.#isDumping) throw new Error('a netlink connection was used while a list was read over it');
-    const first = advance(this.#sequence, 1);
-    const datagram = Buffer.alloc(requests.reduce((sum, request) => sum + messageLength(request), 0));
-    let at = 0;
-    for (const [i, request] of requests.entries()) {
-      at = encodeMessage(datagram, at, request, advance(first, i), i === requests.length - 1 ? lastFlags : flags);
-    }
-    this.#sequence = advance(this.#sequence, requests.length);
-    this.#socket.send(datagram);
-    this.#sends += 1;
-    this.#messages += requests.length;
-    return first;
-  }
-
-  #next(): readonly Message[] {
-    const datagram = this.#socket.receive(ANSWER_MS);
-    if (datagram === undefined) throw new NetlinkError(ERRNO.ETIMEDOUT, 'the kernel did not answer');
-    return decodeMessages(datagram);
-  }
-
-  /**
-   * Takes answers to so many requests, with the place of each among them, until `isLast` says so. Others are left over from
-   * what failed earlier.
-   */
-  #receive(first: number, count: number, isLast: (message: Message, position: number) => boolean): void {
-    for (;;) {
-      for (const message of this.#next()) {
-        const position = distance(first, message.sequence);
-        if (position < count && isLast(message, position)) return;
-      }
-    }
+    return this.#socket.send(requests, flags, lastFlags);
   }
 }
-
-/** The sequence number so many places behind this one. */
-const advance = (sequence: number, places: number): number => ((sequence - 1 + places + SEQUENCES) % SEQUENCES) + 1;
-
-/** How many places the other one is behind the first; infinite for the number that none has. */
-const distance = (first: number, other: number): number =>
-  other === 0 ? Number.POSITIVE_INFINITY : (other - first + SEQUENCES) % SEQUENCES;
 
 /** Whether this message ends a list. Throws NetlinkError where it says that something failed; a list that was torn did not. */
 const endsList = (message: Message): boolean => {
