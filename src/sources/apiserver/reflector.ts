@@ -8,11 +8,14 @@
 import type { pause } from '../../dataplane/pause.ts';
 import type { ObjectKind, ObjectSink } from '../../model/kubernetes.ts';
 import type { Missing } from '../../model/missing.ts';
-import { digText, type RawObject } from '../raw.ts';
+import type { pause } from '../pause.ts';
+import type { RawObject } from '../raw.ts';
 import type { Resource } from '../resources.ts';
 import { describeError, type Log } from '../source.ts';
 import type { ApiConnection } from './connection.ts';
 import { ApiError, isOutage, isRefusal, Silence, StreamingRefused } from './errors.ts';
+import { GuardedSink } from './guarded-sink.ts';
+import { InitialObjects } from './initial-objects.ts';
 import { collectionPath, listAll } from './list.ts';
 import type { Outage } from './outage.ts';
 import { type NextRequest, Position } from './position.ts';
@@ -53,6 +56,7 @@ export interface ReflectorOptions {
 export class Reflector {
   readonly #options: ReflectorOptions;
   readonly #kind: ObjectKind;
+  readonly #sink: GuardedSink;
   readonly #retries: Retries;
   readonly #position = new Position();
   /** On `clock`: when a streaming list may be asked for. */
@@ -70,6 +74,7 @@ export class Reflector {
   constructor(options: ReflectorOptions) {
     this.#options = options;
     this.#kind = options.resource.kind;
+    this.#sink = new GuardedSink(options.sink, this.#kind, options.log);
     this.#retries = new Retries(options.timing, options.random);
   }
 
@@ -109,7 +114,7 @@ export class Reflector {
     if (this.#synced || this.#missing !== undefined) return;
     this.#missing = { why: this.#options.stats.lastError || 'the API server does not answer' };
     this.#options.stats.relists += 1;
-    void this.#handOver([]);
+    void this.#sink.replace([]);
   }
 
   /** As all attempts, gives the wait before the next. */
@@ -140,7 +145,7 @@ export class Reflector {
 
   /** A streaming list: the server sends what there is as events, marks the end, and goes on as a watch. */
   async #stream(signal: AbortSignal): Promise<number> {
-    const initial = new Map<string, RawObject>();
+    const initial = new InitialObjects();
     const events = await this.#open(
       {
         resourceVersion: this.#position.need === 'known-list' ? this.#position.version : '',
@@ -155,14 +160,8 @@ export class Reflector {
         this.#handle(event);
       } else if (event.type === 'bookmark') {
         if (!event.endsInitial) throw new StreamingRefused('the server does not mark the end of initial events');
-        const objects = [...initial.values()];
-        initial.clear();
-        await this.#replace(objects, event.version);
-      } else {
-        const key = `${digText(event.object, 'metadata', 'namespace')}/${digText(event.object, 'metadata', 'name')}`;
-        if (event.type === 'put') initial.set(key, event.object);
-        else initial.delete(key);
-      }
+        await this.#replace(initial.take(), event.version);
+      } else initial.apply(event);
     }
     if (this.#position.need !== 'watch')
       throw new Error('the server closed the stream before the end of the initial events');
@@ -215,34 +214,16 @@ export class Reflector {
     this.#retries.worked();
     stats.relists += 1;
     stats.lastEventAt = clock();
-    await this.#handOver(objects);
+    await this.#sink.replace(objects);
     if (isFirst) this.#options.onSynced();
   }
 
   #handle(event: WatchEvent): void {
-    const { sink, stats, clock } = this.#options;
+    const { stats, clock } = this.#options;
     this.#position.advanced(event.version, event.type === 'bookmark');
     this.#retries.worked();
     stats.lastEventAt = clock();
-    try {
-      if (event.type === 'put') sink.put(this.#kind, event.object);
-      else if (event.type === 'remove') sink.remove(this.#kind, event.object);
-    } catch (error) {
-      this.#logRejected(error);
-    }
-  }
-
-  async #handOver(objects: readonly RawObject[]): Promise<void> {
-    try {
-      await this.#options.sink.replace(this.#kind, objects);
-    } catch (error) {
-      this.#logRejected(error);
-    }
-  }
-
-  /** Sinks do not throw; if one does, the next events must come through all the same. */
-  #logRejected(error: unknown): void {
-    this.#options.log.error({ kind: this.#kind, err: error }, 'objects were not taken over');
+    if (event.type !== 'bookmark') this.#sink.apply(event);
   }
 
   /** Whether a streaming list that failed is a reason to list in the ordinary way. */

@@ -15,8 +15,14 @@ import type { ApiConnection } from './connection.ts';
 import { ApiError, ProtocolError } from './errors.ts';
 import { LineSplitter } from './lines.ts';
 
+export interface ObjectEvent {
+  readonly type: 'put' | 'remove';
+  readonly object: RawObject;
+  readonly version: string;
+}
+
 export type WatchEvent =
-  | { readonly type: 'put' | 'remove'; readonly object: RawObject; readonly version: string }
+  | ObjectEvent
   /** `endsInitial`: everything before it was the state of the world, everything after it are changes. */
   | { readonly type: 'bookmark'; readonly version: string; readonly endsInitial: boolean };
 
