@@ -1,4 +1,4 @@
-/** Addresses between text and bytes. */
+/** IP addresses: text to bytes and back. */
 import ipaddr from 'ipaddr.js';
 
 /** AF_INET, AF_INET6. */
@@ -7,7 +7,7 @@ export type AddressFamily = keyof typeof FAMILY;
 
 export const familyOfAddress = (address: string): AddressFamily => (address.includes(':') ? 'IPv6' : 'IPv4');
 
-/** 4 or 16 bytes. Throws when the text is no address. */
+/** The 4 or 16 bytes of an address. Throws an Error when the text is no address. */
 export const addressBytes = (address: string): Uint8Array => Uint8Array.from(ipaddr.parse(address).toByteArray());
 
 /** The canonical spelling (RFC 5952) of 4 or 16 bytes. */

@@ -1,7 +1,9 @@
 /**
- * Attributes: type, length, value, padded to four bytes; a value may be a list of attributes (linux/netlink.h).
+ * Netlink attributes: type, length and value, padded to four bytes; a value may be a list of attributes
+ * (linux/netlink.h).
  *
- * Writing is by description, a tree of plain objects that `encode` turns into bytes at once; reading is a map by type.
+ * Attributes are written from a tree of plain objects, which `encode` turns into bytes at once, and read into a map by
+ * type.
  */
 import { readU16, readU32, readU64, writeU16, writeU32 } from './bytes.ts';
 
@@ -35,13 +37,13 @@ export const u32 = (type: number, value: number): Attribute => {
   return { type, value: buffer };
 };
 
-/** In network byte order, and not marked as such (IPVS ports). */
+/** Network byte order without the NET_BYTE_ORDER flag: IPVS ports. */
 export const be16 = (type: number, value: number): Attribute => ({
   type,
   value: Uint8Array.of(value >> 8, value & 255),
 });
 
-/** In network byte order and not marked as such, as nf_tables has all its numbers. */
+/** Network byte order without the NET_BYTE_ORDER flag: all numbers of nf_tables. */
 export const be32 = (type: number, value: number): Attribute => {
   const buffer = Buffer.allocUnsafe(4);
   buffer.writeUInt32BE(value);
@@ -54,7 +56,7 @@ export const be64 = (type: number, value: bigint): Attribute => {
   return { type, value: buffer };
 };
 
-/** In network byte order and marked so, as ipset and conntrack demand. */
+/** Network byte order with the NET_BYTE_ORDER flag, which ipset and conntrack demand. */
 export const net16 = (type: number, value: number): Attribute => be16(type | NET_BYTE_ORDER, value);
 
 export const net32 = (type: number, value: number): Attribute => {
@@ -65,19 +67,22 @@ export const net32 = (type: number, value: number): Attribute => {
 
 export const netBytes = (type: number, value: Uint8Array): Attribute => ({ type: type | NET_BYTE_ORDER, value });
 
-/** Text with the zero byte that ends it. */
+/** Text, terminated by a zero byte. */
 export const text = (type: number, value: string): Attribute => ({ type, value: Buffer.from(`${value}\0`) });
 
 const isNest = (value: Attribute['value']): value is readonly Attribute[] => Array.isArray(value);
 
-/** Bytes that an attribute takes, without the padding behind it. */
+/** Length of an attribute in bytes, without the padding after it. */
 const lengthOf = ({ value }: Attribute): number => HEADER + (isNest(value) ? sizeOf(value) : value.length);
 
-/** Bytes that a list of attributes takes. */
+/** Length of a list of attributes in bytes, padding included. */
 export const sizeOf = (attributes: readonly Attribute[]): number =>
   attributes.reduce((sum, attribute) => sum + align(lengthOf(attribute)), 0);
 
-/** Writes the attributes from `at` on; gives where they end. The target must be zeroed: padding is not written. */
+/**
+ * Writes the attributes from `at` on; returns the offset after them. The target must be zeroed, as padding is not
+ * written.
+ */
 export const encode = (target: Buffer, at: number, attributes: readonly Attribute[]): number => {
   let offset = at;
   for (const attribute of attributes) {
@@ -95,7 +100,7 @@ export const encode = (target: Buffer, at: number, attributes: readonly Attribut
 
 export type Attributes = ReadonlyMap<number, Buffer>;
 
-/** Reads a list of attributes, in order: of some types there may be several. What is cut short is left out. */
+/** Reads attributes in order, of which several may have the same type. A truncated attribute is left out. */
 export const decodeList = (buffer: Buffer): readonly (readonly [number, Buffer])[] => {
   const list: [number, Buffer][] = [];
   for (let at = 0; at + HEADER <= buffer.length; ) {
@@ -107,7 +112,10 @@ export const decodeList = (buffer: Buffer): readonly (readonly [number, Buffer])
   return list;
 };
 
-/** Reads attributes of which each type comes once: the last one counts. Lists of elements are hundreds of thousands of these. */
+/**
+ * Reads attributes of distinct types; of several with the same type the last one counts. Does not go through
+ * `decodeList`, as set listings have hundreds of thousands of elements.
+ */
 export const decode = (buffer: Buffer): Attributes => {
   const attributes = new Map<number, Buffer>();
   for (let at = 0; at + HEADER <= buffer.length; ) {
@@ -119,7 +127,9 @@ export const decode = (buffer: Buffer): Attributes => {
   return attributes;
 };
 
-/** Whether an attribute of this type says this, bytes compared in place: for lists of which hardly anything is looked at. */
+/**
+ * Whether an attribute of this type has exactly these bytes. Compares in place, without copying or decoding the rest.
+ */
 export const isText = (
   { bytes: all, from, to }: { readonly bytes: Buffer; readonly from: number; readonly to: number },
   type: number,

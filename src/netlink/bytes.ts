@@ -1,4 +1,4 @@
-/** Numbers in messages: the kernel's own byte order in headers, the network's where a protocol says so. */
+/** Integers in messages: host byte order in headers, network byte order where a protocol says so. */
 import { endianness } from 'node:os';
 
 const isLittle = endianness() === 'LE';

@@ -12,35 +12,35 @@ import { SequencedSocket } from './sequenced-socket.ts';
 import type { Socket } from './socket.ts';
 
 export interface RequestFailure {
-  /** Which of the requests, from 0. */
+  /** Position of the request, from 0. */
   readonly index: number;
   readonly error: NetlinkError;
 }
 
-/** What became of a transaction that is not done: the first error, and the requests that were named. */
+/** A refused transaction: the first error, and the requests that the kernel named. */
 export interface BatchRefusal {
   readonly error: NetlinkError;
   readonly failures: readonly RequestFailure[];
 }
 
-/** Bigger sends gain nothing. */
+/** Larger datagrams were measured to be no faster. */
 const SEND_BYTES = 1 << 17;
-/** How long a list is read at a stretch. */
+/** Time that one turn of the event loop spends on reading a dump. */
 const TURN_MS = 5;
-/** A dump of something that keeps changing is begun again, this often at most. */
+/** Attempts at a dump that changes while it is read (NLM_F_DUMP_INTR). */
 const MAX_DUMPS = 20;
 
 export interface NetlinkConnectionOptions {
-  /** Messages sent before, for tests: the first one has the number behind it. */
+  /** Sequence number of the message before the first one; set by tests. */
   readonly sequence?: number;
-  /** Milliseconds for which a list is read at a stretch, one datagram at least. */
+  /** Milliseconds that one turn of the event loop spends on reading a dump; one datagram is read at least. */
   readonly turnMs?: number;
 }
 
 export class NetlinkConnection {
   readonly #socket: SequencedSocket;
   readonly #turnMs: number;
-  /** A list is being read part by part, and nothing else may be asked. */
+  /** A dump is being read in parts; the socket takes no other request until it ends. */
   #isDumping = false;
 
   constructor(socket: Socket, { sequence = 0, turnMs = TURN_MS }: NetlinkConnectionOptions = {}) {
@@ -52,7 +52,7 @@ export class NetlinkConnection {
     return this.#socket.sent;
   }
 
-  /** See Socket. */
+  /** Port id of the socket, see `Socket.port`. */
   get port(): number {
     return this.#socket.port;
   }
@@ -61,23 +61,26 @@ export class NetlinkConnection {
     this.#socket.close();
   }
 
-  /** Carries out all requests, whatever comes of each; gives those that failed. Throws when nothing can be known. */
+  /**
+   * Executes all requests, also after one has failed; returns the failures. Throws NetlinkError when answers were lost.
+   */
   execute(requests: readonly Request[]): readonly RequestFailure[] {
     const failures: RequestFailure[] = [];
     for (const { from, to } of chunks(requests)) failures.push(...this.#executeChunk(requests, from, to));
     return failures;
   }
 
-  /** One request that has no answer but yes. Throws NetlinkError. */
+  /** Executes one request that is answered by an acknowledgement only. Throws NetlinkError. */
   run(request: Request): void {
     const [failure] = this.execute([request]);
     if (failure !== undefined) throw failure.error;
   }
 
   /**
-   * A transaction of netfilter's: one send, all of it or nothing. Gives what was refused, undefined when it is done. The
-   * mark at its begin is answered only where the transaction as a whole fails, and then nothing else may be; without the mark at its
-   * end the kernel looks at it and forgets it. Throws NetlinkError when nothing can be known.
+   * Executes a netfilter transaction: one send, done as a whole or not at all. Returns the refusal, undefined when it
+   * is done. The begin message is answered only when the transaction as a whole fails, and then no other message may
+   * be. Without the end message the kernel checks the transaction and drops it. Throws NetlinkError when answers were
+   * lost.
    */
   batch(begin: Request, requests: readonly Request[], end: Request | undefined): BatchRefusal | undefined {
     const marked = [begin, ...requests.slice(0, -1)];
@@ -99,7 +102,7 @@ export class NetlinkConnection {
     return failure && { error: failure.error, failures: failures.filter(({ index }) => index >= 0) };
   }
 
-  /** The answer to a request for one thing. Throws NetlinkError, also when it does not exist. */
+  /** Requests one object. Throws NetlinkError, also when the object does not exist. */
   get(request: Request): Message | undefined {
     const first = this.#send([request], FLAG.ACK);
     let answer: Message | undefined;
@@ -115,7 +118,7 @@ export class NetlinkConnection {
     return answer;
   }
 
-  /** Everything that a request for a list gives. A list that changed while it was read is read again. Throws NetlinkError. */
+  /** Dumps all objects; a dump that changed while it was read is repeated. Throws NetlinkError. */
   dump(request: Request): readonly Message[] {
     for (let attempt = 1; ; attempt += 1) {
       const { messages, isTorn } = this.#dumpOnce(request);
@@ -125,8 +128,8 @@ export class NetlinkConnection {
   }
 
   /**
-   * The same with rests in between, as for `visit`: what `read` makes of each message, which is valid until it returns. Throws
-   * NetlinkError.
+   * Dumps all objects like `dump`, and yields to the event loop like `visit`. `read` converts each message, which is
+   * valid until it returns. Throws NetlinkError.
    */
   async list<T>(request: Request, read: (message: Message) => readonly T[]): Promise<readonly T[]> {
     for (let attempt = 1; attempt <= MAX_DUMPS; attempt += 1) {
@@ -140,9 +143,9 @@ export class NetlinkConnection {
   }
 
   /**
-   * A long list part by part, with rests in which the process does other things; gives whether the list was of one piece.
-   * Whoever uses this connection before it is done gets an Error: the kernel would answer EBUSY, or one would take the other's
-   * parts. A message is valid until `take` returns. Throws NetlinkError.
+   * Dumps objects in parts and yields to the event loop in between; returns whether the dump was consistent. Other
+   * requests throw an Error until it is done: the kernel would answer EBUSY, or the answers would be mixed up. A
+   * message is valid until `take` returns. Throws NetlinkError.
    */
   async visit(request: Request, take: (message: Message) => void): Promise<boolean> {
     const sequence = this.#send([{ ...request, flags: request.flags | FLAG.DUMP }], 0);
@@ -203,7 +206,7 @@ export class NetlinkConnection {
     return failures;
   }
 
-  /** A message that is too large for the socket fails by itself: the chunk is halved until it is alone. */
+  /** Sends a chunk; halves it on EMSGSIZE, until the message that is too large is alone and fails by itself. */
   #sendAll(requests: readonly Request[], from: number, failures: RequestFailure[]): number | undefined {
     try {
       return this.#send(requests, 0, FLAG.ACK);
@@ -226,14 +229,14 @@ export class NetlinkConnection {
     return this.#executeChunk(requests, 0, requests.length).map(({ index, error }) => ({ index: index + by, error }));
   }
 
-  /** Returns the sequence number of the first request. */
+  /** Returns the sequence number of the first request. Throws an Error while a dump is read. */
   #send(requests: readonly Request[], flags: number, lastFlags = flags): number {
     if (this.#isDumping) throw new Error('a netlink connection was used while a list was read over it');
     return this.#socket.send(requests, flags, lastFlags);
   }
 }
 
-/** Whether this message ends a list. Throws NetlinkError where it says that something failed; a list that was torn did not. */
+/** Whether this message ends a dump. Throws NetlinkError when the dump failed; EINTR means inconsistent, not failed. */
 const endsList = (message: Message): boolean => {
   if (message.type !== TYPE.ERROR && message.type !== TYPE.DONE) return false;
   const errno = errnoOf(message);
@@ -241,7 +244,7 @@ const endsList = (message: Message): boolean => {
   return true;
 };
 
-/** The socket uses its buffer again. */
+/** Copies a message out of the receive buffer, which the socket reuses. */
 const copy = (message: Message): Message => ({ ...message, body: Buffer.from(message.body) });
 
 function* chunks(requests: readonly Request[]): Generator<{ readonly from: number; readonly to: number }> {

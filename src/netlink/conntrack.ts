@@ -1,8 +1,8 @@
 /**
- * Tracked connections: conntrack(8), linux/netfilter/nfnetlink_conntrack.h.
+ * Conntrack flows: conntrack(8), linux/netfilter/nfnetlink_conntrack.h.
  *
- * A list can be filtered in the kernel (5.9), which older ones ignore: so what comes is checked here once more. Nothing is
- * ever deleted but by the whole tuple of one flow: a deletion without tuple empties the table.
+ * The kernel filters dumps from 5.9 on and ignores filters before, so every flow is matched here once more. Flows are
+ * deleted by their whole tuple only: a deletion without a tuple empties the conntrack table.
  */
 import { type AddressFamily, addressBytes, FAMILY, familyOfAddress, formatAddress } from './address.ts';
 import {
@@ -28,7 +28,7 @@ import type { Message, Request } from './message.ts';
 
 export type FlowProtocol = 'tcp' | 'udp' | 'sctp';
 
-/** One direction of a flow. */
+/** Tuple of one direction of a flow. */
 export interface Tuple {
   readonly protocol: FlowProtocol;
   readonly source: string;
@@ -39,18 +39,18 @@ export interface Tuple {
 
 export interface Flow {
   readonly original: Tuple;
-  /** As answers come: its source is where the flow really went. */
+  /** Tuple of the reply direction: its source is the endpoint after DNAT. */
   readonly reply: Tuple;
   readonly zone: number;
-  /** The kernel's own: another flow of the same tuple has another one. */
+  /** Id that the kernel gives: a later flow with the same tuple has another one. */
   readonly id: number;
 }
 
-/** What is not given is not asked for. */
+/** Filter of a dump; a field that is absent matches every flow. */
 export interface FlowFilter {
   readonly family: AddressFamily;
   readonly protocol?: FlowProtocol;
-  /** Of the original direction. */
+  /** Destination address of the original direction. */
   readonly destination?: string;
   readonly destinationPort?: number;
 }
@@ -63,7 +63,7 @@ const CTA = { ORIGINAL: 1, REPLY: 2, ID: 12, ZONE: 18, FILTER: 25 } as const;
 const TUPLE = { IP: 1, PROTOCOL: 2 } as const;
 const IP = { SOURCE4: 1, DESTINATION4: 2, SOURCE6: 3, DESTINATION6: 4 } as const;
 const PROTOCOL = { NUMBER: 1, SOURCE_PORT: 2, DESTINATION_PORT: 3 } as const;
-/** Which fields of the tuple are to be compared. */
+/** Bits of the tuple's fields that the kernel compares. */
 const BIT = { DESTINATION: 2, PROTOCOL: 8, DESTINATION_PORT: 0x20 } as const;
 const NUMBERS: Readonly<Record<FlowProtocol, number>> = { tcp: 6, udp: 17, sctp: 132 };
 const NAMES = new Map(Object.entries(NUMBERS).map(([name, number]) => [number, name as FlowProtocol]));
@@ -75,14 +75,17 @@ const request = (type: number, family: AddressFamily, attributes: readonly Attri
   return { type: SUBSYSTEM | type, flags: 0, body };
 };
 
-/** The flows that fit. Throws NetlinkError. */
+/** Lists the flows that match. Throws NetlinkError. */
 export const listFlows = (connection: NetlinkConnection, filter: FlowFilter): readonly Flow[] =>
   connection
     .dump(request(GET, filter.family, filterAttributes(filter)))
     .flatMap((message) => flowOf(message) ?? [])
     .filter((flow) => fits(flow, filter));
 
-/** The same part by part, with rests in between: nothing else may use the connection until it is done. Throws NetlinkError. */
+/**
+ * Lists the flows that match in parts and yields to the event loop in between; nothing else may use the connection
+ * until it is done. Returns whether the dump was consistent. Throws NetlinkError.
+ */
 export const visitFlows = (
   connection: NetlinkConnection,
   filter: FlowFilter,
@@ -131,7 +134,7 @@ const flowOf = ({ body }: Message): Flow | undefined => {
     : { original, reply, zone: getBe16(attributes, CTA.ZONE), id: getBe32(attributes, CTA.ID) };
 };
 
-/** Undefined for what has no ports, such as ICMP. */
+/** Undefined for protocols without ports, such as ICMP. */
 const tupleOf = (attributes: Attributes): Tuple | undefined => {
   const ip = decodeNest(attributes, TUPLE.IP);
   const fields = decodeNest(attributes, TUPLE.PROTOCOL);
@@ -148,7 +151,10 @@ const tupleOf = (attributes: Attributes): Tuple | undefined => {
   };
 };
 
-/** Deletes these flows; one that has ended meanwhile is fine, also if there is a new one in its place. Gives those that could not be deleted. */
+/**
+ * Deletes these flows. A flow that has ended meanwhile is no failure, also when a new flow has its tuple: the id
+ * differs. Returns the failures.
+ */
 export const deleteFlows = (connection: NetlinkConnection, flows: readonly Flow[]): readonly RequestFailure[] =>
   connection
     .execute(

@@ -1,44 +1,45 @@
 /**
- * What the kernel's refusal of a request lies in, by errno(3), decided here and nowhere else.
+ * Scope of an errno(3): whether the content of a request or the environment caused its refusal. Decided here and
+ * nowhere else.
  *
- * `content`: the kernel does not like what it was given, so less of it may be taken. `environment`: nothing could have been
- * written just now, whatever it was. A number that is not in the table is about the content: one Service that the kernel
- * refuses in a way nobody has seen yet must not stop all others.
+ * `content`: the kernel refuses what it was given, so a smaller request may succeed. `environment`: no request could
+ * have been written at this moment. An errno that is not in the table counts as content: one Service that the kernel
+ * refuses for an unknown reason must not stop all others.
  */
 import { constants } from 'node:os';
 
 export type ErrnoScope = 'environment' | 'content';
 
-/** The ruleset changed while the transaction was put together. Node.js has no name for it. */
+/** The ruleset's generation changed while the transaction was put together. Node.js has no name for it. */
 export const ERESTART = 85;
 
-/** By errno's name. Numbers of ipset's own, from 4096 on, are all about the content. */
+/** Scope by errno name. Numbers of ipset's own, from 4096 on, are all `content`. */
 export const SCOPES = {
-  // no right to write here
+  // permission to write is missing
   EPERM: 'environment',
   EACCES: 'environment',
   EROFS: 'environment',
-  // short of something that has nothing to do with what was asked for
+  // resources are short, independent of the request
   ENOMEM: 'environment',
   ENOBUFS: 'environment',
   EAGAIN: 'environment',
   EMFILE: 'environment',
   EIO: 'environment',
-  // interrupted, overtaken, or not answered
+  // the call was interrupted, outdated, or not answered
   EINTR: 'environment',
   ERESTART: 'environment',
   ETIMEDOUT: 'environment',
   ENETDOWN: 'environment',
-  // it, or what it stands on, is otherwise than believed: a read tells at once, and the write comes again
+  // the object or its parent differs from what was believed: read back, then write again
   ENODEV: 'content',
   ENXIO: 'content',
   ENOENT: 'content',
   ESRCH: 'content',
   EEXIST: 'content',
   EADDRNOTAVAIL: 'content',
-  // others refer to it
+  // the object is referenced
   EBUSY: 'content',
-  // too large, too many, too deep: a set that is full, a chain of jumps
+  // a limit is exceeded: size of a set, depth of jumps
   E2BIG: 'content',
   EMSGSIZE: 'content',
   ENFILE: 'content',
@@ -47,7 +48,7 @@ export const SCOPES = {
   ERANGE: 'content',
   ELOOP: 'content',
   EMLINK: 'content',
-  // not understood, or a part of the kernel is missing
+  // the kernel does not support the request, or lacks a module
   EINVAL: 'content',
   EOPNOTSUPP: 'content',
   EAFNOSUPPORT: 'content',

@@ -1,4 +1,6 @@
-/** What the kernel said no to, in its own words where it has some (extended acknowledgements, kernel 4.12). */
+/**
+ * Errors of netlink requests, with the kernel's message where it gives one (extended acknowledgements, kernel 4.12).
+ */
 import { constants } from 'node:os';
 import { decode, getText } from './attributes.ts';
 import { readU32 } from './bytes.ts';
@@ -11,7 +13,7 @@ export const ERRNO = constants.errno;
 
 export class NetlinkError extends Error {
   override readonly name = 'NetlinkError';
-  /** As in errno(3); ipset has some of its own from 4096 on. */
+  /** errno(3); ipset has numbers of its own from 4096 on. */
   readonly errno: number;
 
   constructor(errno: number, detail: string) {
@@ -26,7 +28,7 @@ const CAPPED = 0x100;
 const HAS_ATTRIBUTES = 0x200;
 const ERRNO_BYTES = 4;
 
-/** The error in an answer; undefined when the answer is an acknowledgement. */
+/** Error of an answer; undefined for an acknowledgement. */
 export const errorOf = (message: Message): NetlinkError | undefined => {
   const errno = errnoOf(message);
   return errno === 0
@@ -34,7 +36,10 @@ export const errorOf = (message: Message): NetlinkError | undefined => {
     : new NetlinkError(errno, (message.flags & HAS_ATTRIBUTES) === 0 ? '' : detailOf(message));
 };
 
-/** Behind the errno stands the request's header, or (unless capped) the whole request; then the kernel's words. */
+/**
+ * The errno is followed by the request's header, or by the whole request unless capped; attributes with the message
+ * come last.
+ */
 const detailOf = ({ flags, body }: Message): string => {
   const isCapped = (flags & CAPPED) !== 0;
   const length = body.length < ERRNO_BYTES + 4 ? 0 : readU32(body, ERRNO_BYTES);

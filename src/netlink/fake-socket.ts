@@ -1,20 +1,20 @@
 /**
- * A kernel for tests: a function from the messages of one send to the answers, behind the interface of a socket.
+ * A fake netlink socket for tests: a function from the messages of one send to the kernel's answers.
  *
- * Answers are made with `acknowledge`, `refuse` and `part`; what a real kernel does with them (many in one datagram, an
- * acknowledgement only where one was asked for) is up to the function.
+ * Answers are made with `acknowledge`, `refuse`, `part` and `done`. The function decides what a real kernel decides:
+ * how many answers a datagram holds, and which requests are acknowledged.
  */
 import { writeI32, writeU16, writeU32 } from './bytes.ts';
 import { ERRNO, type NetlinkError } from './error.ts';
 import { decodeMessages, FLAG, MESSAGE_HEADER, type Message, TYPE } from './message.ts';
 import { closed, type Socket } from './socket.ts';
 
-/** A datagram to be received, or an error of recv(2). */
+/** A datagram to receive, or an error of recv(2). */
 export type FakeAnswer = Buffer | NetlinkError;
 
 /**
- * `respond` may throw NetlinkError: an error of send(2). As with the kernel one list at a time goes through a socket: a
- * second one, asked for before the first has ended, gets EBUSY, and nothing works once it is closed.
+ * `respond` may throw NetlinkError, an error of send(2). As in the kernel a socket has one dump at a time: a second one
+ * that is requested before the first has ended gets EBUSY. A closed socket throws EBADF.
  */
 export const fakeSocket = (
   respond: (messages: readonly Message[], datagram: Buffer) => readonly FakeAnswer[],
@@ -69,19 +69,19 @@ const status = (errno: number, request: Message): Buffer => {
   return body;
 };
 
-/** Yes, if the request asked for it. */
+/** Acknowledgement, only when the request asked for one. */
 export const acknowledge = (request: Message): readonly Buffer[] =>
   (request.flags & FLAG.ACK) === 0 ? [] : [answer(TYPE.ERROR, 0, request.sequence, status(0, request))];
 
-/** No: comes whether it was asked for or not. */
+/** Error answer, which needs no ACK flag in the request. */
 export const refuse = (request: Message, errno: number): Buffer =>
   answer(TYPE.ERROR, 0, request.sequence, status(errno, request));
 
-/** One part of a list. */
+/** One part of a dump. */
 export const part = (request: Message, type: number, body: Uint8Array, flags = 0): Buffer =>
   answer(type, FLAG.MULTI | flags, request.sequence, body);
 
-/** The end of a list. */
+/** End of a dump. */
 export const done = (request: Message, errno = 0): Buffer => {
   const body = Buffer.alloc(4);
   writeI32(body, -errno, 0);

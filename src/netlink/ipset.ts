@@ -1,4 +1,4 @@
-/** Sets of the ipset subsystem: ipset(8), linux/netfilter/ipset/ip_set.h. */
+/** IP sets: ipset(8), linux/netfilter/ipset/ip_set.h. */
 import { type AddressFamily, addressBytes, FAMILY, familyOfAddress, formatAddress } from './address.ts';
 import {
   type Attribute,
@@ -28,18 +28,18 @@ export interface SetDefinition {
   readonly name: string;
   readonly type: SetType;
   readonly family: AddressFamily;
-  /** hash types: how many entries it may hold. */
+  /** Maximum number of entries, for hash types. */
   readonly maxEntries: number;
-  /** Entries may carry a packet mark (skbinfo). */
+  /** Whether entries may carry a packet mark (skbinfo). */
   readonly hasMarks?: boolean;
 }
 
-/** What a type has no use for is left out. */
+/** Entry of a set; fields that the set's type lacks are absent. */
 export interface SetEntry {
   readonly address?: string;
   readonly protocol?: SetProtocol;
   readonly port?: number;
-  /** Of hash:ip,port,ip and hash:ip,port,net. */
+  /** Second address, for hash:ip,port,ip and hash:ip,port,net. */
   readonly second?: string;
   /** Prefix length of `second`, for hash:ip,port,net. */
   readonly prefix?: number;
@@ -51,18 +51,18 @@ export type SetProtocol = 'tcp' | 'udp' | 'sctp';
 
 export interface ListedSet {
   readonly definition: SetDefinition;
-  /** Rules and other sets that refer to it. */
+  /** Number of rules and sets that reference this set. */
   readonly references: number;
   readonly entries: readonly SetEntry[];
 }
 
-/** Error numbers of its own. */
+/** Error numbers of ipset itself. */
 export const IPSET_ERROR = { BUSY: 4100, TYPE_MISMATCH: 4102, EXIST: 4103, FULL: 4352 } as const;
 
 const SUBSYSTEM = 6 << 8;
 const COMMAND = { CREATE: 2, DESTROY: 3, FLUSH: 4, SWAP: 6, LIST: 7, ADD: 9, DEL: 10, TYPE: 13 } as const;
 const PROTOCOL_VERSION = 7;
-/** Of a message. */
+/** Attributes of a message. */
 const ATTR = {
   PROTOCOL: 1,
   SETNAME: 2,
@@ -73,11 +73,11 @@ const ATTR = {
   ADT: 8,
   REVISION_MIN: 10,
 } as const;
-/** Of entries and of definitions. */
+/** Attributes of entries and of definitions. */
 const DATA = { IP: 1, PORT: 4, PORT_TO: 5, PROTO: 7, CADT_FLAGS: 8 } as const;
 const DEFINITION = { HASHSIZE: 18, MAXELEM: 19, REFERENCES: 25 } as const;
 const ENTRY = { IP2: 20, CIDR2: 21, SKBMARK: 27 } as const;
-/** Of an address. */
+/** Attributes of an address. */
 const IPV4 = 1;
 const IPV6 = 2;
 const FLAG_WITH_SKBINFO = 1 << 6;
@@ -95,7 +95,7 @@ const request = (command: number, family: AddressFamily, flags: number, attribut
   return { type: SUBSYSTEM | command, flags, body };
 };
 
-/** The newest revision of a type that this kernel has. Throws NetlinkError: ENOENT when it has none. */
+/** Newest revision of a set type that this kernel has. Throws NetlinkError: ENOENT when it lacks the type. */
 export const typeRevision = (connection: NetlinkConnection, type: SetType, family: AddressFamily): number => {
   const answer = connection.get(
     request(COMMAND.TYPE, family, 0, [text(ATTR.TYPENAME, type), u8(ATTR.FAMILY, FAMILY[family])]),
@@ -103,7 +103,7 @@ export const typeRevision = (connection: NetlinkConnection, type: SetType, famil
   return answer === undefined ? 0 : getU8(decode(answer.body.subarray(HEADER)), ATTR.REVISION);
 };
 
-/** No error when there is one of the same definition. */
+/** Creates a set. A set with the same definition is no error. */
 export const createSet = (set: SetDefinition, revision: number): Request => {
   const flags = set.hasMarks === true ? [net32(DATA.CADT_FLAGS, FLAG_WITH_SKBINFO)] : [];
   const data =
@@ -119,10 +119,10 @@ export const createSet = (set: SetDefinition, revision: number): Request => {
   ]);
 };
 
-/** No error when there is none; BUSY while rules refer to it. */
+/** Destroys a set. A missing set is no error; BUSY while a rule references it. */
 export const destroySet = (name: string): Request => request(COMMAND.DESTROY, 'IPv4', 0, [text(ATTR.SETNAME, name)]);
 
-/** Each takes the other's place, for rules too. TYPE_MISMATCH where they are not of one type and family. */
+/** Swaps the contents of two sets, for the rules that reference them too. TYPE_MISMATCH when type or family differ. */
 export const swapSets = (name: string, other: string): Request =>
   request(COMMAND.SWAP, 'IPv4', 0, [text(ATTR.SETNAME, name), text(ATTR.TYPENAME, other)]);
 
@@ -145,15 +145,18 @@ const markBytes = ({ value, mask }: { readonly value: number; readonly mask: num
   return buffer;
 };
 
-/** No error when the set has it: then it takes over the mark. */
+/** Adds an entry. An entry that exists is no error and takes the new mark. */
 export const addEntry = (set: SetDefinition, entry: SetEntry): Request =>
   request(COMMAND.ADD, set.family, 0, [text(ATTR.SETNAME, set.name), nest(ATTR.DATA, entryData(entry))]);
 
-/** No error when the set has it not. */
+/** Deletes an entry. A missing entry is no error. */
 export const deleteEntry = (set: SetDefinition, entry: SetEntry): Request =>
   request(COMMAND.DEL, set.family, 0, [text(ATTR.SETNAME, set.name), nest(ATTR.DATA, entryData(entry))]);
 
-/** The sets of these names that exist, with their entries: others, which may be large, are not read. Throws NetlinkError. */
+/**
+ * Lists the sets of these names that exist, with their entries. Other sets are not read, as they may be large. Throws
+ * NetlinkError.
+ */
 export const listSets = (connection: NetlinkConnection, names: readonly string[]): ReadonlyMap<string, ListedSet> =>
   new Map(
     names.flatMap((name) => {
@@ -162,7 +165,10 @@ export const listSets = (connection: NetlinkConnection, names: readonly string[]
     }),
   );
 
-/** The same with rests in between: nothing else may use the connection until it is done. Throws NetlinkError. */
+/**
+ * Lists the same as `listSets` and yields to the event loop in between; nothing else may use the connection until it is
+ * done. Throws NetlinkError.
+ */
 export const readSets = async (
   connection: NetlinkConnection,
   names: readonly string[],
@@ -191,7 +197,7 @@ const partOf = (name: string, { body }: Message): ListedSet => {
   return { ...definitionOf(name, attributes), entries: entriesOf(attributes) };
 };
 
-/** A large set comes in several parts, of which the first alone says what it is. */
+/** Parts of a set's dump joined; only the first part has the definition. */
 const setOf = (parts: readonly ListedSet[]): ListedSet | undefined => {
   const [first] = parts;
   return first && { ...first, entries: parts.flatMap(({ entries }) => entries) };

@@ -1,13 +1,13 @@
-/** Messages: a header of 16 bytes, then what the family wants (linux/netlink.h). */
+/** Netlink messages: a header of 16 bytes, then the family's payload (linux/netlink.h). */
 import { align } from './attributes.ts';
 import { readI32, readU16, readU32, writeU16, writeU32 } from './bytes.ts';
 
-/** One request; the connection fills in length and sequence number. */
+/** A request; length and sequence number are filled in when it is sent. */
 export interface Request {
   readonly type: number;
-  /** Besides REQUEST, which all have. */
+  /** Flags other than REQUEST, which every request has. */
   readonly flags: number;
-  /** Everything behind the message header. */
+  /** Payload after the message header. */
   readonly body: Uint8Array;
 }
 
@@ -24,7 +24,7 @@ export const FLAG = {
   REQUEST: 0x1,
   MULTI: 0x2,
   ACK: 0x4,
-  /** On a part of a dump: what is dumped changed meanwhile. */
+  /** On a part of a dump: the dumped objects changed meanwhile. */
   DUMP_INTR: 0x10,
   DUMP: 0x300,
   REPLACE: 0x100,
@@ -37,7 +37,7 @@ export const TYPE = { NOOP: 1, ERROR: 2, DONE: 3, OVERRUN: 4 } as const;
 
 export const messageLength = ({ body }: Request): number => align(MESSAGE_HEADER + body.length);
 
-/** Writes one message; gives where it ends. */
+/** Writes one message; returns the offset after it. */
 export const encodeMessage = (
   target: Buffer,
   at: number,
@@ -49,12 +49,12 @@ export const encodeMessage = (
   writeU16(target, request.type, at + 4);
   writeU16(target, request.flags | FLAG.REQUEST | flags, at + 6);
   writeU32(target, sequence, at + 8);
-  writeU32(target, 0, at + 12); // port: the kernel knows
+  writeU32(target, 0, at + 12); // port id: filled in by the kernel
   target.set(request.body, at + MESSAGE_HEADER);
   return at + messageLength(request);
 };
 
-/** The messages of one datagram. */
+/** Messages of one datagram; a truncated one is left out. */
 export const decodeMessages = (datagram: Buffer): readonly Message[] => {
   const messages: Message[] = [];
   for (let at = 0; at + MESSAGE_HEADER <= datagram.length; ) {
@@ -71,5 +71,5 @@ export const decodeMessages = (datagram: Buffer): readonly Message[] => {
   return messages;
 };
 
-/** The errno of an error or end message: 0 = success. */
+/** errno of an error or done message; 0 = success. */
 export const errnoOf = ({ body }: Message): number => (body.length < 4 ? 0 : -readI32(body, 0));

@@ -1,25 +1,25 @@
 /**
- * A socket that only listens: one that broke is opened again with a back-off, said once, and its owner learns that something may
- * have been missed meanwhile.
+ * A multicast socket that is reopened with back-off when it breaks. The first of consecutive breaks is logged, and its
+ * owner is told that notifications may have been lost.
  */
 
 export interface ReopeningSocketOptions<T> {
-  /** Throws where there is no socket to be had. */
+  /** Opens the socket. Throws when it cannot. */
   readonly open: () => T;
-  /** Told of the first of breaks in a row. */
+  /** Called for the first of consecutive breaks. */
   readonly warn?: (reason: string) => void;
-  /** In milliseconds. */
+  /** Monotonic clock in milliseconds. */
   readonly now?: () => number;
 }
 
-/** A socket that broke is opened anew after so long, then twice as long, up to the longest. */
+/** Back-off before the socket is reopened: doubles from the first to the longest. */
 const FIRST_MS = 1_000;
 const LONGEST_MS = 60_000;
 
 export class ReopeningSocket<T extends { close(): void }> {
   readonly #options: ReopeningSocketOptions<T>;
   #socket: T | undefined;
-  /** How often in a row it broke or could not be opened, and when the next try is due. */
+  /** Consecutive breaks and failed opens, and the time at which the next attempt is due. */
   #breaks = 0;
   #dueAt = 0;
   #hasMissed = false;
@@ -28,7 +28,7 @@ export class ReopeningSocket<T extends { close(): void }> {
     this.#options = options;
   }
 
-  /** Calls `listen` with the socket, which it opens where that is due. Undefined while there is none. */
+  /** Calls `listen` with the socket, which is opened first when that is due. Undefined while there is no socket. */
   ask<R>(listen: (socket: T) => R): R | undefined {
     this.open();
     if (this.#socket === undefined) return undefined;
@@ -42,7 +42,7 @@ export class ReopeningSocket<T extends { close(): void }> {
     }
   }
 
-  /** Whether a break ended since the last call: what was told during it was told to nobody. */
+  /** Whether the socket was reopened since the last call: notifications during the break are lost. */
   takeMissed(): boolean {
     const hasMissed = this.#hasMissed;
     this.#hasMissed = false;

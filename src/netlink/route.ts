@@ -20,7 +20,7 @@ import { FLAG, type Message, type Request } from './message.ts';
 export interface Link {
   readonly index: number;
   readonly name: string;
-  /** Such as `dummy`; empty for a physical one. */
+  /** Kind such as `dummy`; empty for a physical link. */
   readonly kind: string;
   readonly isUp: boolean;
 }
@@ -46,7 +46,7 @@ const IFA_LOCAL = 2;
 const IFA_FLAGS = 8;
 const IFF_UP = 1;
 const AF_UNSPEC = 0;
-/** No duplicate address detection: an IPv6 address of ours is usable at once, and stays when another node has it too. */
+/** No duplicate address detection: an IPv6 address is usable at once, and stays when another node has it too. */
 const IFA_F_NODAD = 2;
 const LINK_HEADER = 16;
 const ADDRESS_HEADER = 8;
@@ -64,7 +64,7 @@ const linkRequest = (type: number, flags: number, attributes: readonly Attribute
   return { type, flags, body };
 };
 
-/** A link by name; undefined when there is none. Throws NetlinkError. */
+/** Link by name; undefined when there is none. Throws NetlinkError. */
 export const getLink = (connection: NetlinkConnection, name: string): Link | undefined => {
   try {
     const answer = connection.get(linkRequest(GETLINK, 0, [text(IFLA_IFNAME, name)]));
@@ -88,14 +88,14 @@ const linkOf = ({ body }: Message): Link => {
   };
 };
 
-/** A dummy link, left down: its addresses are local all the same. EEXIST when there is a link of this name. */
+/** Creates a dummy link, which stays down: its addresses are local all the same. EEXIST when a link has this name. */
 export const newDummy = (name: string): Request =>
   linkRequest(NEWLINK, FLAG.CREATE | FLAG.EXCL, [
     text(IFLA_IFNAME, name),
     nest(IFLA_LINKINFO, [text(IFLA_INFO_KIND, 'dummy')]),
   ]);
 
-/** Takes its addresses along. ENODEV when there is none. */
+/** Deletes a link with its addresses. ENODEV when there is none. */
 export const deleteLink = (name: string): Request => linkRequest(DELLINK, 0, [text(IFLA_IFNAME, name)]);
 
 const addressRequest = (
@@ -124,18 +124,21 @@ const hostAddress = (type: number, flags: number, index: number, address: string
   ]);
 };
 
-/** Gives a link an address of its own (/32, /128). EEXIST when it has it. */
+/** Adds a host address (/32, /128) to a link. EEXIST when the link has it. */
 export const newAddress = (index: number, address: string): Request =>
   hostAddress(NEWADDR, FLAG.CREATE | FLAG.EXCL, index, address);
 
-/** EADDRNOTAVAIL when the link has it not. */
+/** Deletes an address of a link. EADDRNOTAVAIL when the link lacks it. */
 export const deleteAddress = (index: number, address: string): Request => hostAddress(DELADDR, 0, index, address);
 
-/** All addresses of one family, of all links. Throws NetlinkError. */
+/** Lists the addresses of one family on all links. Throws NetlinkError. */
 export const listAddresses = (connection: NetlinkConnection, family: AddressFamily): readonly LinkAddress[] =>
   connection.dump(addressList(family)).flatMap((message) => addressOf(message) ?? []);
 
-/** The same with rests in between: nothing else may use the connection until it is done. Throws NetlinkError. */
+/**
+ * Lists the same as `listAddresses` and yields to the event loop in between; nothing else may use the connection until
+ * it is done. Throws NetlinkError.
+ */
 export const readAddresses = (connection: NetlinkConnection, family: AddressFamily): Promise<readonly LinkAddress[]> =>
   connection.list(addressList(family), (message) => {
     const found = addressOf(message);
@@ -147,7 +150,7 @@ const addressList = (family: AddressFamily): Request =>
 
 const addressOf = ({ body }: Message): LinkAddress | undefined => {
   const attributes = decode(body.subarray(ADDRESS_HEADER));
-  // on a point-to-point link ADDRESS is the peer's
+  // ADDRESS is the peer's on a point-to-point link
   const value = attributes.get(IFA_LOCAL) ?? attributes.get(IFA_ADDRESS);
   if (value === undefined) return undefined;
   return {
@@ -158,15 +161,15 @@ const addressOf = ({ body }: Message): LinkAddress | undefined => {
   };
 };
 
-/** The groups that tell of links and addresses: RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR. */
+/** Multicast groups for links and addresses: RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR. */
 export const ROUTE_GROUPS: readonly number[] = [1, 5, 9];
 
-/** What a subscriber hears: of an address that a link has or had, of a link that is there (again, maybe with another name) or gone. */
+/** Change that a notification reports: an address added to or removed from a link, a link added, renamed or removed. */
 export type RouteChange =
   | { readonly of: 'address'; readonly index: number; readonly address: string; readonly isGone: boolean }
   | { readonly of: 'link'; readonly index: number; readonly name: string; readonly isGone: boolean };
 
-/** Undefined for what is neither; addresses of links that are passed over are not even read. */
+/** Change in a notification; undefined for other notifications. Addresses of ignored links are not decoded. */
 export const routeChangeOf = (message: Message, isIgnored: (index: number) => boolean): RouteChange | undefined => {
   const { type, body } = message;
   if (type === NEWADDR || type === DELADDR) {
@@ -174,15 +177,15 @@ export const routeChangeOf = (message: Message, isIgnored: (index: number) => bo
     const address = isIgnored(index) ? undefined : addressOf(message)?.address;
     return address === undefined ? undefined : { of: 'address', index, address, isGone: type === DELADDR };
   }
-  // of other families than this the kernel tells what becomes of a link as a bridge's port, and the link stays
+  // link messages of other families are about bridge ports, and the link itself stays
   if ((type !== NEWLINK && type !== DELLINK) || body[0] !== AF_UNSPEC) return undefined;
   const { index, name } = linkOf(message);
   return { of: 'link', index, name, isGone: type === DELLINK };
 };
 
 /**
- * Every address of one family part by part, without those of links that are passed over. Gives whether the list was of one
- * piece. Nothing else may use the connection until it is done. Throws NetlinkError.
+ * Dumps the addresses of one family in parts, without those of ignored links. Returns whether the dump was consistent.
+ * Nothing else may use the connection until it is done. Throws NetlinkError.
  */
 export const visitAddresses = (
   connection: NetlinkConnection,

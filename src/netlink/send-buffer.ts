@@ -1,12 +1,15 @@
-/** SO_SNDBUF, which Node.js does not let TCP sockets have: what the kernel keeps of a connection whose other end does not read. */
+/**
+ * SO_SNDBUF, which Node.js cannot set for TCP sockets: the bound of what the kernel buffers for a peer that does not
+ * read.
+ */
 import { createRequire } from 'node:module';
 
 const SOL_SOCKET = 1;
 const SO_SNDBUF = 7;
 
 /**
- * Sockets that a listening one accepts have its bound, in bytes of data about. Without one the kernel keeps up to 4 MiB for each. False
- * where the kernel does not allow it.
+ * Sets SO_SNDBUF of a listening socket, which accepted sockets inherit, to about `bytes` of data. Without it the kernel
+ * buffers up to 4 MiB for each connection. Returns false when the kernel does not allow it.
  */
 export const limitSendBuffer = (fd: number, bytes: number): boolean => {
   const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');

@@ -1,9 +1,8 @@
 /**
- * AF_NETLINK sockets: the half dozen system calls that Node.js lacks, by koffi (netlink(7)).
+ * AF_NETLINK sockets: the system calls that Node.js lacks, by koffi (netlink(7)).
  *
- * The kernel does the work of most families inside send(2), and its answers wait when that returns: so sending and
- * receiving are plain synchronous calls. What the socket does is behind an interface of three functions, so that tests
- * put a kernel of their own in its place.
+ * The kernel does the work of most families inside send(2), and its answers are queued when send(2) returns, so sending
+ * and receiving are synchronous calls. The interface has few functions, so that tests replace the kernel.
  */
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
@@ -11,23 +10,23 @@ import { readU32, writeU16, writeU32 } from './bytes.ts';
 import { NetlinkError } from './error.ts';
 
 export interface Socket {
-  /** Hands over one datagram. Throws NetlinkError, EBADF once it is closed. */
+  /** Sends one datagram. Throws NetlinkError, EBADF once the socket is closed. */
   send(datagram: Buffer): void;
   /**
-   * The next datagram, or undefined when none comes within `timeoutMs`. Valid until the next call. Throws NetlinkError, EBADF
-   * once it is closed.
+   * Receives the next datagram; undefined when none comes within `timeoutMs`. Valid until the next call. Throws
+   * NetlinkError, EBADF once the socket is closed.
    */
   receive(timeoutMs: number): Buffer | undefined;
   close(): void;
-  /** The number by which the kernel knows this socket: messages that it causes carry it. */
+  /** Port id of this socket: notifications that it causes carry it. */
   readonly port: number;
 }
 
-/** What a socket hears besides answers. */
+/** Notifications that a socket receives besides answers. */
 export interface Subscription {
   /** Multicast groups of the protocol, by number. */
   readonly group: number | readonly number[];
-  /** What the socket of this port causes is not heard: the kernel does not even queue it. */
+  /** Port id of a socket whose notifications are filtered out, so that the kernel does not queue them. */
   readonly ignoredPort?: number;
 }
 
@@ -48,7 +47,7 @@ const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
 const MSG_TRUNC = 0x20;
 const POLLIN = 1;
-/** A dump's parts are at most 32 KiB, an error may carry a whole message of 64 KiB back. */
+/** Parts of a dump have at most 32 KiB; an error may return a whole message of 64 KiB. */
 const RECEIVE_BYTES = 1 << 18;
 const BUFFER_BYTES = 1 << 23;
 
@@ -62,11 +61,11 @@ interface System {
   readonly poll: (fds: Buffer, count: number, timeoutMs: number) => number;
   readonly close: (fd: number) => number;
   readonly errno: () => number;
-  /** Where a buffer lies in memory. */
+  /** Memory address of a buffer. */
   readonly addressOf: (buffer: Buffer) => bigint;
 }
 
-/** `long` stands for ssize_t, which koffi does not know. */
+/** ssize_t is declared as `long`, as koffi does not know it. */
 const loadSystem = (): System => {
   const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
   const libc = koffi.load(null);
@@ -84,7 +83,7 @@ const loadSystem = (): System => {
   } as System;
 };
 
-/** Repeats what a signal interrupted. */
+/** Repeats a system call that a signal interrupted (EINTR). */
 const untilDone = (system: System, call: () => number): number => {
   for (;;) {
     const result = call();
@@ -94,7 +93,7 @@ const untilDone = (system: System, call: () => number): number => {
 
 const int32 = (value: number): Buffer => Buffer.from(Int32Array.of(value).buffer);
 
-/** The answer of a socket that was closed. */
+/** Error of a closed socket. */
 export const closed = (): NetlinkError => new NetlinkError(constants.errno.EBADF, 'the socket is closed');
 
 /** Opens a socket in the network namespace of this process. Throws NetlinkError. */
@@ -110,7 +109,7 @@ export const openSocket = (protocol: NetlinkProtocol, subscription?: Subscriptio
     throw error;
   };
   must(system.bind(fd, netlinkAddress(), ADDRESS_BYTES), 'bind');
-  // kernels that lack one of these do with less: no words in errors, smaller buffers
+  // optional: older kernels give no error messages or smaller buffers
   for (const option of [NETLINK_CAP_ACK, NETLINK_EXT_ACK]) system.setsockopt(fd, SOL_NETLINK, option, int32(1), 4);
   for (const option of [SO_SNDBUFFORCE, SO_RCVBUFFORCE])
     system.setsockopt(fd, SOL_SOCKET, option, int32(BUFFER_BYTES), 4);
@@ -134,11 +133,11 @@ const netlinkAddress = (): Buffer => {
   return address;
 };
 
-/** Where a message header names the socket that caused it. */
+/** Offset of the causing socket's port id in a message header. */
 const CAUSE_OFFSET = 12;
 const BPF = { LOAD_WORD: 0x20, JUMP_IF_EQUAL: 0x15, RETURN: 0x06 } as const;
 
-/** One instruction of a classic filter (linux/filter.h): code, two jumps, an operand. */
+/** One instruction of a classic BPF filter (linux/filter.h): code, two jumps, an operand. */
 const instruction = (code: number, ifTrue: number, ifFalse: number, operand: number): Buffer => {
   const bytes = Buffer.alloc(8);
   writeU16(bytes, code, 0);
@@ -148,7 +147,10 @@ const instruction = (code: number, ifTrue: number, ifFalse: number, operand: num
   return bytes;
 };
 
-/** Filters load words in network byte order, and the header has the machine's. */
+/**
+ * Attaches a BPF filter that drops messages with this port id. BPF loads words in network byte order, and the header is
+ * in host byte order.
+ */
 const attachFilter = (system: System, fd: number, ignoredPort: number): number => {
   const program = Buffer.concat([
     instruction(BPF.LOAD_WORD, 0, 0, CAUSE_OFFSET),
@@ -156,7 +158,7 @@ const attachFilter = (system: System, fd: number, ignoredPort: number): number =
     instruction(BPF.RETURN, 0, 0, 0),
     instruction(BPF.RETURN, 0, 0, 0xffffffff),
   ]);
-  // struct sock_fprog: how many instructions, padding, where they are
+  // struct sock_fprog: instruction count, padding, address
   const where = Buffer.alloc(16);
   writeU16(where, program.length / 8, 0);
   Buffer.from(BigUint64Array.of(system.addressOf(program)).buffer).copy(where, 8);
@@ -169,7 +171,7 @@ const overDescriptor = (system: System, fd: number, port: number, failed: (what:
   Buffer.from(Int32Array.of(fd).buffer).copy(poll);
   Buffer.from(Uint16Array.of(POLLIN).buffer).copy(poll, 4);
   let isOpen = true;
-  // the number may be another socket's by then
+  // the file descriptor may be reused after close
   const mustBeOpen = (): void => {
     if (!isOpen) throw closed();
   };
