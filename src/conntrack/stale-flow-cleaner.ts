@@ -1,7 +1,8 @@
 /**
- * Deletes UDP flows that lead nowhere useful, after the rules are in place and off their way: a part of the list at a time,
- * few deletions at a time, and with rests, so that what others make of the list of flows takes a share of this process at most.
- * What fails is tried again.
+ * Deletes stale UDP flows after a sync, off the sync's path.
+ *
+ * Conntrack is dumped in parts and deletions are sent in batches, with pauses proportional to the time taken, so that a
+ * conntrack table filled by clients takes a bounded share of this process. Failed passes are retried.
  */
 import { setImmediate as rest } from 'node:timers/promises';
 import type { BaseLogger } from 'pino';
@@ -16,32 +17,35 @@ import { openSocket, PROTOCOL } from '../netlink/socket.ts';
 
 export interface StaleFlowCleanerOptions {
   readonly family: IPFamily;
-  /** A connection that nobody else uses, for one look. Throws NetlinkError. */
+  /** Opens a connection for one pass, which nothing else uses. Throws NetlinkError. */
   readonly open: () => NetlinkConnection;
-  /** The node's own addresses, without those of Services: the same array as long as they are the same. */
+  /** Addresses of the node without those of Services; the same array as long as they are unchanged. */
   readonly localAddresses: () => readonly string[];
   readonly log: Pick<BaseLogger, 'info' | 'warn'>;
-  /** Looked for stale flows for so long, and deleted so many. */
+  /** Called after a pass with its duration and the number of deleted flows. */
   readonly onCleaned?: (seconds: number, deleted: number) => void;
 }
 
-/** What is about to be written. */
+/** Services and removals of a sync that is about to be written. */
 export interface FlowWork {
   readonly node: NodeContext;
   readonly services: readonly ServiceEndpoints[];
   readonly gone: readonly string[];
 }
 
-/** The kernel walks all flows for each question: beyond so many frontends it is asked once, for all. */
+/**
+ * Number of entrances up to which the kernel filters the dump; it walks all flows for each filter, so more entrances
+ * are matched in one unfiltered dump.
+ */
 const MAX_FILTERED_DUMPS = 4;
 const DELETIONS = 500;
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 30_000;
-/** A look that took a second is followed by so many seconds without one. */
+/** Ratio of the pause after a pass to the pass's duration. */
 const REST_FACTOR = 4;
 const TURN_MS = 5;
 
-/** A connection for one look. Throws NetlinkError. */
+/** Opens a connection for one pass. Throws NetlinkError. */
 export const openConntrack = (): NetlinkConnection => new NetlinkConnection(openSocket(PROTOCOL.NETFILTER));
 
 export class StaleFlowCleaner {
@@ -50,7 +54,7 @@ export class StaleFlowCleaner {
   #due = new Set<FrontendKey>();
   /** All frontends are to be looked at. */
   #isAllDue = false;
-  /** Where flows came in before this process: not looked through yet. */
+  /** Frontends that the previous process served, not yet added to a pass. */
   #previous: Iterator<AddressPort> | undefined;
   #node: NodeContext | undefined;
   #own: { readonly of: readonly string[]; readonly set: ReadonlySet<string> } = { of: [], set: new Set() };
@@ -64,35 +68,41 @@ export class StaleFlowCleaner {
     this.#options = options;
   }
 
-  /** How many flows were deleted since the start. */
+  /** Number of flows deleted since the start. */
   get deleted(): number {
     return this.#deleted;
   }
 
-  /** Call with work as it is taken: what becomes of a write that fails is looked at when one is done. */
+  /**
+   * Notes the work of a sync before it is written, so that the flows of a failed write are checked after the next
+   * successful one.
+   */
   note({ node, services, gone }: FlowWork): void {
     this.#node = node;
     this.#frontends.note(services, gone);
   }
 
-  /** What the kernel held when this process came: flows to what of it is not wanted go with it. */
+  /**
+   * Takes the frontends that were read back from the kernel at start; flows to those that are no longer wanted are
+   * deleted.
+   */
   adopted(places: Iterable<AddressPort>): void {
     this.#previous = places[Symbol.iterator]();
   }
 
-  /** What a sync brought into the kernel. */
+  /** Schedules a pass over the entrances that a sync changed. */
   synced(services: readonly ServiceEndpoints[], gone: readonly string[]): void {
     for (const frontend of this.#frontends.update(services, gone)) this.#due.add(frontend);
     this.#start();
   }
 
-  /** Rules were missing for a while, or others: flows that began then are not led where they should be. */
+  /** Schedules a pass over all entrances after drift was repaired: flows that began meanwhile may bypass the rules. */
   repaired(): void {
     this.#isAllDue = true;
     this.#start();
   }
 
-  /** Ends after the deletions under way. */
+  /** Stops; resolves after the pass under way. */
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#timer);
@@ -105,7 +115,7 @@ export class StaleFlowCleaner {
 
   #start(): void {
     if (this.#stopped || !this.#hasWork || this.#running !== undefined || this.#timer !== undefined) return;
-    // what is told in the same turn goes into the same look
+    // calls in the same turn of the event loop share a pass
     this.#running = rest()
       .then(() => this.#clean())
       .then((pauseMs) => {
@@ -118,7 +128,7 @@ export class StaleFlowCleaner {
       });
   }
 
-  /** Gives for how long not to look again. */
+  /** Runs one pass; returns the pause after it in milliseconds. */
   async #clean(): Promise<number> {
     const { family, log, onCleaned } = this.#options;
     const startedAt = performance.now();
