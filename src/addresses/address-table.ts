@@ -1,11 +1,12 @@
 /**
- * Which addresses the node has, from what is told of its links: a set that many links may hold an address of. Pure.
+ * The node's addresses, by link; several links may have the same address. Pure.
  *
- * What comes counts at once; what goes counts for a while longer, as a link that loses its carrier often has its address
- * taken away and given back within seconds, and what hangs on the address (NodePorts, connections through it) need not notice.
+ * An added address counts at once. A removed address counts for a grace period: a link that loses its carrier often
+ * loses its address and gets it back within seconds, and NodePorts and connections on that address must not be
+ * affected.
  */
 
-/** The link on which mode ipvs puts the addresses of Services: they are not the node's own. */
+/** Link with the addresses of Services (kube-proxy's mode ipvs); they are not the node's own. */
 export const SERVICE_LINK = 'kube-ipvs0';
 
 export type AddressesByLink = ReadonlyMap<number, ReadonlySet<string>>;
@@ -13,9 +14,9 @@ export type AddressesByLink = ReadonlyMap<number, ReadonlySet<string>>;
 export class AddressTable {
   readonly #graceMs: number;
   #links = new Map<number, Set<string>>();
-  /** Address → how many links have it; none where it is about to go. */
+  /** Number of links that have an address; 0 during its grace period. */
   readonly #holders = new Map<string, number>();
-  /** Address that no link has → when it ceases to count, in milliseconds. */
+  /** End of the grace period of an address that no link has, in milliseconds. */
   readonly #leaving = new Map<string, number>();
   #serviceLink: number | undefined;
   #sorted: readonly string[] | undefined;
@@ -24,13 +25,13 @@ export class AddressTable {
     this.#graceMs = graceMs;
   }
 
-  /** Each once and in order; the same array as long as nothing changes. */
+  /** Distinct addresses, sorted; the same array as long as nothing changes. */
   get addresses(): readonly string[] {
     this.#sorted ??= Object.freeze([...this.#holders.keys()].sort());
     return this.#sorted;
   }
 
-  /** Whether what this link has is not the node's own. */
+  /** Whether a link has the addresses of Services, which are ignored. */
   isServiceLink(index: number): boolean {
     return index === this.#serviceLink;
   }
@@ -51,18 +52,21 @@ export class AddressTable {
     this.#removeFrom(index, address, now + this.#graceMs);
   }
 
-  /** The link of Services' addresses; undefined where there is none. Gives true where a link was passed over until now. */
+  /**
+   * Sets the link with the addresses of Services; undefined when there is none. Returns true when a former such link
+   * became an ordinary one, whose addresses are unknown.
+   */
   setServiceLink(index: number | undefined, now: number): boolean {
     const former = this.#serviceLink;
     this.#serviceLink = index;
     if (index === former) return false;
-    // they never were the node's own: nothing to wait for
+    // these addresses were never the node's own: no grace period
     if (index !== undefined) this.#drop(index, now);
     this.expire(now);
     return former !== undefined;
   }
 
-  /** A link is there under this name. Gives the same. */
+  /** Notes the name of a link. Returns true as `setServiceLink` does. */
   linkNamed(index: number, name: string, now: number): boolean {
     if (name === SERVICE_LINK) return this.setServiceLink(index, now);
     return this.isServiceLink(index) && this.setServiceLink(undefined, now);
@@ -73,7 +77,7 @@ export class AddressTable {
     if (this.isServiceLink(index)) this.#serviceLink = undefined;
   }
 
-  /** All that there is, as it was listed. */
+  /** Replaces all addresses by a complete dump. */
   replace(found: AddressesByLink, now: number): void {
     for (const [index, addresses] of found) for (const address of addresses) this.add(index, address);
     for (const [index, addresses] of this.#links) {
@@ -82,7 +86,7 @@ export class AddressTable {
     }
   }
 
-  /** Lets go what has been away for long enough. */
+  /** Removes addresses whose grace period has ended. */
   expire(now: number): void {
     for (const [address, at] of this.#leaving) {
       if (now < at) continue;

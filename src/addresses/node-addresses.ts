@@ -1,10 +1,10 @@
 /**
- * The addresses of the machine, as rtnetlink lists them and tells of their changes: also those of links without a carrier,
- * which keep theirs.
+ * Addresses of the node from rtnetlink, listed once and then kept up to date by notifications. Links without a carrier
+ * keep their addresses.
  *
- * Node cannot wait for a netlink socket, so it is looked at now and then; between two looks any number of changes is one. Where the
- * kernel told more than could be kept the list is read again, part by part. Where netlink cannot be had, the addresses are those that
- * Node.js finds, and netlink is tried again.
+ * Node.js cannot wait for a netlink socket, so it is polled, and all changes between two polls count as one. After an
+ * overrun (ENOBUFS) the list is read again, in parts. While rtnetlink is unavailable, the addresses are those of
+ * `os.networkInterfaces()`, and rtnetlink is retried.
  */
 import { networkInterfaces } from 'node:os';
 import type { BaseLogger } from 'pino';
@@ -15,7 +15,7 @@ import { getLink, ROUTE_GROUPS, routeChangeOf, visitAddresses } from '../netlink
 import { openSocket, PROTOCOL, type Socket } from '../netlink/socket.ts';
 import { AddressTable, SERVICE_LINK } from './address-table.ts';
 
-/** One socket that hears, one that asks. */
+/** Two sockets: one for notifications, one for dumps. */
 export interface RouteSockets {
   readonly news: Socket;
   readonly lists: Socket;
@@ -23,22 +23,22 @@ export interface RouteSockets {
 
 export interface NodeAddressesOptions {
   readonly log: Pick<BaseLogger, 'warn'>;
-  /** `addresses` gives other ones now. */
+  /** Called when `addresses` has changed. */
   readonly onChange?: () => void;
-  /** Throws NetlinkError, or Error where system calls cannot be made. */
+  /** Opens the sockets. Throws NetlinkError, or an Error where system calls are unavailable. */
   readonly open?: () => RouteSockets;
-  /** Milliseconds, ever growing. */
+  /** Monotonic clock in milliseconds. */
   readonly now?: () => number;
 }
 
 const POLL_MS = 100;
-/** Between two tries to have what netlink refused. */
+/** Interval of attempts to reopen rtnetlink. */
 const RETRY_MS = 5_000;
-/** How long an address that went away counts: carriers that come back, and leases that are asked for anew, take seconds. */
+/** Grace period of a removed address: a carrier or a DHCP lease comes back within seconds. */
 export const GRACE_MS = 10_000;
-/** Between two lists, however much is told. */
+/** Least interval between two dumps, however many overruns there are. */
 const LIST_INTERVAL_MS = 1_000;
-/** So many messages are taken in one turn of the event loop. */
+/** Datagrams read in one turn of the event loop. */
 const MAX_DATAGRAMS = 1_000;
 const FAMILIES = ['IPv4', 'IPv6'] as const;
 
@@ -59,7 +59,7 @@ export class NodeAddresses {
   #sockets: RouteSockets | undefined;
   #timer: NodeJS.Timeout | undefined;
   #published: readonly string[] = [];
-  /** What was heard is not all: the list has to be read, from this time on. */
+  /** Time at which the next dump is due, after an overrun or a failure. */
   #listDueAt: number | undefined;
   #listing: Promise<void> | undefined;
   #listedAt = Number.NEGATIVE_INFINITY;
@@ -72,7 +72,7 @@ export class NodeAddresses {
     this.#now = options.now ?? (() => performance.now());
   }
 
-  /** Resolves when the addresses are known, one way or the other. */
+  /** Resolves when the addresses are known, from rtnetlink or from Node.js. */
   static async open(options: NodeAddressesOptions): Promise<NodeAddresses> {
     const addresses = new NodeAddresses(options);
     addresses.#openAndList();
@@ -82,17 +82,20 @@ export class NodeAddresses {
     return addresses;
   }
 
-  /** Each once and in order, loopback among them; the same array as long as nothing changes. Without those of Services. */
+  /**
+   * Distinct addresses, sorted, loopback included and those of Services excluded; the same array as long as nothing
+   * changes.
+   */
   get addresses(): readonly string[] {
     return this.#published;
   }
 
-  /** How often all were listed, for whoever counts. */
+  /** Number of dumps so far. */
   get lists(): number {
     return this.#lists;
   }
 
-  /** Lists them again with the next look, in case something was not told. */
+  /** Schedules a dump for the next poll, in case a notification was lost. */
   check(): void {
     this.#listDueAt ??= Math.max(this.#now(), this.#listedAt + LIST_INTERVAL_MS);
   }
@@ -111,9 +114,9 @@ export class NodeAddresses {
     }, delayMs);
   }
 
-  /** Gives whether all was taken that was told. */
+  /** Returns whether all pending notifications were read. */
   #poll(): boolean {
-    // what is told while the list is read is taken afterwards, so that the later word counts
+    // notifications that arrive during a dump are applied after it, so that the later state counts
     if (this.#isClosed || this.#listing !== undefined) return true;
     const isDone = this.#drain();
     const now = this.#now();
@@ -166,7 +169,7 @@ export class NodeAddresses {
     }
   }
 
-  /** Opens what is not open, and lists all. */
+  /** Opens missing sockets and starts a dump. */
   #openAndList(): void {
     this.#listDueAt = undefined;
     try {
@@ -196,7 +199,7 @@ export class NodeAddresses {
           found.set(index, (found.get(index) ?? new Set()).add(address));
         })) && isWhole;
     }
-    // what changed meanwhile was told as well; of a list in pieces only what is there is certain
+    // changes during the dump are notified too; of an inconsistent dump only additions are certain, so it is repeated
     if (!isWhole) this.check();
     this.#table.replace(found, this.#now());
   }
@@ -222,14 +225,14 @@ export class NodeAddresses {
   }
 }
 
-/** The addresses of the machine as they are now. */
+/** Reads the node's addresses once. */
 export const readNodeAddresses = async (log: NodeAddressesOptions['log']): Promise<readonly string[]> => {
   const opened = await NodeAddresses.open({ log });
   await opened.close();
   return opened.addresses;
 };
 
-/** By numbers that no link has. */
+/** Addresses by Node.js, under negative indexes that no link has. */
 const foundByNodeJs = (): ReadonlyMap<number, ReadonlySet<string>> =>
   new Map(
     Object.entries(networkInterfaces())
