@@ -1,14 +1,17 @@
-/** The capabilities of this process (capabilities(7)), and which of the wanted ones it has not. */
+/** Capabilities of this process (capabilities(7)), and which of the required ones it lacks. */
 import { readFile } from 'node:fs/promises';
 
-/** By number, as in linux/capability.h. */
+/** Bit numbers of linux/capability.h. */
 const BITS = { CAP_NET_ADMIN: 12, CAP_NET_RAW: 13 } as const;
 
 export type Capability = keyof typeof BITS;
 
 const EFFECTIVE = /^CapEff:\s*([0-9a-f]+)$/m;
 
-/** `status` = the text of /proc/PID/status. Empty where that does not say: then whatever fails says so itself. */
+/**
+ * Missing capabilities by the text of /proc/PID/status. Empty when the text has no CapEff: a later system call reports
+ * the error.
+ */
 export const missingIn = (status: string, wanted: readonly Capability[]): readonly Capability[] => {
   const digits = EFFECTIVE.exec(status)?.[1];
   if (digits === undefined) return [];

@@ -1,31 +1,31 @@
 /**
- * Brings kernel settings of connection tracking to what is wanted, once, before anything else is done.
+ * Sysctls and module parameters of connection tracking, written once at start.
  *
- * Where one cannot be written (a read-only /proc, a network namespace that may not), kube-proxy exits. Here that is told,
- * setting by setting, and the rest goes on: a node without Services is worse than one with a small conntrack table.
+ * kube-proxy exits when one cannot be written (read-only /proc, missing permission in a network namespace). Here each
+ * failure is logged and the start goes on: a node without Services is worse than one with a small conntrack table.
  */
 import { settingsBelow } from './sysctl.ts';
 
 export interface KernelSetting {
-  /** Absolute. */
+  /** Absolute path of the file. */
   readonly path: string;
   readonly value: number;
 }
 
 export interface ConntrackOptions {
-  /** Files to be looked at. */
+  /** Files whose present values are read first. */
   readonly paths: readonly string[];
-  /** What has to be written, given what is there. */
+  /** Chooses the settings to write, given the present values. */
   readonly choose: (present: ReadonlyMap<string, number>) => readonly KernelSetting[];
-  /** Hears of what could not be written. */
+  /** Called with a message for each setting that could not be written. */
   readonly warn: (message: string) => void;
-  /** Hears of what is otherwise in a file system that nobody here may write, as in a container: another is to set it. */
+  /** Called instead of `warn` on a read-only file system, as in a container: another component has to set it. */
   readonly inform: (message: string) => void;
-  /** Where /proc and /sys are. */
+  /** Folder that contains /proc and /sys. */
   readonly root?: string;
 }
 
-/** Gives what was written. */
+/** Reads, chooses and writes; returns the settings that were written. */
 export const applyConntrackSettings = async ({
   paths,
   choose,
@@ -49,7 +49,7 @@ export const applyConntrackSettings = async ({
       const reason = error instanceof Error ? error.message : String(error);
       const now = present.get(path);
       const isReadOnly = (error as NodeJS.ErrnoException).code === 'EROFS';
-      // a namespace may show none: then nothing says that it is not what it should be
+      // a network namespace may hide the file: then no value is known to be wrong
       if (isReadOnly && now === undefined) continue;
       const tell = isReadOnly ? inform : warn;
       tell(
@@ -60,6 +60,6 @@ export const applyConntrackSettings = async ({
   return written;
 };
 
-/** As sysctl(8) has it; a parameter of a module by its path. */
+/** Name as in sysctl(8); the path for a module parameter. */
 const nameOf = (path: string): string =>
   path.startsWith('/proc/sys/') ? path.slice('/proc/sys/'.length).replaceAll('/', '.') : path;

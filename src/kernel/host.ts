@@ -1,16 +1,16 @@
-/** Running the programs that talk to the kernel: text in, text out, no policy. */
+/** Runs kernel tools (iptables, modprobe …): text in, text out, no policy. */
 import type { Readable } from 'node:stream';
 import { execa } from 'execa';
 
 export interface ToolResult {
-  /** Undefined when the program did not come to its own end: `fate` says why. */
+  /** Exit status; undefined when the program did not exit by itself, see `fate`. */
   readonly exitCode: number | undefined;
-  /** `not started`: the machine could not start it just now (no descriptors, no memory, no room for processes). */
+  /** Why there is no exit status. `not started`: descriptors, memory or processes are short. */
   readonly fate?: 'killed' | 'timed out' | 'not started';
   readonly stderr: string;
 }
 
-/** The program could not be started at all: it is missing or may not be run. */
+/** The program is missing or not executable. */
 export class ToolMissing extends Error {
   override readonly name = 'ToolMissing';
 }
@@ -18,16 +18,16 @@ export class ToolMissing extends Error {
 export interface ToolOptions {
   readonly input?: string;
   readonly timeoutMs: number;
-  /** Called for each line that the program prints on stdout, as it comes. */
+  /** Called for each line of stdout, as it arrives. */
   readonly onLine?: (line: string) => void;
 }
 
-/** A tool's complaint is cut to so many characters: some repeat their whole input. */
+/** Characters of stderr that are kept: some tools repeat their whole input. */
 const MAX_STDERR = 2_000;
 
 /**
- * Runs a program to its end. Long output is handled in pieces, so that reading a large table does not hold up events.
- * Nothing but a missing program throws: the caller decides what an exit status means.
+ * Runs a program until it exits. Output is handled line by line, so that a large listing does not block the event loop.
+ * Throws ToolMissing only: the caller interprets exit statuses.
  */
 export const runTool = async (
   file: string,
@@ -39,7 +39,7 @@ export const runTool = async (
     reject: false,
     timeout: timeoutMs,
     buffer: { stdout: false, stderr: true },
-    // messages are matched and shown: never translated
+    // messages are matched, so they must not be translated
     env: { LC_ALL: 'C' },
   });
   if (onLine === undefined) child.stdout?.resume();

@@ -1,9 +1,9 @@
 /**
- * What a failure of the iptables tools lies in, decided here and nowhere else.
+ * Scope of a failure of the iptables tools: content or environment. Decided here and nowhere else.
  *
- * `content`: the tool or the kernel does not like what it was given, so less of it may be taken. `environment`: nothing could
- * have been written just now, whatever it was. An exit status does not tell these apart: the legacy tools end with 2 both for
- * a rule they do not know and for a table they may not open, and those of nf_tables with 4 for all that the kernel says.
+ * `content`: the tool or the kernel refuses the input, so a smaller input may succeed. `environment`: no input could
+ * have been written at this moment. Exit statuses do not tell these apart: legacy tools exit with 2 for an unknown rule
+ * and for a table that may not be opened, and nf_tables tools exit with 4 for every error of the kernel.
  */
 import type { ToolResult } from './host.ts';
 
@@ -25,17 +25,20 @@ const hasFate =
   (result: ToolResult): boolean =>
     result.fate === fate && result.exitCode === undefined;
 
-/** From here on a status is a shell's word, of a wrapper around the tool: it cannot be run, or a signal has ended it. */
+/**
+ * Exit statuses from here on are a shell's, of a wrapper around the tool: it cannot be executed, or was ended by a
+ * signal.
+ */
 const FIRST_SHELL_STATUS = 126;
-/** The tool's input is wrong, or the kernel refused it: of nf_tables with the line, of x_tables without a reason. */
+/** Exit statuses for wrong or refused input; nf_tables tools name the line, legacy ones give no reason. */
 const INPUT_STATUSES: readonly number[] = [1, 2];
 const STATUS_RESOURCE = 4;
-/** strerror(3) where the kernel is short of something, was interrupted, or lets us write nothing at all. */
+/** Texts of strerror(3) for short resources, interrupted calls and missing permission. */
 const TRANSIENT_ERRORS =
   '(?:Cannot allocate memory|No buffer space available|Too many open files|Resource temporarily unavailable|' +
   'Interrupted system call|Connection timed out|No space left on device|Operation not permitted|Permission denied)';
 
-/** The first row that fits is what it was. */
+/** Failures in order of precedence: the first row that fits counts. */
 export const ROWS = [
   { reason: 'missing', scope: 'environment', fits: () => false },
   { reason: 'torn', scope: 'environment', fits: () => false },
@@ -49,7 +52,7 @@ export const ROWS = [
   {
     reason: 'no table',
     scope: 'environment',
-    // a table's name is never a Service's
+    // the message is about a table, which no Service can name
     fits: stderrMatches(
       /(?:unable to|can't|cannot|failed to) initiali[sz]e|do you need to insmod|Table does not exist/i,
     ),
@@ -80,18 +83,18 @@ export interface IptablesFailure {
   readonly reason: Reason;
   readonly scope: FailureScope;
   readonly message: string;
-  /** Which line of the input was refused, from 1; undefined where the tool names none, or the input is not to blame. */
+  /** Line of the input that was refused, from 1; undefined when the tool names none, or the input is not the cause. */
   readonly line?: number;
 }
 
-/** A failure by name: where no program ended badly, but was missing, or said less than the truth. */
+/** Failure with a given reason, for a missing program and for output that contradicts the exit status. */
 export const failureBy = (reason: Reason, message: string): IptablesFailure => ({
   reason,
   scope: ROWS.find((row) => row.reason === reason)?.scope ?? 'environment',
   message,
 });
 
-/** What the tool's end was. `result` is not a success. */
+/** Failure of a tool's result, which is not a success. */
 export const failureOf = (file: string, result: ToolResult): IptablesFailure => {
   const { exitCode, fate, stderr } = result;
   const { reason } = ROWS.find((row) => row.fits(result)) ?? { reason: 'unknown' as const };

@@ -1,8 +1,8 @@
 /**
- * The iptables tools: finding the variant that the host uses, listing and writing tables.
+ * iptables tools: detection of the host's variant, listing and writing of tables.
  *
- * There are two kernels' worth of iptables (x_tables and nf_tables), with a tool each; rules in both at once are looked
- * at one after the other, so a proxy must use the one that the rest of the host uses.
+ * The kernel has two implementations (x_tables and nf_tables) with a tool each. Rules of both apply one after the
+ * other, so a proxy must use the variant that the rest of the host uses.
  */
 import { runTool, ToolMissing } from './host.ts';
 import { failureBy, failureOf, type IptablesFailure } from './iptables-failure.ts';
@@ -11,7 +11,7 @@ import { lockHolder } from './lock.ts';
 export type IptablesVariant = 'nft' | 'legacy';
 
 export interface IptablesTools {
-  /** Undefined when the tool does not say which one it is. */
+  /** Variant by `--version`; undefined when that does not tell. */
   readonly variant: IptablesVariant | undefined;
   /** Names or paths of the programs, without `-save` and `-restore`. */
   readonly IPv4: string;
@@ -19,16 +19,16 @@ export interface IptablesTools {
 }
 
 const TIMEOUT_MS = 120_000;
-/** As long as kube-proxy waits for the xtables lock. */
+/** Seconds to wait for the xtables lock, as kube-proxy does. */
 const LOCK_SECONDS = 5;
-/** A table holds what this tool cannot express: it was written by nft. */
+/** Comment of iptables-save about a table that nft wrote and the tool cannot express. */
 const INCOMPATIBLE = /^# Table `?(\S+?)'? is incompatible/;
 
-/** Lists all tables that exist. One that does not is not created by looking, as `-t` would do. Undefined = done. */
+/** Lists all existing tables. Creates none, as `-t` would. Undefined = success. */
 export const save = (tool: string, onLine: (line: string) => void): Promise<IptablesFailure | undefined> =>
   list(tool, [], onLine);
 
-/** Lists one table, each rule with what it has counted: `[packets:bytes] -A …`. The table comes to be where it is not. */
+/** Lists one table with counters: `[packets:bytes] -A …`. Creates the table when it is missing. Undefined = success. */
 export const saveCounters = (
   tool: string,
   table: string,
@@ -66,7 +66,7 @@ const list = async (
   return undefined;
 };
 
-/** Writes what `input` names and leaves everything else. Undefined = done. */
+/** Applies `input` and leaves all other chains (--noflush). Undefined = success. */
 export const restore = (
   tool: string,
   input: string,
@@ -94,12 +94,12 @@ const withHolder = async (failure: IptablesFailure): Promise<IptablesFailure> =>
   return holder === undefined ? failure : { ...failure, message: `${failure.message}; the lock is held by ${holder}` };
 };
 
-/** Chains by which the kubelet says which variant it uses (KEP-3178), in the mangle table. */
+/** Chains in table mangle by which the kubelet marks the variant that it uses (KEP-3178). */
 const HINTS = ['KUBE-IPTABLES-HINT', 'KUBE-KUBELET-CANARY'];
 
 /**
- * The tools to use. `auto` = the variant in which the kubelet left its hint; else the one that holds rules; else
- * whatever `iptables` is; the way of the iptables-wrappers that container images use.
+ * Finds the tools. `auto` = the variant with the kubelet's hint chain; else the one with more rules; else plain
+ * `iptables`. The iptables-wrappers of container images decide in this order too.
  */
 export const findTools = async (wanted: 'auto' | IptablesVariant): Promise<IptablesTools> => {
   if (wanted !== 'auto') {

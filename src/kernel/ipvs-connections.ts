@@ -1,24 +1,24 @@
 /**
- * Connections that IPVS knows, as /proc/net/ip_vs_conn lists them (net/netfilter/ipvs/ip_vs_conn.c). Netlink tells only how
- * many each real server has, and counts among them those that have ended and are remembered for two minutes more.
+ * IPVS connections of /proc/net/ip_vs_conn (net/netfilter/ipvs/ip_vs_conn.c). Netlink gives only a count for each real
+ * server, which includes connections in TIME_WAIT (two minutes).
  */
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 
 export interface IpvsConnection {
   readonly protocol: string;
-  /** Where the client wanted to go; IPv6 written out in full. */
+  /** Virtual address; IPv6 is not abbreviated. */
   readonly address: string;
   readonly port: number;
   readonly state: string;
-  /** Seconds until it is forgotten, if no packet comes. */
+  /** Seconds until the connection expires without a packet. */
   readonly expires: number;
 }
 
 const FILE = '/proc/net/ip_vs_conn';
 const V4 = /^[0-9A-F]{8}$/;
 
-/** Undefined for the headline and for what remembers clients (session affinity): that is no connection. */
+/** Undefined for the header line and for persistence templates (session affinity), which are no connections. */
 export const parseConnection = (line: string): IpvsConnection | undefined => {
   const [protocol, , clientPort, address, port, , , state, expires] = line.trim().split(/\s+/);
   if (protocol === undefined || address === undefined || port === undefined || expires === undefined) return undefined;
@@ -34,7 +34,7 @@ export const parseConnection = (line: string): IpvsConnection | undefined => {
 
 const dotted = (hex: string): string => [...Buffer.from(hex, 'hex')].join('.');
 
-/** In the network namespace of this process, one after the other. Throws what the kernel said. */
+/** Reads the connections of this process's network namespace one by one. Throws the error of the read. */
 export async function* ipvsConnections(): AsyncGenerator<IpvsConnection> {
   const lines = createInterface({ input: createReadStream(FILE), crlfDelay: Number.POSITIVE_INFINITY });
   for await (const line of lines) {

@@ -1,9 +1,9 @@
-/** Who holds a lock file: the question an operator asks when a tool has waited in vain for it. */
+/** Holder of a lock file, named in the error of a tool that waited in vain for the lock. */
 import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 
 export const XTABLES_LOCK = '/run/xtables.lock';
 
-/** Describes the process that holds the lock (`pid 123 (iptables -L)`), or undefined when nobody is seen to. */
+/** Process that holds the lock (`pid 123 (iptables -L)`); undefined when none is found. */
 export const lockHolder = async (path: string = XTABLES_LOCK): Promise<string | undefined> => {
   try {
     const { ino } = await stat(path);
@@ -16,7 +16,7 @@ export const lockHolder = async (path: string = XTABLES_LOCK): Promise<string | 
   }
 };
 
-/** Some kernels (sandboxed ones) list no locks: whoever has the file open is the next best answer. */
+/** Process that has the file open: some sandboxed kernels list no locks. */
 const openBy = async (path: string): Promise<string | undefined> => {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name) && name !== String(process.pid));
   for (const pid of pids) {

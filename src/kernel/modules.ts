@@ -1,9 +1,9 @@
-/** Loading kernel modules with modprobe: what it says is passed on, what it means is the caller's business. */
+/** Kernel modules, loaded with modprobe; the caller interprets its message. */
 import { runTool } from './host.ts';
 
 const TIMEOUT_MS = 30_000;
 
-/** Undefined when it is loaded or built in; else what modprobe said, which may be missing itself. */
+/** Loads a module. Undefined when it is loaded or built in; else the error of modprobe, or that modprobe is missing. */
 export const loadModule = async (name: string): Promise<string | undefined> => {
   try {
     const { exitCode, stderr } = await runTool('modprobe', [name], { timeoutMs: TIMEOUT_MS });

@@ -1,11 +1,11 @@
-/** Kernel settings, by their files: those below /proc/sys (proc(5)), and parameters of modules below /sys. */
+/** Sysctls below /proc/sys (proc(5)) and module parameters below /sys, by file. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 export interface Sysctls {
-  /** Undefined when the kernel has no such setting. */
+  /** Present value; undefined when the kernel lacks the setting. */
   read(path: string): Promise<string | undefined>;
-  /** Throws what the kernel said. */
+  /** Writes a value. Throws the kernel's error. */
   write(path: string, value: string): Promise<void>;
 }
 
