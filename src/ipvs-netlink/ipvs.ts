@@ -56,13 +56,13 @@ const COMMAND = {
   GET_CONFIG: 13,
 } as const;
 
-/** One thing to do. Data: nothing happens before it is given to `execute`. */
+/** One change, as data: `execute` carries it out. */
 export interface IpvsOperation {
   readonly command: number;
   readonly attributes: readonly Attribute[];
 }
 
-/** Round robin, no persistence. */
+/** Settings of a virtual server: round robin, no persistence. */
 export const PLAIN: ServiceSettings = {
   scheduler: 'rr',
   persistenceSeconds: 0,
@@ -71,7 +71,7 @@ export const PLAIN: ServiceSettings = {
   hashesPort: false,
 };
 
-/** NAT, weight 1, no bounds. */
+/** Settings of a real server: NAT, weight 1, no thresholds. */
 export const MASQUERADE: DestinationSettings = {
   forwarding: 'masquerade',
   weight: 1,
@@ -79,25 +79,25 @@ export const MASQUERADE: DestinationSettings = {
   lowerThreshold: 0,
 };
 
-/** EEXIST when there is one; ENOENT when the kernel has no such scheduler. */
+/** Creates a virtual server. EEXIST when it exists; ENOENT when the kernel lacks the scheduler. */
 export const newService = (key: ServiceKey, settings: ServiceSettings): IpvsOperation => ({
   command: COMMAND.NEW_SERVICE,
   attributes: [serviceAttribute(key, settings)],
 });
 
-/** ESRCH when there is none. Destinations and connections stay. */
+/** Changes the settings of a virtual server; real servers and connections stay. ESRCH when it does not exist. */
 export const setService = (key: ServiceKey, settings: ServiceSettings): IpvsOperation => ({
   command: COMMAND.SET_SERVICE,
   attributes: [serviceAttribute(key, settings)],
 });
 
-/** Takes its destinations along. ESRCH when there is none. */
+/** Deletes a virtual server with its real servers. ESRCH when it does not exist. */
 export const deleteService = (key: ServiceKey): IpvsOperation => ({
   command: COMMAND.DEL_SERVICE,
   attributes: [serviceAttribute(key)],
 });
 
-/** EEXIST when the service has it; ESRCH when there is no such service. */
+/** Adds a real server. EEXIST when the virtual server has it; ESRCH when the virtual server does not exist. */
 export const newDestination = (
   service: ServiceKey,
   key: DestinationKey,
@@ -107,7 +107,7 @@ export const newDestination = (
   attributes: [serviceAttribute(service), destinationAttribute(key, settings)],
 });
 
-/** ENOENT when the service has it not; ESRCH when there is no such service. */
+/** Changes the settings of a real server. ENOENT when the virtual server lacks it; ESRCH when that does not exist. */
 export const setDestination = (
   service: ServiceKey,
   key: DestinationKey,
@@ -117,7 +117,7 @@ export const setDestination = (
   attributes: [serviceAttribute(service), destinationAttribute(key, settings)],
 });
 
-/** ENOENT when the service has it not; ESRCH when there is no such service. */
+/** Removes a real server. ENOENT when the virtual server lacks it; ESRCH when that does not exist. */
 export const deleteDestination = (service: ServiceKey, key: DestinationKey): IpvsOperation => ({
   command: COMMAND.DEL_DEST,
   attributes: [serviceAttribute(service), destinationAttribute(key)],
@@ -132,7 +132,10 @@ export class Ipvs {
     this.#family = family;
   }
 
-  /** In the network namespace of this process. Throws NetlinkError: ENOENT when the module ip_vs is not loaded. */
+  /**
+   * Opens the family IPVS in this process's network namespace. Throws NetlinkError: ENOENT when module ip_vs is not
+   * loaded.
+   */
   static open(socket: Socket = openSocket(PROTOCOL.GENERIC)): Ipvs {
     const connection = new NetlinkConnection(socket);
     try {
@@ -152,8 +155,8 @@ export class Ipvs {
   }
 
   /**
-   * Carries out all operations in order, in as few sends as they fit in, whatever comes of each; gives those that
-   * failed, by their place. Throws NetlinkError when the kernel's answers were lost (ENOBUFS): then look what is there.
+   * Executes all operations in order, in as few sends as possible, also after one has failed; returns the failures with
+   * their positions. Throws NetlinkError when answers were lost (ENOBUFS): then read back.
    */
   execute(operations: readonly IpvsOperation[]): readonly RequestFailure[] {
     return this.#connection.execute(
@@ -161,21 +164,21 @@ export class Ipvs {
     );
   }
 
-  /** All virtual servers of both address families. */
+  /** Lists the virtual servers of both address families. Throws NetlinkError. */
   services(): readonly IpvsService[] {
     return this.#dump(COMMAND.GET_SERVICE, []).map(readService);
   }
 
   /**
-   * All virtual servers of both address families with what went through them, part by part, with rests in between: nothing else
-   * may be asked of this object until it is done. Throws NetlinkError.
+   * Lists the virtual servers of both address families with their counters, in parts; yields to the event loop in
+   * between. Nothing else may use this object until it is done. Throws NetlinkError.
    */
   async visitServices(take: (service: CountedService) => void): Promise<void> {
     const request = genericRequest(this.#family, COMMAND.GET_SERVICE, [], FLAG.DUMP);
     await this.#connection.visit(request, (message) => take(readCountedService(genericAttributes(message))));
   }
 
-  /** The real servers of a virtual server; none when there is no such virtual server. */
+  /** Lists the real servers of a virtual server; none when it does not exist. Throws NetlinkError. */
   destinations(service: ServiceKey): readonly IpvsDestination[] {
     try {
       const family = familyOfKey(service);
@@ -192,7 +195,7 @@ export class Ipvs {
     return readTimeouts(answer === undefined ? new Map() : genericAttributes(answer));
   }
 
-  /** A time-out of 0 stays as it is. */
+  /** Sets the time-outs; one of 0 stays unchanged. */
   setTimeouts(timeouts: Timeouts): void {
     this.#connection.run(genericRequest(this.#family, COMMAND.SET_CONFIG, timeoutAttributes(timeouts)));
   }

@@ -1,4 +1,4 @@
-/** The attributes of generic netlink family IPVS, to and from plain data (linux/ip_vs.h). */
+/** Attributes of generic netlink family IPVS, to and from plain data (linux/ip_vs.h). */
 import { addressBytes, FAMILY, familyOfAddress, formatAddress } from '../netlink/address.ts';
 import {
   type Attribute,
@@ -76,10 +76,10 @@ const PROTOCOLS: Readonly<Record<IpvsProtocol, number>> = { TCP: 6, UDP: 17, SCT
 const PROTOCOL_NAMES = new Map(Object.entries(PROTOCOLS).map(([name, n]) => [n, name as IpvsProtocol]));
 const FORWARDINGS: readonly Forwarding[] = ['masquerade', 'local', 'tunnel', 'route', 'bypass'];
 const FORWARDING_MASK = 7;
-/** Present in stats since kernel 4.1 with 64 bits; before that with 32. */
+/** Counters of stats: 64 bits from kernel 4.1 on, 32 bits before. */
 const STATS = { CONNECTIONS: 1, PACKETS_IN: 2, PACKETS_OUT: 3, BYTES_IN: 4, BYTES_OUT: 5 } as const;
 
-/** Always 16 bytes; an IPv4 address stands in the first four. */
+/** Address of 16 bytes, of which IPv4 uses the first four. */
 const addressAttribute = (type: number, address: string): Attribute => {
   const value = Buffer.alloc(ADDRESS_BYTES);
   value.set(addressBytes(address));
@@ -146,7 +146,7 @@ export const readService = (message: Attributes): IpvsService => {
   };
 };
 
-/** Also what the kernel has counted, which a request does not say. */
+/** Reads a virtual server with its counters. */
 export const readCountedService = (message: Attributes): CountedService => {
   const attributes = decodeNest(message, COMMAND_ATTRIBUTE.SERVICE);
   return { ...readService(message), traffic: readCounters(attributes, SERVICE) };
@@ -178,7 +178,7 @@ export const destinationAttribute = (key: DestinationKey, settings?: Destination
         ]),
   ]);
 
-/** `serviceFamily` is for kernels before 3.18, where a destination does not say its own. */
+/** Reads a real server. `serviceFamily` is its family on kernels before 3.18, which do not report it. */
 export const readDestination = (message: Attributes, serviceFamily: 'IPv4' | 'IPv6'): IpvsDestination => {
   const attributes = decodeNest(message, COMMAND_ATTRIBUTE.DESTINATION);
   const af = getU16(attributes, DESTINATION.AF) || FAMILY[serviceFamily];

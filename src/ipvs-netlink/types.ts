@@ -1,22 +1,22 @@
-/** IPVS in plain data: virtual servers, real servers, timeouts (ipvsadm(8), linux/ip_vs.h). */
+/** IPVS as plain data: virtual servers, real servers, time-outs (ipvsadm(8), linux/ip_vs.h). */
 
 export type IpvsProtocol = 'TCP' | 'UDP' | 'SCTP';
 
-/** What a virtual server is found by: address, port and protocol; or a mark on the packet. */
+/** Key of a virtual server: address, port and protocol, or a firewall mark. */
 export type ServiceKey =
   | { readonly protocol: IpvsProtocol; readonly address: string; readonly port: number }
   | { readonly fwmark: number; readonly family: 'IPv4' | 'IPv6' };
 
 export interface ServiceSettings {
-  /** Name of a scheduler module without `ip_vs_`: rr, wrr, lc, wlc, sh, mh, … */
+  /** Scheduler: name of its module without `ip_vs_`: rr, wrr, lc, wlc, sh, mh, … */
   readonly scheduler: string;
-  /** Clients stay with their real server for so many seconds; 0 = not. */
+  /** Persistence time-out in seconds; 0 = no persistence. */
   readonly persistenceSeconds: number;
-  /** UDP: each packet is scheduled by itself. */
+  /** One-packet scheduling, for UDP: each packet is scheduled by itself. */
   readonly isOnePacket: boolean;
-  /** First flag of the scheduler: sh-fallback, mh-fallback. */
+  /** Scheduler flag 1: sh-fallback, mh-fallback. */
   readonly hasFallback: boolean;
-  /** Second flag of the scheduler: sh-port, mh-port. */
+  /** Scheduler flag 2: sh-port, mh-port. */
   readonly hashesPort: boolean;
 }
 
@@ -25,12 +25,15 @@ export interface IpvsService {
   readonly settings: ServiceSettings;
 }
 
-/** A virtual server with what went through it since it was made. */
+/** Virtual server with its counters since it was created. */
 export interface CountedService extends IpvsService {
   readonly traffic: IpvsCounters;
 }
 
-/** masquerade = NAT, route = direct routing, tunnel = IP over IP. `local` is what the kernel makes of an own address. */
+/**
+ * Forwarding method: masquerade = NAT, route = direct routing, tunnel = IP over IP. The kernel turns the node's own
+ * address into `local`.
+ */
 export type Forwarding = 'masquerade' | 'local' | 'tunnel' | 'route' | 'bypass';
 
 export interface DestinationKey {
@@ -40,11 +43,11 @@ export interface DestinationKey {
 
 export interface DestinationSettings {
   readonly forwarding: Forwarding;
-  /** 0 = gets no new connections. */
+  /** Weight; 0 = no new connections. */
   readonly weight: number;
-  /** No new connections above so many; 0 = no bound. */
+  /** Upper connection threshold: no new connections above it; 0 = none. */
   readonly upperThreshold: number;
-  /** New connections again below so many; 0 = three quarters of the upper one. */
+  /** Lower connection threshold: new connections again below it; 0 = three quarters of the upper one. */
   readonly lowerThreshold: number;
 }
 
@@ -56,7 +59,7 @@ export interface IpvsCounters {
   readonly bytesOut: bigint;
 }
 
-/** A real server of a virtual server, as the kernel lists it. */
+/** Real server as the kernel lists it. */
 export interface IpvsDestination {
   readonly key: DestinationKey;
   readonly settings: DestinationSettings;
@@ -66,7 +69,7 @@ export interface IpvsDestination {
   readonly traffic: IpvsCounters;
 }
 
-/** Seconds after which silent connections are forgotten. In a change 0 = as it is. */
+/** Seconds after which idle connections expire; 0 in a change = unchanged. */
 export interface Timeouts {
   readonly tcp: number;
   readonly tcpFin: number;
