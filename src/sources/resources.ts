@@ -1,8 +1,8 @@
 /**
- * The four resources that a proxy watches, and which of their objects are its business.
+ * The four resources that a proxy watches, and the selection of their objects.
  *
- * Owns the selection, once as selectors for an API server and once as a predicate for objects from elsewhere. Both are
- * kube-proxy's. Knows nothing of how objects are fetched.
+ * The selection stands here once as selectors for an API server and once as a predicate for other sources; both are
+ * kube-proxy's. How objects are fetched is not known here.
  */
 
 import type { ObjectKind } from '../model/kubernetes.ts';
@@ -11,30 +11,30 @@ import { HEADLESS } from '../model/service.ts';
 import { dig, digText } from './raw.ts';
 
 /**
- * How long everything waits for its first list once the required ones are here: for ever, for long (what it brings is missed
- * by many), or for a moment. Then it counts as empty until it can be listed.
+ * How long the first sync waits for the first list of a resource, after the required ones are listed: without end, long
+ * (its absence affects many Services), or briefly. After that it counts as empty until it can be listed.
  */
 export type Requirement = 'required' | 'wanted' | 'optional';
 
 export interface Resource {
   readonly kind: ObjectKind;
   readonly apiVersion: string;
-  /** The collection's path, over all namespaces. */
+  /** Path of the collection over all namespaces. */
   readonly path: string;
   readonly namespaced: boolean;
   readonly labelSelector: string;
   readonly fieldSelector: string;
   readonly need: Requirement;
-  /** The same selection as the selectors'. */
+  /** Same selection as by the selectors. */
   readonly selects: (object: unknown) => boolean;
 }
 
-/** A Service with it belongs to another proxy. */
+/** Label of a Service that another proxy serves. */
 const PROXY_NAME_LABEL = 'service.kubernetes.io/service-proxy-name';
-/** A slice with it belongs to a Service without a ClusterIP. */
+/** Label of the EndpointSlices of a headless Service. */
 const HEADLESS_LABEL = 'service.kubernetes.io/headless';
 
-/** Why a Service is not a proxy's business, as far as the selectors know; undefined = it is. */
+/** Why the selectors leave out a Service; undefined = selected. */
 export const whyNotSelected = (service: unknown): string | undefined => {
   if (dig(service, 'spec', 'clusterIP') === 'None') return HEADLESS;
   if (!hasLabel(service, PROXY_NAME_LABEL)) return undefined;
@@ -47,8 +47,7 @@ const hasLabel = (object: unknown, label: string): boolean => {
 };
 
 /**
- * In the order in which they are best handed over: a Service is resolved with the Node at hand, an EndpointSlice with
- * its Service.
+ * Resources in the order of their hand-over: a Service is resolved with the Node, an EndpointSlice with its Service.
  */
 export const resourcesFor = (nodeName: string): readonly Resource[] => [
   {
@@ -93,11 +92,11 @@ export const resourcesFor = (nodeName: string): readonly Resource[] => [
   },
 ];
 
-/** The same without the networks of ClusterIPs, for modes that do not look at them. */
+/** Resources without ServiceCIDRs, for modes that do not use them. */
 export const withoutServiceCIDRs = (resources: readonly Resource[]): readonly Resource[] =>
   resources.filter((resource) => resource.kind !== 'ServiceCIDR');
 
-/** The same, but Services of every sort: for whoever asks why one is not served. */
+/** Resources with unselected Services included, to explain why one is not served. */
 export const withAllServices = (resources: readonly Resource[]): readonly Resource[] =>
   resources.map((resource) =>
     resource.kind === 'Service' ? { ...resource, labelSelector: '', fieldSelector: '', selects: () => true } : resource,

@@ -1,14 +1,12 @@
-/**
- * A source's whole contents, once: for commands that look and go.
- */
+/** The contents of a source, read once: for commands that do not watch. */
 import { OBJECT_KINDS, type ObjectKind, type ObjectSink } from '../model/kubernetes.ts';
 import type { ObjectSource } from './source.ts';
 
 export type Snapshot = Readonly<Record<ObjectKind, readonly unknown[]>>;
 
 /**
- * Runs a source until each kind was handed over whole, then stops it. Rejects with the signal's reason when aborted
- * before that: a caller that will not wait for an API server for ever passes AbortSignal.timeout.
+ * Runs a source until each kind was handed over once, then stops it. Rejects with the signal's reason when aborted
+ * before; AbortSignal.timeout bounds the wait for an API server.
  */
 export const snapshot = async (source: ObjectSource, signal: AbortSignal): Promise<Snapshot> => {
   const done = new AbortController();
@@ -18,7 +16,7 @@ export const snapshot = async (source: ObjectSource, signal: AbortSignal): Promi
       contents.set(kind, objects);
       if (contents.size === OBJECT_KINDS.length) done.abort();
     },
-    // changes after the whole: the moment of a kind's replace is as good as any other
+    // later changes are left out: a kind is as it was at its replace
     put: () => undefined,
     remove: () => undefined,
   };

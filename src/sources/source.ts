@@ -1,6 +1,4 @@
-/**
- * What a source is: something that keeps a sink up to date with objects, whatever happens to it on the way.
- */
+/** The contract of a source: it keeps a sink equal to the objects of an API server or a folder. */
 import type { BaseLogger } from 'pino';
 import type { ObjectKind, ObjectSink } from '../model/kubernetes.ts';
 import type { Missing } from '../model/missing.ts';
@@ -8,19 +6,29 @@ import type { WatchStats } from '../model/watch-stats.ts';
 
 export type Log = Pick<BaseLogger, 'info' | 'warn' | 'error' | 'debug'>;
 
+/** Counters of watching one kind. */
+export interface WatchStats {
+  /** Number of times the whole contents were handed over, the first included. */
+  readonly relists: number;
+  /** Number of watch requests after the first. */
+  readonly watchRestarts: number;
+  /** Time of the last event or bookmark, on performance.now(); 0 = never. */
+  readonly lastEventAt: number;
+}
+
 export interface ObjectSource {
-  /** Live, where there is something to count. */
+  /** Live counters; undefined for a source without watches. */
   readonly stats?: Readonly<Record<ObjectKind, WatchStats>>;
-  /** What was handed over as empty because it is not to be had. */
+  /** Kinds that were handed over as empty because they cannot be listed. */
   missing?(): readonly Missing[];
   /**
-   * Hands over everything of each kind once (`replace`), then what changes. Resolves when aborted, and only then;
-   * trouble on the way is retried and logged, never thrown.
+   * Hands over each kind as a whole once (`replace`), then changes. Resolves only when aborted; errors are logged and
+   * retried, never thrown.
    */
   run(sink: ObjectSink, signal: AbortSignal): Promise<void>;
 }
 
-/** What went wrong, in one line. Errors of node's network stack may have an empty message and only a code. */
+/** Error as one line. Errors of Node.js's network stack may have an empty message and only a code. */
 export const describeError = (error: unknown): string => {
   if (error instanceof AggregateError && error.message === '') return error.errors.map(describeError).join('; ');
   if (!(error instanceof Error)) return String(error);

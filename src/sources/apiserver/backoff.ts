@@ -1,15 +1,15 @@
 /**
- * How long to wait after trouble: doubling, with full jitter, forgotten after a long enough time of health.
+ * Back-off after errors: doubles, with full jitter, and is reset after a healthy period.
  *
- * Full jitter because all nodes of a cluster lose their API server at the same moment.
+ * Full jitter, because all nodes of a cluster lose their API server at the same moment.
  */
 export type Backoff = () => number;
 
 export interface BackoffTiming {
-  /** The longest wait before the first retry; doubles with each. */
+  /** Longest wait before the first retry; doubles with each retry. */
   readonly backoffFirstMs: number;
   readonly backoffMaxMs: number;
-  /** So long without trouble, and the back-off starts afresh. */
+  /** Healthy period after which the back-off starts afresh. */
   readonly healthyMs: number;
 }
 

@@ -1,10 +1,8 @@
-/**
- * Reading what a server sends, with an eye on the clock: a peer that falls silent must not hold us for ever.
- */
+/** Response bodies, read with time-outs: a silent server must not block a request without end. */
 import type { IncomingMessage } from 'node:http';
 import { ApiError, Silence } from './errors.ts';
 
-/** Destroys a response, with an error for whoever reads it, when bytes do not come in time. */
+/** Destroys a response when bytes do not arrive in time; its reader gets the error. */
 export class Watchdog {
   readonly #response: IncomingMessage;
   #silence: NodeJS.Timeout | undefined;
@@ -14,13 +12,13 @@ export class Watchdog {
     this.#response = response;
   }
 
-  /** From now on the next bytes are due within this time, again and again. */
+  /** Bounds the time between any two chunks from now on. */
   expectBytesWithin(ms: number): void {
     clearTimeout(this.#silence);
     this.#silence = this.#destroyAfter(ms, `silent for ${ms} ms`);
   }
 
-  /** The whole response is due by then. */
+  /** Bounds the time until the end of the response. */
   expectEndWithin(ms: number): void {
     clearTimeout(this.#deadline);
     this.#deadline = this.#destroyAfter(ms, `not closed by the server after ${ms} ms`);
@@ -40,7 +38,7 @@ export class Watchdog {
   }
 }
 
-/** The whole body as text. */
+/** Reads the whole body as text. */
 export const readText = async (response: IncomingMessage, silenceMs: number): Promise<string> =>
   (await readBody(response, silenceMs)).toString('utf8');
 
@@ -59,7 +57,7 @@ export const readBody = async (response: IncomingMessage, silenceMs: number): Pr
   return Buffer.concat(chunks);
 };
 
-/** Throws what the server answered instead of 200, or of 201 for what was made. */
+/** Throws ApiError unless the status is 200, or 201 after a creation. */
 export const requireOk = async (response: IncomingMessage, silenceMs: number): Promise<void> => {
   const code = response.statusCode ?? 0;
   if (code === 200 || code === 201) return;

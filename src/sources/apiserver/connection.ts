@@ -1,8 +1,8 @@
 /**
- * The way to the API server: one pool of connections, and a request over it.
+ * Connection to the API server: one pool of sockets, and requests over it.
  *
- * Owns sockets, their time-outs, and which credentials and certificates the next connection uses. Knows nothing of
- * Kubernetes objects, lists or watches; where the server is and who we are, endpoints say.
+ * Owns sockets, their time-outs, and the credentials and certificates of the next connection. Address and identity are
+ * the endpoint's; Kubernetes objects, lists and watches are not known here.
  */
 import type { Agent, IncomingMessage } from 'node:http';
 import { isDeepStrictEqual } from 'node:util';
@@ -15,44 +15,47 @@ import { type RequestListener, RequestWatch } from './request-watch.ts';
 export interface RequestOptions {
   readonly signal: AbortSignal;
   readonly method?: string;
-  /** Sent as JSON. */
+  /** Body, sent as JSON. */
   readonly body?: unknown;
-  /** What kind of JSON the body is. */
+  /** Content type of the body. */
   readonly contentType?: string;
-  /** The answer goes on for as long as somebody listens: how long it took says nothing. */
+  /** Whether the response is a stream, whose duration is not measured. */
   readonly streams?: boolean;
 }
 
 export interface ApiConnection {
-  /** The server's URL, for messages. */
+  /** URL of the server, for messages. */
   readonly server: string;
-  /** From now on this one hears of every request. */
+  /** Sets the listener that every request is reported to. */
   listen(listener: RequestListener): void;
-  /** The answer once its headers are here, whatever its status. Rejects when there is none in time, or when aborted. */
+  /**
+   * Sends a request; resolves with the response when its headers arrive, whatever its status. Rejects on a time-out or
+   * when aborted.
+   */
   request(path: string, options: RequestOptions): Promise<IncomingMessage>;
-  /** Closes the pool and what is in it. Abort requests first: they are cut off otherwise. */
+  /** Closes the pool with all sockets, also those of requests under way: abort these first. */
   close(): void;
 }
 
 const DEFAULT_TIMEOUTS: ConnectionTimeouts = { connectMs: 10_000, headersMs: 65_000 };
 
 export interface ApiConnectionOptions {
-  /** A kubeconfig file; empty = none. */
+  /** Path of a kubeconfig file; empty = none. */
   readonly kubeconfig: string;
-  /** The server's URL, overriding all others; empty = none. */
+  /** URL of the server, which overrides that of the kubeconfig; empty = none. */
   readonly master: string;
-  /** Our own version, for the User-Agent. */
+  /** Version for the User-Agent. */
   readonly version: string;
   readonly log: Log;
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** Where a pod finds its token and its cluster's CA. */
+  /** Folder of the pod's token and cluster CA. */
   readonly serviceAccountDir?: string;
   readonly timeouts?: Partial<ConnectionTimeouts>;
 }
 
 /**
- * Finds the API server: the kubeconfig's, or the one of the cluster that this pod runs in. Throws an Error that names
- * file and fault when the configuration cannot be used; does not connect.
+ * Opens a connection to the API server of the kubeconfig, or of the cluster around this pod. Does not connect yet.
+ * Throws an Error that names file and fault when the configuration is unusable.
  */
 export const openConnection = async (options: ApiConnectionOptions): Promise<ApiConnection> => {
   const endpoint = await findEndpoint(options);
@@ -62,14 +65,14 @@ export const openConnection = async (options: ApiConnectionOptions): Promise<Api
 const findEndpoint = async (options: ApiConnectionOptions): Promise<ApiEndpoint> => {
   const { kubeconfig, master, log } = options;
   if (kubeconfig !== '') {
-    const { kubeconfigEndpoint } = await import('./kubeconfig.ts'); // brings the client library
+    const { kubeconfigEndpoint } = await import('./kubeconfig.ts'); // loads the client library
     return kubeconfigEndpoint(kubeconfig, master, log);
   }
   if (master !== '') return masterEndpoint(master);
   return inClusterEndpoint(options.env ?? process.env, options.serviceAccountDir, log);
 };
 
-/** Everything that a request needs besides what it asks. */
+/** Identity and agent for a request. */
 interface Prepared extends Identity {
   readonly agent: Agent;
 }
@@ -116,7 +119,7 @@ class PooledConnection implements ApiConnection {
     this.#prepared?.agent.destroy();
   }
 
-  /** Afresh for each request, though once for those that start together: an exec plugin may be behind it. */
+  /** Refreshes the identity for each request, once for concurrent ones: an exec plugin may have to run. */
   #prepare(): Promise<Prepared> {
     this.#preparing ??= this.#refresh().finally(() => {
       this.#preparing = undefined;
@@ -130,7 +133,7 @@ class PooledConnection implements ApiConnection {
       this.#prepared = await this.#renew(previous);
     } catch (error) {
       if (previous === undefined) throw error;
-      // certificate and key are not swapped in one step everywhere; those we have may well be good for another while
+      // certificate and key may be rotated in two steps; the last pair may still be valid
       this.#log.warn({ error: describeError(error) }, 'credentials cannot be used, using the last ones');
       return previous;
     }
@@ -171,11 +174,11 @@ class PooledConnection implements ApiConnection {
   }
 }
 
-/** Without user and password, which an URL may hold. */
+/** URL without user and password, for messages. */
 const withoutCredentials = (server: URL): string =>
   Object.assign(new URL(server), { username: '', password: '' }).href.replace(/\/$/, '');
 
-/** For waits that cannot be aborted themselves: they go on, but nobody waits for them any more. */
+/** Rejects when aborted, for a promise without a signal; the promise itself goes on. */
 const abortable = async <T>(promise: Promise<T>, signal: AbortSignal): Promise<T> => {
   signal.throwIfAborted();
   let stop = (): void => undefined;

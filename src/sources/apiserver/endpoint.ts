@@ -1,6 +1,4 @@
-/**
- * What a connection needs to know: where the server is, who we are, whom we trust. And the pool made of it.
- */
+/** Endpoint of an API server: its URL, the client's identity, the CA; and the pool of connections to it. */
 
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -9,7 +7,7 @@ import https from 'node:https';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { describeError, type Log } from '../source.ts';
 
-/** The parts of TLS options that configurations of clusters speak about. */
+/** TLS options of cluster configurations. */
 export interface Tls {
   readonly ca?: string | Buffer;
   readonly cert?: string | Buffer;
@@ -25,11 +23,11 @@ export interface Identity {
 
 export interface ApiEndpoint {
   readonly server: URL;
-  /** Who we are, as files and plugins say right now. */
+  /** Credentials by files and plugins, read now. */
   identify(): Promise<Identity>;
-  /** The server did not believe us: whatever was cached is of no use. */
+  /** Drops cached credentials after status 401. */
   forget(): void;
-  /** A pool of connections through a proxy. */
+  /** Creates a pool of connections through an HTTP proxy. */
   readonly proxy?: (tls: Tls) => Promise<Agent>;
 }
 
@@ -40,7 +38,7 @@ export const createAgent = async (endpoint: ApiEndpoint, tls: Tls): Promise<Agen
     : new https.Agent({ keepAlive: true, ...tls });
 };
 
-/** Lets requests under way finish, but keeps no connection for later ones. */
+/** Closes idle sockets and keeps none from now on; requests under way finish. */
 export const retireAgent = (agent: Agent): void => {
   agent.maxFreeSockets = 0;
   for (const sockets of Object.values(agent.freeSockets)) {
@@ -48,7 +46,7 @@ export const retireAgent = (agent: Agent): void => {
   }
 };
 
-/** Throws when certificate and key are no pair, or not what they should be. Node accepts any text as a CA. */
+/** Throws when the CA is no certificate, or certificate and key are no pair. Node.js accepts any text as a CA. */
 export const checkTls = (tls: Tls, source: string): void => {
   if (tls.ca !== undefined) attempt(`${source}: the certificate authority is no PEM certificate`, () => parse(tls.ca));
   const { cert, key } = tls;
@@ -79,7 +77,9 @@ export const readServerUrl = (text: string, source: string): URL => {
   throw new Error(`${source}: ${JSON.stringify(text)} is no http:// or https:// URL`);
 };
 
-/** A bearer token in a file that others rotate: read each time, and the last good one while it cannot be read. */
+/**
+ * Bearer token of a file that is rotated: read for each request; the last token is used while the file cannot be read.
+ */
 export const tokenFile = (path: string, log: Log): (() => Promise<string>) => {
   let last = '';
   return async () => {

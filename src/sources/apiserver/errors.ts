@@ -1,22 +1,19 @@
-/**
- * What an API server answers when it does not do what it was asked: one error class, and the decisions that follow.
- */
-import { isRecord } from '../../model/record.ts';
-import { dig, digText } from '../raw.ts';
+/** Errors of an API server, and their classification. */
+import { dig, digText, isRecord } from '../raw.ts';
 import { NoAnswer } from './http.ts';
 
-/** A refusal: an HTTP status other than 200, or an ERROR event in a watch. */
+/** Error answer: an HTTP status other than 200 or 201, or an ERROR event of a watch. */
 export class ApiError extends Error {
   override readonly name = 'ApiError';
   readonly code: number;
   readonly reason: string;
-  /** What the server asked us to wait; 0 when it did not. */
+  /** Wait that the server asks for (Retry-After); 0 = none. */
   readonly retryAfterMs: number;
-  /** It came as an event, so the request itself was accepted. */
+  /** Whether the error is an event of a watch, whose request was accepted. */
   readonly inStream: boolean;
-  /** The version asked for lies in the future of this server. */
+  /** Whether the requested resourceVersion is newer than the server's (ResourceVersionTooLarge). */
   readonly tooLarge: boolean;
-  /** Reasons behind the reason. */
+  /** Reasons in `details.causes`. */
   readonly causes: readonly string[];
 
   constructor(code: number, status: unknown, retryAfterMs: number, inStream: boolean) {
@@ -46,7 +43,7 @@ const parseOr = (body: string): unknown => {
   try {
     return JSON.parse(body);
   } catch {
-    return body; // proxies on the way answer in HTML
+    return body; // proxies in between answer in HTML
   }
 };
 
@@ -55,42 +52,44 @@ const readSeconds = (value: unknown): number => {
   return Number.isFinite(seconds) && seconds > 0 ? seconds * 1000 : 0;
 };
 
-/** The stream broke one of the protocol's rules: a line that is no JSON, or no event. */
+/** Protocol violation: no JSON, or no event. */
 export class ProtocolError extends Error {
   override readonly name = 'ProtocolError';
 }
 
-/** Nothing came for longer than a living server is silent. */
+/** No bytes arrived for longer than a live server is silent. */
 export class Silence extends Error {
   override readonly name = 'Silence';
 }
 
-/** The server's versions are older than those it gave us: its storage was restored, and our version means nothing. */
+/**
+ * The server's resourceVersion is older than the last one: its storage was restored, so the last one is meaningless.
+ */
 export class HistoryLost extends Error {
   override readonly name = 'HistoryLost';
 }
 
-/** The server does not know about streaming lists. */
+/** The server does not support streaming lists (sendInitialEvents). */
 export class StreamingRefused extends Error {
   override readonly name = 'StreamingRefused';
 }
 
-/** The last known version is of no use: only a list at the newest version helps. */
+/** Whether the last resourceVersion is unusable, so that only a list at the newest version helps. */
 export const needsFreshList = (error: unknown): boolean =>
   error instanceof HistoryLost ||
   (error instanceof ApiError &&
     (error.code === 410 || error.reason === 'Expired' || error.reason === 'Gone' || error.tooLarge));
 
-/** 4xx that say nothing about the request itself: who asks, when, and how often. */
+/** Statuses 4xx that depend on credentials, time or rate, not on the request. */
 const RETRYABLE_4XX: ReadonlySet<number> = new Set([401, 408, 410, 429]);
 
-/** The server is not there, or has nobody behind it: all requests fare alike. Not of a stream that broke. */
+/** Whether the server is unavailable for all requests. An error within an accepted stream is none. */
 export const isOutage = (error: unknown): boolean =>
   error instanceof ApiError
     ? error.code >= 500 && !error.inStream && error.retryAfterMs === 0
     : !(error instanceof NoAnswer || error instanceof ProtocolError || error instanceof Silence);
 
-/** The request as such will not be answered, now or later. */
+/** Whether the request is refused for good. */
 export const isRefusal = (error: unknown): error is ApiError =>
   error instanceof ApiError &&
   !error.inStream &&

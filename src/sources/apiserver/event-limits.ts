@@ -1,10 +1,13 @@
-/** How often an object may be told of: a burst, then now and then. As client-go: what goes round in circles fills no etcd. */
+/**
+ * Rate limit of Events by object: a burst, then one per refill interval, as in client-go. It protects etcd from Events
+ * of a loop.
+ */
 
 import { evictOldest } from './evict-oldest.ts';
 
 export const BURST = 25;
 const REFILL_MS = 300_000;
-/** Objects that are remembered; one that is forgotten has its burst again. */
+/** Number of objects that are remembered; a forgotten one has its full burst again. */
 const MEMORY = 1_000;
 
 interface Bucket {
@@ -21,7 +24,7 @@ export class EventLimits {
     this.#now = now;
   }
 
-  /** Whether one more is in order. */
+  /** Takes one token; returns whether the object had one. */
   take(object: string): boolean {
     const now = this.#now();
     const { tokens, at } = this.#buckets.get(object) ?? { tokens: BURST, at: now };

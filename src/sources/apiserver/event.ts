@@ -1,9 +1,7 @@
-/**
- * An Event in the words of the API (events.k8s.io/v1), within the API's limits. Pure.
- */
+/** Events of API group events.k8s.io/v1, within the API's limits. Pure. */
 import type { RawObject } from '../raw.ts';
 
-/** Whom an Event is about. Of the whole cluster without a namespace. */
+/** Object that an Event is about; cluster-scoped without a namespace. */
 export interface EventObject {
   readonly apiVersion: string;
   readonly kind: string;
@@ -14,17 +12,17 @@ export interface EventObject {
 
 export interface EventText {
   readonly type: 'Normal' | 'Warning';
-  /** CamelCase, for machines and for eyes that skim. */
+  /** Reason in CamelCase, for machines. */
   readonly reason: string;
-  /** CamelCase: what was done or tried. */
+  /** Action that was taken or tried, in CamelCase. */
   readonly action: string;
-  /** For people; cut where it is too long. */
+  /** Text for people; truncated to the API's limit. */
   readonly note: string;
   readonly regarding: EventObject;
   readonly related?: EventObject;
 }
 
-/** The same thing that happened several times. */
+/** Repetitions of one Event. */
 export interface EventSeries {
   readonly count: number;
   /** Milliseconds since 1970. */
@@ -33,7 +31,7 @@ export interface EventSeries {
 
 export interface EventFacts {
   readonly name: string;
-  /** The node that tells. */
+  /** Name of the reporting node. */
   readonly instance: string;
   /** Milliseconds since 1970. */
   readonly firstAt: number;
@@ -41,7 +39,7 @@ export interface EventFacts {
 }
 
 const CONTROLLER = 'pointsman';
-/** Where Events stand whose object is in no namespace. */
+/** Namespace for Events about cluster-scoped objects. */
 const NO_NAMESPACE = 'default';
 const NOTE_BYTES = 1_024;
 const INSTANCE_LENGTH = 128;
@@ -53,18 +51,18 @@ export const namespaceOf = ({ regarding }: EventText): string => regarding.names
 export const eventsPath = (namespace: string, name?: string): string =>
   ['/apis/events.k8s.io/v1/namespaces', namespace, 'events', ...(name === undefined ? [] : [name])].join('/');
 
-/** A name that no other Event has: the subject's, and an identifier. */
+/** Unique name: the object's name and an identifier. */
 export const eventName = (subject: string, identifier: string): string => {
   const room = NAME_LENGTH - identifier.length - 1;
   return `${subject.slice(0, room).replace(/[^a-z0-9]+$/, '')}.${identifier}`;
 };
 
-/** The note within the API's limit, which is one of bytes. */
+/** Note truncated to the API's limit, which counts bytes. */
 export const cutNote = (note: string): string => {
   const bytes = Buffer.from(note);
   if (bytes.length <= NOTE_BYTES) return note;
   const kept = bytes.subarray(0, NOTE_BYTES - Buffer.byteLength(ELLIPSIS)).toString();
-  return `${kept.replace(/\uFFFD$/, '')}${ELLIPSIS}`; // half a character at the end is none
+  return `${kept.replace(/\uFFFD$/, '')}${ELLIPSIS}`; // a truncated character at the end is dropped
 };
 
 export const eventBody = (event: EventText, facts: EventFacts): RawObject => {
@@ -87,10 +85,10 @@ export const eventBody = (event: EventText, facts: EventFacts): RawObject => {
   };
 };
 
-/** What changes when it happens again. */
+/** Part of an Event that a repetition changes. */
 export const seriesBody = ({ count, lastAt }: EventSeries): RawObject => ({
   series: { count, lastObservedTime: microTime(lastAt) },
 });
 
-/** RFC 3339 with the six digits that the API wants. */
+/** RFC 3339 with six fractional digits, as MicroTime requires. */
 const microTime = (at: number): string => new Date(at).toISOString().replace('Z', '000Z');

@@ -1,4 +1,4 @@
-/** Takes out what was put in first until there is room for one more; costs what it takes out, however much there is. */
+/** Deletes the oldest entries until there is room for one more; its cost is that of the deletions only. */
 export const evictOldest = (values: Map<string, unknown>, most: number): void => {
   for (const oldest of values.keys()) {
     if (values.size < most) return;

@@ -1,6 +1,6 @@
 import { evictOldest } from './evict-oldest.ts';
 
-/** Values that count for a while: no more than so many, and what was put first goes first. */
+/** Values with an expiry time, bounded in number: the oldest is evicted first. */
 export class ExpiringMap<V> {
   readonly #limit: number;
   readonly #now: () => number;

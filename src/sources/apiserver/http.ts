@@ -1,13 +1,11 @@
-/**
- * One HTTP request up to the headers of its answer, with a time-out for each step on the way there.
- */
+/** One HTTP request up to the response headers, with a time-out for each step. */
 import http, { type Agent, type ClientRequest, type IncomingMessage } from 'node:http';
 import https from 'node:https';
 
 export interface ConnectionTimeouts {
-  /** To establish TCP, TLS and what a proxy may want. */
+  /** Time-out for TCP, TLS and a proxy's CONNECT. */
   readonly connectMs: number;
-  /** From the request to the headers of the answer. The API server itself gives up after 60 s. */
+  /** Time-out from the request to the response headers. The API server itself gives up after 60 s. */
   readonly headersMs: number;
 }
 
@@ -20,17 +18,17 @@ export interface OutgoingRequest {
   readonly signal: AbortSignal;
 }
 
-/** The server closed a pooled connection just as we took it: it never saw the request. */
+/** The server closed a pooled connection at the moment of reuse; it never saw the request. */
 export class StaleConnection extends Error {
   override readonly name = 'StaleConnection';
 }
 
-/** Connected, and no word: the server is there, but does not answer this. */
+/** The server accepted the connection and does not answer this request. */
 export class NoAnswer extends Error {
   override readonly name = 'NoAnswer';
 }
 
-/** A peer that is gone is noticed after this and a few probes, even if nothing is ever sent. */
+/** Idle time before TCP keep-alive probes, which detect a vanished peer. */
 const TCP_KEEP_ALIVE_MS = 30_000;
 
 export const sendRequest = (url: URL, options: OutgoingRequest): Promise<IncomingMessage> =>
@@ -44,7 +42,7 @@ export const sendRequest = (url: URL, options: OutgoingRequest): Promise<Incomin
       reject(stale ? new StaleConnection(error.message, { cause: error }) : error);
     });
     request.on('response', (response) => {
-      response.on('error', () => undefined); // whoever reads it meets the error there
+      response.on('error', () => undefined); // the body's reader gets the error
       resolve(response);
     });
     request.end(payload);
@@ -63,7 +61,7 @@ const limitSteps = (request: ClientRequest, isSecure: boolean, timeouts: Connect
       stop();
       if (!request.destroyed) timer = giveUp(new NoAnswer(`no answer within ${headersMs} ms`), headersMs);
     };
-    // a proxy's tunnel comes connected, though TLS through it is still to begin
+    // a proxy's tunnel is connected already, and TLS through it has yet to begin
     if (request.reusedSocket || (!isSecure && !socket.connecting)) connected();
     else socket.once(isSecure ? 'secureConnect' : 'connect', connected);
   });

@@ -1,6 +1,4 @@
-/**
- * Endpoints that need no kubeconfig: the cluster around this pod, and a bare URL.
- */
+/** Endpoints without a kubeconfig: the cluster around this pod, and a bare URL. */
 import { readFile } from 'node:fs/promises';
 import { isIPv6 } from 'node:net';
 import { join } from 'node:path';
@@ -9,7 +7,7 @@ import { type ApiEndpoint, checkTls, type Identity, readServerUrl, tokenFile } f
 
 const SERVICE_ACCOUNT_DIR = '/var/run/secrets/kubernetes.io/serviceaccount';
 
-/** What every pod is given: the server's address in its environment, a token and a CA in its service account's folder. */
+/** Endpoint of the pod's own cluster: address in the environment, token and CA in the service account's folder. */
 export const inClusterEndpoint = async (
   env: Readonly<Record<string, string | undefined>>,
   dir = SERVICE_ACCOUNT_DIR,
@@ -36,7 +34,7 @@ export const inClusterEndpoint = async (
   return { server, identify, forget: () => undefined };
 };
 
-/** A URL and nothing else, such as that of `kubectl proxy`. */
+/** Endpoint of a bare URL, such as that of `kubectl proxy`. */
 export const masterEndpoint = (master: string): ApiEndpoint => ({
   server: readServerUrl(master, '--master'),
   identify: async () => ({ headers: {}, tls: {} }),

@@ -1,8 +1,8 @@
 /**
- * An endpoint from a kubeconfig file, with the client library's KubeConfig for exec plugins, OIDC and proxies.
+ * Endpoint of a kubeconfig file, with the client library's KubeConfig for exec plugins, OIDC and proxies.
  *
- * Owns what the library leaves out: checks that name file and field, `tokenFile`, commands relative to the file, plain
- * http, contexts without a user. The library is loaded with this module: import it lazily.
+ * Adds what the library lacks: errors that name file and field, `tokenFile`, commands relative to the file, plain http,
+ * contexts without a user. The library is loaded with this module, so import it lazily.
  */
 
 import { readFile } from 'node:fs/promises';
@@ -18,7 +18,7 @@ import { type ApiEndpoint, checkTls, type Identity, readServerUrl, type Tls, tok
 interface Context {
   readonly cluster: Cluster;
   readonly user: User;
-  /** Absolute; empty when there is none. */
+  /** Absolute path of `tokenFile`; empty = none. */
   readonly tokenFile: string;
 }
 
@@ -54,7 +54,10 @@ export const kubeconfigEndpoint = async (file: string, master: string, log: Log)
   };
 };
 
-/** Plugins are not run yet: they may need a network that is not up, and their failures pass. */
+/**
+ * Checks files and certificates. Plugins do not run yet: they may need a network that is not up, and their failures are
+ * temporary.
+ */
 const checkFiles = async (source: string, cluster: Cluster, user: User, server: URL): Promise<void> => {
   const { exec: _exec, authProvider: _authProvider, ...withoutPlugins } = user;
   const options: RequestOptions = {};
@@ -66,7 +69,9 @@ const checkFiles = async (source: string, cluster: Cluster, user: User, server: 
   checkTls(readIdentity(options).tls, source);
 };
 
-/** One cluster and one user: the library skips the CA of a context without a user, and refuses plain http. */
+/**
+ * KubeConfig of one cluster and one user. The library skips the CA of a context without a user, and refuses plain http.
+ */
 const loadSingle = ({ proxyUrl: _, ...cluster }: Cluster, user: User, server: URL): KubeConfig => {
   const config = new KubeConfig();
   const skipTLSVerify = cluster.skipTLSVerify || server.protocol === 'http:';
@@ -82,7 +87,10 @@ const readIdentity = ({ headers, auth, ca, cert, key, servername, rejectUnauthor
   return { headers: { ...basic, ...Object.fromEntries(named) }, tls: given as Tls };
 };
 
-/** The library picks the agent by the proxy's scheme, but lets it close the connection after each request. */
+/**
+ * Agent for a proxy, as the library chooses it by scheme; keep-alive is set here, as the library's closes the
+ * connection after each request.
+ */
 const proxyAgent = async (server: URL, proxyUrl: string, tls: Tls): Promise<Agent> => {
   const base64 = (data: string | Buffer | undefined) =>
     data === undefined ? undefined : Buffer.from(data).toString('base64');
@@ -131,7 +139,7 @@ const readKubeconfig = async (file: string): Promise<Context> => {
 
 const parseYaml = async (text: string): Promise<unknown> => (await import('yaml')).parse(text);
 
-/** The chosen cluster and user in the library's form, all paths absolute. */
+/** Chosen cluster and user in the library's form, with absolute paths. */
 const resolveContext = (dir: string, cluster: unknown, user: unknown): Context => {
   const config = new KubeConfig();
   config.loadFromString(
@@ -153,7 +161,10 @@ const resolveContext = (dir: string, cluster: unknown, user: unknown): Context =
   };
 };
 
-/** A command with a slash is relative to the kubeconfig, and plugins read from their environment what is wanted. */
+/**
+ * Exec plugin: a command with a slash is relative to the kubeconfig, and KUBERNETES_EXEC_INFO tells the plugin what is
+ * requested.
+ */
 const resolveExec = (dir: string, exec: Record<string, unknown>, cluster: unknown): unknown => {
   const command = digText(exec, 'command');
   const info = {

@@ -1,18 +1,18 @@
 /**
- * A byte stream cut into lines. On bytes, so that a character of several bytes may be split anywhere; and by line feed
- * alone, as JSON may contain every other kind of line separator.
+ * Splits a byte stream into lines. Bytes, as a multi-byte character may be split between chunks; line feed only, as
+ * JSON may contain other line separators.
  */
 
 const LINE_FEED = 0x0a;
 
-/** No object is nearly as large: an endless line is not collected until memory is full. */
+/** Bound of one line, far above any object's size, so that a line without end does not fill memory. */
 const MAX_LINE_BYTES = 64 * 1024 * 1024;
 
 export class LineSplitter {
   #pieces: Buffer[] = [];
   #size = 0;
 
-  /** The lines that this chunk completes. */
+  /** Adds a chunk; returns the lines that it completes. */
   push(chunk: Buffer): readonly string[] {
     const lines: string[] = [];
     let start = 0;
@@ -28,7 +28,7 @@ export class LineSplitter {
     return lines;
   }
 
-  /** Bytes of a line that is not complete. */
+  /** Number of bytes of the incomplete line. */
   get pending(): number {
     return this.#size;
   }

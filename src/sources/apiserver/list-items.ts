@@ -1,6 +1,6 @@
 /**
- * A list's JSON cut into its items before any is parsed: parsing tens of thousands of objects at a stretch takes half a second.
- * Bytes that are no JSON are cut somehow; one of the pieces is no JSON then.
+ * Splits the JSON of a list into its items without parsing: parsing tens of thousands of objects at once blocks the
+ * event loop for half a second. Of bytes that are no JSON at least one piece is no JSON.
  */
 
 const QUOTE = 0x22;
@@ -11,11 +11,11 @@ const LIST_END = 0x5d;
 const OBJECT = 0x7b;
 const OBJECT_END = 0x7d;
 
-/** What stands before the bracket, and how far back that may begin. */
+/** Text before the bracket of the items, and its length in bytes at most. */
 const ITEMS = /[{,]\s*"items"\s*:\s*$/;
 const REACH = 64;
 
-/** The items of `{ …, "items": [ … ], … }` one after the other; in the end the rest of it, where the list is empty. */
+/** Yields the items of `{ …, "items": [ … ], … }` one by one; returns the rest of the list, with empty items. */
 export function* cutItems(json: Buffer): Generator<string, string> {
   const start = startOfItems(json);
   if (start === -1) return json.toString('utf8');
@@ -23,7 +23,7 @@ export function* cutItems(json: Buffer): Generator<string, string> {
   return json.toString('utf8', 0, start) + json.toString('utf8', end);
 }
 
-/** Behind the bracket of the outermost object's list; -1 where there is none. */
+/** Offset after the opening bracket of the outermost object's items; -1 when there are none. */
 const startOfItems = (json: Buffer): number => {
   let depth = 0;
   for (let at = 0; at < json.length; at++) {
@@ -39,7 +39,7 @@ const startOfItems = (json: Buffer): number => {
   return -1;
 };
 
-/** Gives where the list's bracket closes. */
+/** Yields the items; returns the offset of the closing bracket. */
 function* itemsFrom(json: Buffer, start: number): Generator<string, number> {
   let depth = 0;
   let from = start;
@@ -50,7 +50,7 @@ function* itemsFrom(json: Buffer, start: number): Generator<string, number> {
     else if (depth > 0 && (byte === OBJECT_END || byte === LIST_END)) depth -= 1;
     else if (depth === 0 && (byte === COMMA || byte === LIST_END)) {
       const item = json.toString('utf8', from, at);
-      // an empty list has no items, and behind a comma there has to be one
+      // an empty list has no item; a comma requires one after it
       if (byte === COMMA || from > start || item.trim() !== '') yield item;
       if (byte === LIST_END) return at;
       from = at + 1;
@@ -59,7 +59,7 @@ function* itemsFrom(json: Buffer, start: number): Generator<string, number> {
   return json.length;
 }
 
-/** Where the quote is that closes a text. */
+/** Offset of the closing quote of a string. */
 const endOfText = (json: Buffer, start: number): number => {
   for (let at = start + 1; at < json.length; at++) {
     const byte = json[at];

@@ -1,7 +1,4 @@
-/**
- * The whole contents of a resource, in pages where the server wants to give them in pages.
- */
-
+/** Lists a resource as a whole, in pages where the server supports them. */
 import { Turn } from '../../dataplane/turn.ts';
 import { isRecord } from '../../model/record.ts';
 import { digText, dropManagedFields, type RawObject } from '../raw.ts';
@@ -15,11 +12,11 @@ import { cutItems } from './list-items.ts';
 export interface ResourceList {
   readonly objects: readonly RawObject[];
   readonly version: string;
-  /** Entries that are no objects. */
+  /** Number of items that are no objects. */
   readonly strays: number;
 }
 
-/** client-go's. */
+/** Page size of client-go. */
 const PAGE_SIZE = '500';
 
 export const collectionPath = (resource: Resource, parameters: Readonly<Record<string, string>>): string => {
@@ -29,8 +26,8 @@ export const collectionPath = (resource: Resource, parameters: Readonly<Record<s
 };
 
 /**
- * Lists at a version: `0` is whatever the server has in its cache, empty is the newest. A snapshot that expires between
- * two pages is asked for once more, in one piece.
+ * Lists at a resourceVersion: `0` = any version in the server's cache, empty = the newest. A list whose snapshot
+ * expires between two pages is requested again without pages.
  */
 export const listAll = async (
   connection: ApiConnection,
@@ -39,7 +36,7 @@ export const listAll = async (
   silenceMs: number,
   signal: AbortSignal,
 ): Promise<ResourceList> => {
-  // at a version of our own a limit would mean "exactly that version", which the server's cache cannot serve
+  // with a given resourceVersion a limit means exactly that version, which the server's cache cannot serve
   const limit = version === '' || version === '0' ? PAGE_SIZE : '';
   const objects: RawObject[] = [];
   let strays = 0;
@@ -88,7 +85,7 @@ const getPage = async (
   return { items, version, continue: digText(rest, 'metadata', 'continue') };
 };
 
-/** With rests: a server that ignores `limit` sends everything in one piece. */
+/** Parses items in turns of the event loop: a server that ignores `limit` sends all in one response. */
 const parseItems = async (body: Buffer): Promise<{ readonly items: readonly unknown[]; readonly rest: unknown }> => {
   const turn = new Turn();
   const items: unknown[] = [];

@@ -1,16 +1,16 @@
 /**
- * One connection's outage, shared by its reflectors: while nobody answers, one of them asks and the others wait for what it
- * hears. So a node asks a server that is away about as often as one reflector would, and all go on with the first answer.
+ * Outage of the API server, shared by all reflectors of a connection: one reflector retries, the others wait for its
+ * result. So a node sends about as many requests as one reflector would, and all reflectors resume on the first answer.
  *
- * The wait has full jitter, as all nodes of a cluster lose their API server at the same moment, and its bound is a matter of
- * the outage's age alone: what changed meanwhile must not be late by more than a small part of it.
+ * The wait has full jitter, as all nodes of a cluster lose their API server at the same moment. Its bound depends on
+ * the outage's age only: changes made meanwhile must be late by a small part of it at most.
  */
 import type { pause } from '../../dataplane/pause.ts';
 import type { Timing } from './timing.ts';
 
 export interface OutageOptions {
   readonly timing: Pick<Timing, 'backoffFirstMs' | 'backoffMaxMs' | 'outageShare' | 'refusedMaxMs'>;
-  /** Milliseconds since any fixed time. */
+  /** Monotonic clock in milliseconds. */
   readonly clock: () => number;
   readonly random: () => number;
   readonly pause: typeof pause;
@@ -18,35 +18,38 @@ export interface OutageOptions {
 
 export class Outage {
   readonly #options: OutageOptions;
-  /** In the order in which they came: so it is each one's turn, and one that fails by itself keeps no other from asking. */
+  /**
+   * Waiting callers in order of arrival: one after the other gets its turn, so that a caller whose own request fails
+   * does not block the others.
+   */
   readonly #waiting = new Map<symbol, AbortController>();
-  /** Undefined while the server is there. */
+  /** Begin of the outage; undefined while the server answers. */
   #since: number | undefined;
 
   constructor(options: OutageOptions) {
     this.#options = options;
   }
 
-  /** Resolves when the caller may ask, or when aborted: call `failed` or `answered` then. */
+  /** Resolves when the caller may send a request, or when aborted. The caller then reports `failed` or `answered`. */
   async turn(signal: AbortSignal): Promise<void> {
     const { timing, random } = this.#options;
     const caller = Symbol('caller');
     while (this.#since !== undefined && !signal.aborted) {
       const [first = caller] = this.#waiting.keys();
-      // whoever asks may be kept waiting itself: then another one asks besides
+      // the first caller's request may hang: another caller retries after backoffMaxMs
       const ms = first === caller ? this.#bound(this.#since) * random() : timing.backoffMaxMs;
       if (await this.#wait(caller, ms, signal)) break;
     }
     this.#waiting.delete(caller);
   }
 
-  /** Nobody answered. */
+  /** Reports that the server did not answer. */
   failed(): void {
     this.#since ??= this.#options.clock();
     this.#wakeAll();
   }
 
-  /** The server is there, whatever it said. */
+  /** Reports any answer of the server. */
   answered(): void {
     if (this.#since === undefined) return;
     this.#since = undefined;
@@ -57,7 +60,7 @@ export class Outage {
     for (const waiting of this.#waiting.values()) waiting.abort();
   }
 
-  /** Whether nothing was heard meanwhile. */
+  /** Waits; returns false when a report ended the wait. */
   async #wait(caller: symbol, ms: number, signal: AbortSignal): Promise<boolean> {
     const news = new AbortController();
     const stop = (): void => news.abort();

@@ -1,10 +1,10 @@
-/** How far a reflector has come, and what it needs next: a watch from there, or a list of some age. */
+/** Position of a reflector: its resourceVersion, and which request comes next. */
 import { ApiError, HistoryLost, isRefusal, needsFreshList, ProtocolError } from './errors.ts';
 
-/** A list may be of any age at first, not older than what we have later, or must be the newest. */
+/** Next request: a list at any version (at first), at the known version or newer, at the newest version, or a watch. */
 export type NextRequest = 'any-list' | 'known-list' | 'fresh-list' | 'watch';
 
-/** So many watches in a row that fail on their contents, and the version we resume from is to blame. */
+/** Consecutive watches that fail on their contents before the known version is given up. */
 const STUCK = 2;
 
 export class Position {
@@ -16,24 +16,24 @@ export class Position {
     return this.#need;
   }
 
-  /** Where a watch resumes. */
+  /** resourceVersion at which a watch resumes. */
   get version(): string {
     return this.#version;
   }
 
-  /** The least version of a list: `0` is whatever the server has in its cache, empty is the newest. */
+  /** resourceVersion of a list: `0` = any version in the server's cache, empty = the newest. */
   get listVersion(): string {
     return { 'any-list': '0', 'known-list': this.#version, 'fresh-list': '', watch: '' }[this.#need];
   }
 
-  /** Everything up to this version is here. */
+  /** Notes a complete list at a version. */
   listed(version: string): void {
     this.#need = 'watch';
     this.#version = version;
     this.#stuck = 0;
   }
 
-  /** A watch came this far; an empty version says nothing. Throws HistoryLost where a bookmark says that it went back. */
+  /** Notes the version of an event; an empty one is ignored. Throws HistoryLost when a bookmark's version is older. */
   advanced(version: string, isBookmark: boolean): void {
     if (isBookmark && isOlder(version, this.#version)) {
       throw new HistoryLost(`the server is at version ${version}, and was at ${this.#version} before`);
@@ -42,7 +42,10 @@ export class Position {
     this.#stuck = 0;
   }
 
-  /** Whether an error says just now that the version is of no use: no reason to wait with the list. */
+  /**
+   * Decides the next request after an error; returns true when the version has just become unusable, so that the list
+   * needs no wait.
+   */
   failed(error: unknown): boolean {
     if (needsFreshList(error)) {
       const isNews = this.#need !== 'fresh-list';
@@ -57,6 +60,6 @@ export class Position {
   }
 }
 
-/** Versions grow, and are decimal numbers of any size; others cannot be compared. */
+/** Compares decimal versions of any size; others are incomparable. */
 const isOlder = (version: string, than: string): boolean =>
   /^\d+$/.test(version) && /^\d+$/.test(than) && BigInt(version) < BigInt(than);

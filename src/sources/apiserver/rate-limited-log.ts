@@ -1,6 +1,5 @@
 /**
- * Says what happens to the connection, without repeating itself: four reflectors meet the same trouble at once, and go
- * on meeting it for as long as it lasts.
+ * A log with a rate limit for equal messages: four reflectors report the same trouble at once, for as long as it lasts.
  */
 import { describeError, type Log } from '../source.ts';
 import { evictOldest } from './evict-oldest.ts';
@@ -8,7 +7,7 @@ import { evictOldest } from './evict-oldest.ts';
 export type Level = 'info' | 'warn' | 'error';
 
 export interface RateLimitedLog {
-  /** The same message about the same error is said once in a while only, with the count of what was left out. */
+  /** Logs a message; an equal message with an equal error only once per interval, with the count of those left out. */
   say(level: Level, fields: Readonly<Record<string, unknown>>, message: string, error?: unknown): void;
 }
 
@@ -17,7 +16,7 @@ interface LastMessage {
   suppressed: number;
 }
 
-/** More different messages than this are not remembered. */
+/** Number of distinct messages that are remembered. */
 const MEMORY = 100;
 
 export const createRateLimitedLog = (log: Log, everyMs: number, now: () => number): RateLimitedLog => {

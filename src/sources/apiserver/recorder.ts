@@ -1,8 +1,8 @@
 /**
- * Tells the cluster what happens, as Events: beside the work, one after the other, and never at its expense.
+ * Records Events in the cluster, in the background and one at a time.
  *
- * Owns the queue and what is done when the API server is away: some tries, then the Event is lost, as the log has it anyway.
- * The same Event again is the same object with a higher count. Nothing here throws, waits for anybody, or grows.
+ * Owns the queue and the retries: after some attempts an Event is dropped, as the log has it too. A repeated Event is
+ * the same object with a higher count. Nothing here throws, blocks a caller, or grows without bound.
  */
 import { randomBytes } from 'node:crypto';
 import { pause } from '../../dataplane/pause.ts';
@@ -18,11 +18,11 @@ import { createRateLimitedLog } from './rate-limited-log.ts';
 import { type Call, create, patch, read } from './write.ts';
 
 export interface RecorderTiming {
-  /** For one request. */
+  /** Time-out of one request. */
   readonly withinMs: number;
   readonly backoffFirstMs: number;
   readonly backoffMaxMs: number;
-  /** What is still to be told at the end has so long. */
+  /** Time for queued Events at shutdown. */
   readonly shutdownGraceMs: number;
 }
 
@@ -32,20 +32,20 @@ export interface RecorderOptions {
   readonly instance: string;
   readonly log: Log;
   readonly timing?: Partial<RecorderTiming>;
-  /** Milliseconds since 1970, for what is shown. */
+  /** Wall clock for times in Events, milliseconds since 1970. */
   readonly now?: () => number;
-  /** Milliseconds of a clock that nobody sets, for waits and limits. */
+  /** Monotonic clock in milliseconds, for waits and limits. */
   readonly clock?: () => number;
   readonly random?: () => number;
 }
 
-/** What became of Events so far. */
+/** Events so far, by result. */
 export interface EventCounts {
-  /** Made, or their count raised. */
+  /** Created, or their count raised. */
   readonly written: number;
-  /** Held back, as there were too many about one object. */
+  /** Dropped by the rate limit of one object. */
   readonly limited: number;
-  /** The API server was away for too long, or did not want them. */
+  /** Dropped: the API server was unavailable for too long, or refused them. */
   readonly lost: number;
 }
 
@@ -54,7 +54,7 @@ interface QueuedEvent {
   readonly name: string;
   readonly firstAt: number;
   lastAt: number;
-  /** By the clock that nobody sets. */
+  /** On the monotonic clock. */
   recordedAt: number;
   count: number;
   isQueued: boolean;
@@ -67,9 +67,9 @@ const DEFAULT_TIMING: RecorderTiming = {
   backoffMaxMs: 30_000,
   shutdownGraceMs: 2_000,
 };
-/** As client-go. */
+/** Attempts for one Event, as in client-go. */
 const TRIES = 12;
-/** What is not repeated for so long is something new when it comes again. */
+/** Time without a repetition after which an equal Event is a new one. */
 const SERIES_MS = 360_000;
 const QUEUE = 100;
 const MEMORY = 100;
@@ -83,10 +83,10 @@ export class EventRecorder {
   readonly #limits: EventLimits;
   readonly #limitedLog: ReturnType<typeof createRateLimitedLog>;
   readonly #counts = { written: 0, limited: 0, lost: 0 };
-  /** What was told of late, by all that makes it the same. */
+  /** Recent Events, by the fields that make them equal. */
   readonly #recent = new Map<string, QueuedEvent>();
   readonly #queue: QueuedEvent[] = [];
-  /** Namespaces in which we may not. */
+  /** Namespaces in which this client may not create Events. */
   readonly #forbidden = new Set<string>();
   readonly #ending = new AbortController();
   readonly #cutOff = new AbortController();
@@ -101,12 +101,12 @@ export class EventRecorder {
     this.#limitedLog = createRateLimitedLog(options.log, REPEAT_LOG_MS, this.#clock);
   }
 
-  /** Live. */
+  /** Live counters. */
   get counts(): EventCounts {
     return this.#counts;
   }
 
-  /** To be told as soon as may be; returns at once. */
+  /** Queues an Event; returns at once. */
   record(text: EventText): void {
     const event = { ...text, note: cutNote(text.note) };
     const { kind, name } = event.regarding;
@@ -115,7 +115,7 @@ export class EventRecorder {
     queued.count += 1;
     queued.lastAt = this.#now();
     queued.recordedAt = this.#clock();
-    if (queued.isQueued) return; // goes out with the count it has by then
+    if (queued.isQueued) return; // sent with the count that it has by then
     if (!this.#limits.take(`${kind} ${event.regarding.namespace ?? ''}/${name}`)) {
       this.#counts.limited += 1;
       return;
@@ -129,7 +129,7 @@ export class EventRecorder {
     this.#sending ??= this.#sendAll();
   }
 
-  /** Tries once more what is still to be told, for a short time; then it is lost. */
+  /** Tries queued Events once more within the grace period, then drops them. */
   async stop(): Promise<void> {
     this.#ending.abort();
     const timer = setTimeout(() => this.#cutOff.abort(), this.#timing.shutdownGraceMs);
@@ -164,7 +164,7 @@ export class EventRecorder {
   }
 
   async #sendAll(): Promise<void> {
-    await Promise.resolve(); // whoever tells goes on first
+    await Promise.resolve(); // callers continue before the first request
     for (let queued = this.#queue.shift(); queued !== undefined; queued = this.#queue.shift()) await this.#send(queued);
     this.#sending = undefined;
   }
@@ -184,7 +184,10 @@ export class EventRecorder {
     }
   }
 
-  /** Gives what is in the way just now; undefined when it is over with this Event, for good or ill. */
+  /**
+   * Tries to write an Event; returns the error when another attempt is due, undefined when this Event is done or
+   * dropped.
+   */
   async #try(queued: QueuedEvent, tries: number): Promise<Error | undefined> {
     const isAllowed = !this.#forbidden.has(namespaceOf(queued.event));
     try {
@@ -203,11 +206,11 @@ export class EventRecorder {
     const { connection } = this.#options;
     const call = { connection, signal: this.#cutOff.signal, withinMs: this.#timing.withinMs };
     const path = eventsPath(namespaceOf(queued.event), queued.name);
-    queued.isQueued = false; // what happens while this is under way is told of by itself
+    queued.isQueued = false; // a repetition during the request is queued again
     if (!queued.isMade) return this.#make(call, queued);
     await patch(call, path, 'merge-patch', seriesBody(queued)).catch((error: unknown) => {
       if (!(error instanceof ApiError && error.code === 404)) throw error;
-      return this.#make(call, queued); // Events live for an hour
+      return this.#make(call, queued); // expired: Events live for an hour
     });
   }
 
@@ -216,13 +219,13 @@ export class EventRecorder {
     const event = await withUid(call, queued.event);
     const body = eventBody(event, { name, instance: this.#options.instance, firstAt, series: { count, lastAt } });
     await create(call, eventsPath(namespaceOf(event)), body).catch((error: unknown) => {
-      // our own, of a try whose answer did not come
+      // created by an earlier attempt whose answer was lost
       if (!(error instanceof ApiError && error.reason === 'AlreadyExists')) throw error;
     });
     queued.isMade = true;
   }
 
-  /** Whether another try is of no use; what there is to say of it is said. */
+  /** Whether another attempt is useless; logs the reason. */
   #isFinal(error: unknown, event: EventText): boolean {
     const { reason } = event;
     const namespace = namespaceOf(event);
@@ -245,11 +248,11 @@ export class EventRecorder {
   }
 }
 
-/** Rights that we have not. A namespace that is being deleted takes nothing new from anybody, with the same code. */
+/** Missing permission. A namespace that is being deleted refuses creations with the same code. */
 const isForbidden = (error: unknown): boolean =>
   error instanceof ApiError && error.code === 403 && !error.causes.includes('NamespaceTerminating');
 
-/** `kubectl describe` shows the Events of the one object with this uid, so it is looked up where nobody knew it. */
+/** Looks up a missing uid: `kubectl describe` shows only Events with the uid of the object. */
 const withUid = async (call: Call, event: EventText): Promise<EventText> => {
   const { kind, namespace, name, uid } = event.regarding;
   if (uid !== undefined || kind !== 'Service' || namespace === undefined) return event;

@@ -1,14 +1,13 @@
 /**
- * Keeps a sink equal to one resource of an API server: list, watch from there, and whatever it takes to go on.
+ * Keeps a sink equal to one resource of an API server: list, watch, and recovery.
  *
- * Owns the state between requests: the last version, which kind of list is needed next, and what an error means for
- * either. Nothing is ever removed from the sink because a server cannot be reached.
+ * Owns the state between requests: the last resourceVersion, which list is needed next, and what an error means for
+ * both. Nothing is removed from the sink because a server is unreachable.
  */
 
 import type { pause } from '../../dataplane/pause.ts';
 import type { ObjectKind, ObjectSink } from '../../model/kubernetes.ts';
 import type { Missing } from '../../model/missing.ts';
-import type { pause } from '../pause.ts';
 import type { RawObject } from '../raw.ts';
 import type { Resource } from '../resources.ts';
 import { describeError, type Log } from '../source.ts';
@@ -25,13 +24,13 @@ import type { Timing } from './timing.ts';
 import { openWatch, type WatchEvent } from './watch.ts';
 
 export interface ReflectorStats {
-  /** How often the whole contents were handed over, the first time included. */
+  /** Number of times the whole contents were handed over, the first included. */
   relists: number;
-  /** Watch requests after the first. */
+  /** Number of watch requests after the first. */
   watchRestarts: number;
-  /** When the last event or bookmark came, on `clock`; 0 = never. */
+  /** Time of the last event or bookmark, on `clock`; 0 = never. */
   lastEventAt: number;
-  /** Empty as long as nothing went wrong. */
+  /** Last error; empty = none so far. */
   lastError: string;
 }
 
@@ -42,14 +41,14 @@ export interface ReflectorOptions {
   readonly log: Log;
   readonly limitedLog: RateLimitedLog;
   readonly timing: Timing;
-  /** That of the connection. */
+  /** Outage state of the connection. */
   readonly outage: Outage;
-  /** Milliseconds since any fixed time. */
+  /** Monotonic clock in milliseconds. */
   readonly clock: () => number;
   readonly random: () => number;
   readonly pause: typeof pause;
   readonly stats: ReflectorStats;
-  /** The whole contents were handed over for the first time. */
+  /** Called after the whole contents were handed over for the first time. */
   readonly onSynced: () => void;
 }
 
@@ -59,16 +58,16 @@ export class Reflector {
   readonly #sink: GuardedSink;
   readonly #retries: Retries;
   readonly #position = new Position();
-  /** On `clock`: when a streaming list may be asked for. */
+  /** Time from which a streaming list may be requested, on `clock`. */
   #streamsFrom = 0;
   #synced = false;
-  /** Why an empty list stands in for one that is not to be had. */
+  /** Why an empty list was handed over in place of a failed one. */
   #missing: Omit<Missing, 'what'> | undefined;
   #watches = 0;
   #failing = false;
-  /** The last attempt found nobody. */
+  /** Whether the last attempt found the server unavailable. */
   #isOut = false;
-  /** On `clock`: when the server accepted the attempt under way; undefined = not yet. */
+  /** Time at which the server accepted the attempt under way, on `clock`; undefined = not yet. */
   #acceptedAt: number | undefined;
 
   constructor(options: ReflectorOptions) {
@@ -86,7 +85,7 @@ export class Reflector {
     return this.#options.resource.need;
   }
 
-  /** Why there is nothing of this kind; undefined when it could be listed, or may be yet. */
+  /** Why this kind counts as empty; undefined when it was listed, or is still awaited. */
   get missing(): Omit<Missing, 'what'> | undefined {
     return this.#missing;
   }
@@ -109,7 +108,10 @@ export class Reflector {
     }
   }
 
-  /** An empty list stands in for the first one, which is asked for now and then. Not where one was handed over before. */
+  /**
+   * Hands over an empty list in place of the first one, which is retried rarely. Does nothing after a list was handed
+   * over.
+   */
   presentEmpty(): void {
     if (this.#synced || this.#missing !== undefined) return;
     this.#missing = { why: this.#options.stats.lastError || 'the API server does not answer' };
@@ -117,7 +119,7 @@ export class Reflector {
     void this.#sink.replace([]);
   }
 
-  /** As all attempts, gives the wait before the next. */
+  /** Lists, streaming where supported. Like all attempts returns the wait before the next one. */
   async #list(signal: AbortSignal): Promise<number> {
     let refusal: unknown;
     if (this.#options.clock() >= this.#streamsFrom) {
@@ -134,16 +136,16 @@ export class Reflector {
     if (listing.strays > 0)
       limitedLog.say('warn', { kind: this.#kind, count: listing.strays }, 'entries of a list are no objects');
     this.#answered();
-    // what is silent may only have died, but what lists and does not stream is a server without streaming lists
+    // silence may be a broken connection; a server that lists and does not stream lacks streaming lists
     if (refusal !== undefined && !(refusal instanceof Silence)) {
-      this.#streamsFrom = clock() + timing.missingRetryMs; // by then the server may be another one
+      this.#streamsFrom = clock() + timing.missingRetryMs; // the server may be upgraded by then
       limitedLog.say('info', { kind: this.#kind }, 'no streaming lists from this API server', refusal);
     }
     await this.#replace(listing.objects, listing.version);
     return 0;
   }
 
-  /** A streaming list: the server sends what there is as events, marks the end, and goes on as a watch. */
+  /** Streaming list: the server sends the present objects as events, marks their end, and continues as a watch. */
   async #stream(signal: AbortSignal): Promise<number> {
     const initial = new InitialObjects();
     const events = await this.#open(
@@ -178,7 +180,7 @@ export class Reflector {
     return this.#retries.closed(this.#isShort());
   }
 
-  /** Whether the stream under way was accepted just now. */
+  /** Whether the stream under way was accepted only recently. */
   #isShort(): boolean {
     const { clock, timing } = this.#options;
     return this.#acceptedAt === undefined || clock() - this.#acceptedAt < timing.shortWatchMs;
@@ -204,7 +206,7 @@ export class Reflector {
     return events;
   }
 
-  /** Events that come meanwhile wait for its end. */
+  /** Hands over the whole contents; events that arrive meanwhile wait. */
   async #replace(objects: readonly RawObject[], version: string): Promise<void> {
     const { stats, clock } = this.#options;
     const isFirst = !this.#synced;
@@ -226,13 +228,13 @@ export class Reflector {
     if (event.type !== 'bookmark') this.#sink.apply(event);
   }
 
-  /** Whether a streaming list that failed is a reason to list in the ordinary way. */
+  /** Whether a failed streaming list is replaced by an ordinary list. */
   #mayListInstead(error: unknown): boolean {
-    if (this.#position.need === 'watch') return false; // the list was complete, it is the watch that failed
+    if (this.#position.need === 'watch') return false; // the list was complete, and the watch failed
     return error instanceof Silence || error instanceof StreamingRefused || isRefusal(error);
   }
 
-  /** Decides what is needed after an error; gives how long to wait before. */
+  /** Decides the next request after an error; returns the wait before it. */
   #recover(error: unknown): number {
     const { outage, timing, resource } = this.#options;
     const isAccepted = this.#acceptedAt !== undefined;
@@ -242,7 +244,7 @@ export class Reflector {
     if (isAccepted && !this.#isShort()) this.#retries.worked();
     this.#logFailure(error);
     const isExpired = this.#position.failed(error);
-    if (this.#isOut || isExpired) return 0; // the outage has its own wait
+    if (this.#isOut || isExpired) return 0; // an outage has its own wait
     const isRare = this.#missing !== undefined && resource.need === 'optional' && error instanceof ApiError;
     return this.#retries.failed(error, isRare ? timing.missingRetryMs : undefined);
   }
@@ -260,7 +262,7 @@ export class Reflector {
     }
     stats.lastError = describeError(error);
     if (this.#missing !== undefined) {
-      this.#missing = { why: stats.lastError }; // it is told as what is missing
+      this.#missing = { why: stats.lastError }; // reported as missing, not as an error
       return;
     }
     this.#failing = true;

@@ -1,13 +1,13 @@
 /**
- * Who wants to know how requests go: counted when the answer begins, timed when it ends. As client-go does, so a watch
- * is counted and never timed, and what came to nothing has the code `<error>`.
+ * Request metrics as in client-go: requests are counted when the response begins and timed when it ends. A watch is
+ * counted and not timed; a request without a response has code `<error>`.
  */
 import type { IncomingMessage } from 'node:http';
 
 export interface RequestListener {
-  /** An answer began, or there is none. */
+  /** Called when a response begins, or when there is none. */
   answered(request: { readonly method: string; readonly host: string; readonly code: string }): void;
-  /** It was read to its end, or given up. */
+  /** Called when a response was read to its end, or abandoned. */
   ended(request: { readonly method: string; readonly host: string; readonly seconds: number }): void;
 }
 
@@ -23,7 +23,7 @@ export class RequestWatch {
     this.#listener = listener;
   }
 
-  /** Gives the answer as it comes. */
+  /** Reports a request; resolves with its response. */
   async follow(method: string, streams: boolean, answer: Promise<IncomingMessage>): Promise<IncomingMessage> {
     const startedAt = performance.now();
     const of = { method, host: this.#host };

@@ -1,6 +1,6 @@
 /**
- * When one reflector asks again: after anything that worked at once, with a jitter of a second at most; more and more seldom
- * while nothing works.
+ * Retry delays of one reflector: after success at once, with a jitter of a second at most; with back-off while every
+ * attempt fails.
  */
 import { ApiError } from './errors.ts';
 import type { Timing } from './timing.ts';
@@ -8,9 +8,9 @@ import type { Timing } from './timing.ts';
 export class Retries {
   readonly #timing: Timing;
   readonly #random: () => number;
-  /** Attempts in a row of which nothing came. */
+  /** Consecutive failed attempts. */
   #failures = 0;
-  /** Watches in a row that the server closed early. */
+  /** Consecutive watches that the server closed early. */
   #shortWatches = 0;
 
   constructor(timing: Timing, random: () => number) {
@@ -18,18 +18,21 @@ export class Retries {
     this.#random = random;
   }
 
-  /** Something came. */
+  /** Notes a success. */
   worked(): void {
     this.#failures = 0;
   }
 
-  /** A watch ended in good order; gives the wait before the next. A server that closes each early would be asked without end. */
+  /**
+   * Wait after a watch that the server closed in good order. A server that closes every watch early gets a back-off, as
+   * it would be asked without end.
+   */
   closed(isShort: boolean): number {
     this.#shortWatches = isShort ? this.#shortWatches + 1 : 0;
     return this.#shortWatches > 1 ? this.#timing.backoffFirstMs * this.#random() : 0;
   }
 
-  /** The wait after an error; what the server asked for is obeyed. A refusal by a server that is there lets it wait longer. */
+  /** Wait after an error: Retry-After plus back-off. Refusals by a server that answers have a longer bound. */
   failed(error: unknown, mostMs = this.#most(error)): number {
     const { backoffFirstMs, retryAfterMaxMs } = this.#timing;
     this.#failures += 1;

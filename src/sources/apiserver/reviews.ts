@@ -1,9 +1,10 @@
 /**
- * Whether a bearer of a token may do something here, as the cluster says: TokenReview tells whose it is, SubjectAccessReview
- * what he may. As kube-rbac-proxy asks.
+ * Authorization of bearer tokens by the cluster, as kube-rbac-proxy does: TokenReview gives the user,
+ * SubjectAccessReview the permission.
  *
- * Callers choose how often they ask and with what, so what is remembered is bounded in time and number, and so are requests to
- * the API server. What cannot be asked is never allowed. Tokens are kept as digests only, and are in no message.
+ * Clients choose how often and with which tokens they ask, so cached verdicts are bounded in time and number, and so
+ * are requests to the API server. What cannot be reviewed is denied. Tokens are kept as digests only, and appear in no
+ * message.
  */
 
 import { createHash } from 'node:crypto';
@@ -24,17 +25,17 @@ export interface ReviewRequest {
 }
 
 export interface ReviewLimits {
-  /** For one request to the API server. */
+  /** Time-out of one request to the API server. */
   readonly withinMs: number;
-  /** How long it may go on after a right was taken away. */
+  /** Cache time of a permission: it may be revoked meanwhile. */
   readonly allowedMs: number;
-  /** How long it may take until a right that was given counts. */
+  /** Cache time of a refusal: permission may be given meanwhile. */
   readonly refusedMs: number;
-  /** Of either kind of verdict. */
+  /** Bound of cached verdicts, for permissions and refusals each. */
   readonly remembered: number;
-  /** Questions under way at once. */
+  /** Bound of concurrent reviews. */
   readonly atOnce: number;
-  /** Questions that may come together, and then one for each of these many milliseconds. */
+  /** Token bucket: burst of reviews, and interval in milliseconds of further ones. */
   readonly burst: number;
   readonly everyMs: number;
 }
@@ -43,7 +44,7 @@ export interface ReviewOptions {
   readonly connection: ApiConnection;
   readonly log: Log;
   readonly limits?: Partial<ReviewLimits>;
-  /** Milliseconds of a clock that nobody sets. */
+  /** Monotonic clock in milliseconds. */
   readonly now?: () => number;
 }
 
@@ -66,7 +67,7 @@ export class Reviews {
   readonly #now: () => number;
   readonly #limitedLog: RateLimitedLog;
   readonly #stop = new AbortController();
-  /** Apart: however many tokens somebody makes up, those that count are not forgotten for them. */
+  /** Permissions and refusals are cached apart: made-up tokens must not evict permissions. */
   readonly #allowed: ExpiringMap<AccessVerdict>;
   readonly #refused: ExpiringMap<AccessVerdict>;
   readonly #underWay = new Map<string, Promise<AccessVerdict>>();
@@ -84,7 +85,7 @@ export class Reviews {
     this.#creditAt = now();
   }
 
-  /** Never throws. */
+  /** Reviews a request, or answers from the cache. Never throws. */
   async authorize(request: ReviewRequest): Promise<AccessVerdict> {
     const key = [createHash('sha256').update(request.token).digest('base64'), request.verb, request.path].join(' ');
     const known = this.#allowed.get(key) ?? this.#refused.get(key) ?? this.#underWay.get(key);
@@ -98,7 +99,7 @@ export class Reviews {
     return verdict;
   }
 
-  /** Gives questions under way up. */
+  /** Aborts reviews under way. */
   stop(): void {
     this.#stop.abort();
   }
@@ -140,7 +141,7 @@ interface User {
   readonly extra: Readonly<Record<string, unknown>>;
 }
 
-/** Undefined where the cluster does not know the token. */
+/** User of a token; undefined when the cluster does not know the token. */
 const reviewToken = async (call: Call, token: string): Promise<User | undefined> => {
   const kind = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenReview' };
   const review = await create(call, TOKEN_REVIEWS, { ...kind, spec: { token } });

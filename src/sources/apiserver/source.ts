@@ -1,8 +1,4 @@
-/**
- * An API server as a source: one reflector for each resource, over one connection.
- */
-
-import { pause as realPause } from '../../dataplane/pause.ts';
+/** API server as a source: one reflector for each resource, over one connection. */
 import type { ObjectKind, ObjectSink } from '../../model/kubernetes.ts';
 import type { Missing } from '../../model/missing.ts';
 import { type Requirement, type Resource, resourcesFor } from '../resources.ts';
@@ -16,7 +12,7 @@ import { DEFAULT_TIMING, type Timing } from './timing.ts';
 export interface ApiServerSourceOptions {
   readonly connection: ApiConnection;
   readonly nodeName: string;
-  /** In place of those that are a proxy's business. */
+  /** Resources to watch, instead of the proxy's. */
   readonly resources?: readonly Resource[] | undefined;
   readonly log: Log;
   readonly timing?: Partial<Timing>;
@@ -26,7 +22,7 @@ export interface ApiServerSourceOptions {
 }
 
 export class ApiServerSource implements ObjectSource {
-  /** Live counters for metrics. */
+  /** Live counters, for metrics. */
   readonly stats: Readonly<Record<ObjectKind, Readonly<ReflectorStats>>>;
   readonly #stats: Readonly<Record<ObjectKind, ReflectorStats>>;
   readonly #options: ApiServerSourceOptions;
@@ -51,7 +47,7 @@ export class ApiServerSource implements ObjectSource {
     const limitedLog = createRateLimitedLog(log, timing.repeatLogMs, clock);
     const outage = new Outage({ timing, clock, random, pause });
     log.info({ server: connection.server }, 'watching the API server');
-    const own = AbortSignal.any([signal]); // node warns of a leak where many listen to one signal
+    const own = AbortSignal.any([signal]); // Node.js warns of a leak when one signal has many listeners
     const awaited = new Set(resources.filter(({ need }) => need === 'required').map(({ kind }) => kind));
     this.#reflectors = resources.map((resource) => {
       const onSynced = (): void => {
@@ -63,7 +59,7 @@ export class ApiServerSource implements ObjectSource {
     await Promise.all(this.#reflectors.map((reflector) => reflector.run(own)));
   }
 
-  /** The required resources are here: what else is not here soon is gone on without. */
+  /** After the required resources are listed: waits for the others for a bounded time, then presents them as empty. */
   async #waitForOptional(timing: Timing, pause: typeof realPause, signal: AbortSignal): Promise<void> {
     const give = (need: Requirement): void => {
       if (signal.aborted) return;

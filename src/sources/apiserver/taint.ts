@@ -1,7 +1,6 @@
 /**
- * Takes a taint off a Node, without undoing what others do to its taints meanwhile.
- *
- * The patch holds the list of taints that it is made for, and the server refuses it when that is not the list any more.
+ * Removes a taint of a Node without reverting concurrent changes: the JSON Patch tests the list of taints that it was
+ * made for, and the server refuses it when the list differs.
  */
 
 import { pause } from '../../dataplane/pause.ts';
@@ -14,7 +13,7 @@ import { createRateLimitedLog } from './rate-limited-log.ts';
 import { patch, read } from './write.ts';
 
 export interface TaintTiming {
-  /** For one request. */
+  /** Time-out of one request. */
   readonly withinMs: number;
   readonly backoffFirstMs: number;
   readonly backoffMaxMs: number;
@@ -23,11 +22,11 @@ export interface TaintTiming {
 export interface TaintOptions {
   readonly connection: ApiConnection;
   readonly nodeName: string;
-  /** Of the taint, whatever its value and effect. */
+  /** Key of the taint; value and effect do not matter. */
   readonly key: string;
   readonly log: Log;
   readonly timing?: Partial<TaintTiming>;
-  /** Milliseconds of a clock that nobody sets. */
+  /** Monotonic clock in milliseconds. */
   readonly now?: () => number;
   readonly random?: () => number;
 }
@@ -36,7 +35,7 @@ const DEFAULT_TIMING: TaintTiming = { withinMs: 10_000, backoffFirstMs: 500, bac
 const HEALTHY_MS = 120_000;
 const REPEAT_LOG_MS = 600_000;
 
-/** The taints of a Node as it came off the wire. */
+/** Taints of an unvalidated Node. */
 export const taintsOf = (node: unknown): readonly unknown[] => {
   const taints = dig(node, 'spec', 'taints');
   return Array.isArray(taints) ? taints : [];
@@ -47,8 +46,8 @@ export const hasTaint = (node: unknown, key: string): boolean => taintsOf(node).
 const isOf = (taint: unknown, key: string): boolean => isRecord(taint) && taint.key === key;
 
 /**
- * Resolves when the Node is without the taint: true if it was taken off, false if it was not there. Tries until then, whatever
- * goes wrong; what does is in the log. Resolves with false when aborted.
+ * Removes the taint; resolves with true when it was removed, false when it was absent or on abort. Errors are logged
+ * and retried without end.
  */
 export const removeTaint = async (options: TaintOptions, signal: AbortSignal): Promise<boolean> => {
   const { nodeName: node, key, log, now = () => performance.now(), random = Math.random } = options;

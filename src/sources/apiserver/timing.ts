@@ -1,37 +1,37 @@
 /**
- * Every number of milliseconds that the client of an API server lives by. Those of client-go 1.36 where it has them, but for
- * the back-off: a change that was made while the API server was away is late by as much as the next attempt.
+ * Times of the API server client. They are those of client-go 1.36 where it has them, except the back-off: a change
+ * made during an outage is late by up to the next attempt.
  */
 
 export interface Timing {
-  /** The longest wait before the first retry; doubles with each while nothing works. */
+  /** Longest wait before the first retry; doubles with each failure. */
   readonly backoffFirstMs: number;
-  /** The longest wait as long as nobody answers, or a stream breaks time and again. */
+  /** Longest wait while the server does not answer, or streams keep breaking. */
   readonly backoffMaxMs: number;
-  /** An outage's age is this many times its longest wait, once that is more than `backoffMaxMs`. */
+  /** Ratio of an outage's age to its longest wait, once that exceeds `backoffMaxMs`. */
   readonly outageShare: number;
-  /** The longest wait where the server is there and refuses, and in very long outages. */
+  /** Longest wait when the server answers and refuses, and in very long outages. */
   readonly refusedMaxMs: number;
-  /** A server's Retry-After is obeyed up to here. */
+  /** Bound of Retry-After. */
   readonly retryAfterMaxMs: number;
-  /** Bounds of timeoutSeconds: how long a watch is asked to last. */
+  /** Bounds of timeoutSeconds, the requested duration of a watch. */
   readonly watchSeconds: readonly [number, number];
-  /** So long after timeoutSeconds the server should have closed the watch by itself. */
+  /** Time after timeoutSeconds by which the server should have closed the watch. */
   readonly deadlineGraceMs: number;
-  /** Once a bookmark came, the next bytes are due within this: the server sends a bookmark each minute. */
+  /** Longest silence after a bookmark: the server sends one each minute. */
   readonly bookmarkSilenceMs: number;
-  /** The longest silence before the end of the initial events of a streaming list. */
+  /** Longest silence before the end of a streaming list's initial events. */
   readonly initialSilenceMs: number;
-  /** The longest silence within the body of a list. */
+  /** Longest silence within the body of a list. */
   readonly bodySilenceMs: number;
-  /** A watch that lasted so long has worked; one that ends earlier, time and again, is not asked for at once. */
+  /** Duration from which a watch counts as a success; repeated shorter ones get a back-off. */
   readonly shortWatchMs: number;
-  /** How often at least to ask for what was never to be had, and for streaming lists that were refused. */
+  /** Longest interval of requests for a missing resource, and for streaming lists after a refusal. */
   readonly missingRetryMs: number;
-  /** How long everything waits for an optional resource, and for a wanted one, once the required ones are here. */
+  /** Waits for an optional and for a wanted resource, after the required ones are listed. */
   readonly optionalWaitMs: number;
   readonly wantedWaitMs: number;
-  /** How often to say the same thing. */
+  /** Interval of equal log messages. */
   readonly repeatLogMs: number;
 }
 

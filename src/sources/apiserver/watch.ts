@@ -1,8 +1,7 @@
 /**
- * One watch request: bytes in, events out, until the server closes it or breaks it.
+ * One watch request: bytes in, events out, until the server closes or breaks it.
  *
- * Owns the reading of the stream and the judgement whether the peer still lives. What an event means for the state of
- * the world, the reflector knows.
+ * Owns the reading of the stream and the detection of a dead peer. What an event means is the reflector's.
  */
 
 import type { IncomingMessage } from 'node:http';
@@ -23,22 +22,22 @@ export interface ObjectEvent {
 
 export type WatchEvent =
   | ObjectEvent
-  /** `endsInitial`: everything before it was the state of the world, everything after it are changes. */
+  /** `endsInitial`: events before this bookmark are the present objects, later ones are changes. */
   | { readonly type: 'bookmark'; readonly version: string; readonly endsInitial: boolean };
 
 export interface WatchLimits {
-  /** When the server should long have closed it. */
+  /** Time by which the server must have closed the watch. */
   readonly deadlineMs: number;
-  /** Bounds silence from the start until the first bookmark; 0 = no bound. */
+  /** Longest silence before the first bookmark; 0 = unbounded. */
   readonly initialSilenceMs: number;
-  /** Bounds silence after a bookmark: a server that sends one sends them regularly. */
+  /** Longest silence after a bookmark: a server that sends bookmarks sends them regularly. */
   readonly bookmarkSilenceMs: number;
   readonly bodySilenceMs: number;
 }
 
 /**
- * Resolves when the server has accepted the watch. The events end when it was closed in good order; everything else
- * (a broken connection, half a line, silence, an ERROR event) is thrown, so that nobody takes it for that.
+ * Resolves when the server accepts the watch. The events end only when the server closes it in good order; a broken
+ * connection, an incomplete line, silence and an ERROR event are thrown.
  */
 export const openWatch = async (
   connection: ApiConnection,
@@ -65,7 +64,7 @@ async function* readEvents(response: IncomingMessage, limits: WatchLimits): Asyn
         const event = parseEvent(line);
         if (event.type === 'bookmark' && bookmarks++ === 0) watchdog.expectBytesWithin(limits.bookmarkSilenceMs);
         yield event;
-        // many events may come in one piece, and pieces that are here already come without a pause
+        // one chunk may have many events, and buffered chunks follow without a pause
         if (turn.isLong()) await turn.rest();
       }
     }

@@ -1,6 +1,6 @@
 /**
- * A request that changes something, or asks for one thing, answered within a time or not at all: whoever writes here does it
- * beside other work, and must not be held by a server that hangs.
+ * Single requests that create, change or read one object, with a time-out: writes run beside other work and must not be
+ * blocked by a server that hangs.
  */
 import { isRecord } from '../../model/record.ts';
 import type { RawObject } from '../raw.ts';
@@ -9,25 +9,25 @@ import { readText, requireOk } from './body.ts';
 import type { ApiConnection } from './connection.ts';
 import { ProtocolError } from './errors.ts';
 
-/** How a change is put, as the API's content types for PATCH. */
+/** Format of a PATCH, by the API's content types. */
 export type PatchKind = 'merge-patch' | 'json-patch';
 
 export interface Call {
   readonly connection: ApiConnection;
   readonly signal: AbortSignal;
-  /** From the request to the end of the answer, milliseconds. */
+  /** Time-out from the request to the end of the response, milliseconds. */
   readonly withinMs: number;
 }
 
-/** Makes an object in a collection. Throws ApiError for an answer other than "made", else what went wrong on the way. */
+/** Creates an object in a collection. Throws ApiError for a refusal, else the network's error. */
 export const create = (call: Call, path: string, body: RawObject): Promise<RawObject> =>
   exchange(call, path, { method: 'POST', body });
 
-/** Changes an object. Throws as `create`. */
+/** Patches an object. Throws like `create`. */
 export const patch = (call: Call, path: string, kind: PatchKind, body: unknown): Promise<RawObject> =>
   exchange(call, path, { method: 'PATCH', body, contentType: `application/${kind}+json` });
 
-/** What stands at a path. Throws as `create`. */
+/** Reads the object at a path. Throws like `create`. */
 export const read = (call: Call, path: string): Promise<RawObject> => exchange(call, path, {});
 
 interface RequestContent {

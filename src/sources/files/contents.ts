@@ -1,13 +1,11 @@
-/**
- * What all files together say, and how that differs from what they said before. Pure.
- */
+/** Objects of all files, and their difference to those before. Pure. */
 import { isDeepStrictEqual } from 'node:util';
 import type { ObjectKind } from '../../model/kubernetes.ts';
 import type { FileObject } from './parse.ts';
 
 export interface FolderObjects {
   readonly entries: ReadonlyMap<string, FileObject>;
-  /** Objects that several files claim to define. */
+  /** Messages about objects that several files define. */
   readonly clashes: readonly string[];
 }
 
@@ -15,7 +13,7 @@ export const NO_OBJECTS: FolderObjects = { entries: new Map(), clashes: [] };
 
 export type ContentChange = { readonly op: 'put' | 'remove'; readonly entry: FileObject };
 
-/** Puts files together in the order of their paths: of two that define the same object the later counts. */
+/** Merges files in the order of their paths; an object in several files counts as in the last one. */
 export const mergeFiles = (files: readonly (readonly [string, readonly FileObject[]])[]): FolderObjects => {
   const entries = new Map<string, FileObject>();
   const origin = new Map<string, string>();
@@ -31,7 +29,7 @@ export const mergeFiles = (files: readonly (readonly [string, readonly FileObjec
   return { entries, clashes };
 };
 
-/** In the order of kinds; within a kind what is new or changed comes before what is gone. */
+/** Changes in the order of kinds; within a kind puts come before removals. */
 export const compareContents = (
   before: FolderObjects,
   after: FolderObjects,

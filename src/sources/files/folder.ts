@@ -1,7 +1,7 @@
 /**
- * A folder of YAML and JSON files as a source, in place of an API server.
+ * Folder of YAML and JSON files as a source, in place of an API server.
  *
- * Owns the loop: read, hand over what changed, wait for the next change. Bad files cost their own changes only.
+ * Owns the loop: read, hand over changes, wait for the next change. A bad file costs only its own changes.
  */
 import { stat } from 'node:fs/promises';
 import { pause } from '../../dataplane/pause.ts';
@@ -16,12 +16,12 @@ import { FolderWatcher } from './watcher.ts';
 export interface FolderOptions {
   readonly dir: string;
   readonly nodeName: string;
-  /** In place of those that are a proxy's business. */
+  /** Resources to read, instead of the proxy's. */
   readonly resources?: readonly Resource[] | undefined;
   readonly log: Log;
-  /** From the last change of a file to its reading: time for a writer to finish. */
+  /** Wait between the last change of a file and its reading, so that its writer can finish. */
   readonly debounceMs?: number;
-  /** How often to look without any sign. */
+  /** Interval of readings without a notification. */
   readonly pollMs?: number;
   readonly now?: () => number;
 }
@@ -29,22 +29,22 @@ export interface FolderOptions {
 export interface FolderContents {
   readonly objects: Readonly<Record<ObjectKind, readonly RawObject[]>>;
   readonly problems: readonly FileProblem[];
-  /** Objects that several files claim to define, and which one counts. */
+  /** Messages about objects that several files define, and which file counts. */
   readonly clashes: readonly string[];
 }
 
 const DEBOUNCE_MS = 100;
 
-/** How often a file may change while it is read before the first contents go without it. */
+/** Readings that wait for a changing file before the first hand-over goes without it. */
 const PATIENCE = 20;
 
-/** Throws when there is no such folder. */
+/** Opens a folder. Throws when it does not exist. */
 export const openFolder = async (options: FolderOptions): Promise<ObjectSource> => {
   await requireFolder(options.dir);
   return new FolderSource(options);
 };
 
-/** The whole contents, once. Throws when there is no such folder; bad files are among the problems. */
+/** Reads the whole contents once. Throws when the folder does not exist; bad files are among the problems. */
 export const readFolder = async (dir: string, nodeName: string): Promise<FolderContents> => {
   await requireFolder(dir);
   const reader = new FolderReader(dir, resourcesFor(nodeName), DEBOUNCE_MS, Date.now);
@@ -131,7 +131,7 @@ class FolderSource implements ObjectSource {
     }
   }
 
-  /** The first thing handed over is the whole: better late than without a file that is just being written. */
+  /** Whether a reading may be handed over: the first one waits for files that are being written. */
   #isPresentable(reading: FolderReading): boolean {
     return reading.settled || this.#current !== undefined || ++this.#unsettled > PATIENCE;
   }
@@ -152,7 +152,7 @@ class FolderSource implements ObjectSource {
     }
   }
 
-  /** Sinks do not throw; if one does, the other objects must come through all the same. */
+  /** Logs an error of the sink, which throws none by contract, and goes on with the next object. */
   async #guard(handOver: () => Promise<void> | void): Promise<void> {
     try {
       await handOver();

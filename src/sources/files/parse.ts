@@ -1,7 +1,7 @@
 /**
- * The text of one file to the objects in it: YAML with any number of documents, or JSON; lists opened.
+ * Parses one file into objects: YAML with any number of documents, or JSON; lists are expanded.
  *
- * Owns what counts as an object for a proxy, and how complaints name the place. Does not judge an object's fields.
+ * Owns what counts as an object, and the place in error messages. Fields are not validated.
  */
 
 import type { ObjectKind } from '../../model/kubernetes.ts';
@@ -11,18 +11,18 @@ import type { Resource } from '../resources.ts';
 
 export interface FileObject {
   readonly kind: ObjectKind;
-  /** Kind, namespace and name. */
+  /** Key of kind, namespace and name. */
   readonly key: string;
   readonly object: RawObject;
 }
 
 export interface ParsedFile {
   readonly entries: readonly FileObject[];
-  /** Documents that are no objects. */
+  /** Messages about documents that are no objects. */
   readonly problems: readonly string[];
 }
 
-/** A file that cannot be read as YAML or JSON at all. */
+/** Error of a file that is neither YAML nor JSON. */
 export class ParseError extends Error {
   override readonly name = 'ParseError';
   readonly line: number;
@@ -34,13 +34,13 @@ export class ParseError extends Error {
   }
 }
 
-/** The objects that the resources select; other kinds are nobody's business. Throws ParseError. */
+/** Parses the objects that the resources select and skips other kinds. Throws ParseError. */
 export const parseFile = async (path: string, text: string, resources: readonly Resource[]): Promise<ParsedFile> => {
   const documents = (path.endsWith('.json') ? parseJson(text) : undefined) ?? (await parseYaml(text));
   const entries: FileObject[] = [];
   const problems: string[] = [];
   const take = (value: unknown, place: string, inherited: RawObject): void => {
-    if (value === null || value === undefined) return; // an empty document
+    if (value === null || value === undefined) return; // empty document
     if (!isRecord(value)) {
       problems.push(`${place} is no object`);
       return;
@@ -65,7 +65,7 @@ export const parseFile = async (path: string, text: string, resources: readonly 
   return { entries, problems };
 };
 
-/** Items of a ServiceList need not say that they are Services; those of a List must. */
+/** Type of the items of a list: those of a ServiceList are Services, those of a List name their own type. */
 const itemType = (list: RawObject, kind: string): RawObject =>
   kind === 'List' ? {} : { apiVersion: list.apiVersion, kind: kind.slice(0, -'List'.length) };
 
@@ -80,19 +80,19 @@ const toFileObject = (
   const object = resource.namespaced ? withNamespace(raw) : raw;
   dropManagedFields(object);
   const name = digText(object, 'metadata', 'name');
-  // without a name it is malformed, which is for the sink to say; until then it is known by its place
+  // a nameless object is malformed, which the sink reports; its place is its key
   const id = name === '' ? place : `${digText(object, 'metadata', 'namespace')}/${name}`;
   return { kind: resource.kind, key: `${resource.kind} ${id}`, object };
 };
 
-/** An object that is silent about its namespace is in `default`, as for kubectl. */
+/** Sets the namespace `default` when there is none, as kubectl does. */
 const withNamespace = (object: RawObject): RawObject => {
   const { metadata } = object;
   if (!isRecord(metadata) || (metadata.namespace !== undefined && metadata.namespace !== null)) return object;
   return { ...object, metadata: { ...metadata, namespace: 'default' } };
 };
 
-/** Ten times as fast as the YAML parser, which is left to say what is wrong. */
+/** Parses JSON ten times as fast as the YAML parser, which reports the errors. */
 const parseJson = (text: string): readonly unknown[] | undefined => {
   try {
     return [JSON.parse(text)];
@@ -113,7 +113,7 @@ const parseYaml = async (text: string): Promise<readonly unknown[]> => {
     try {
       return document.toJS();
     } catch (cause) {
-      // aliases are resolved here: unknown ones, or so many that it must be an attack
+      // aliases are resolved here: unknown ones throw, and so do too many (alias bomb)
       throw new ParseError((cause as Error).message, 0, 0);
     }
   });

@@ -1,6 +1,4 @@
-/**
- * Reads a folder again and again, each file only when it changed, and remembers what each file last said.
- */
+/** Reads a folder repeatedly, each file only when it changed; caches the objects of each file. */
 import type { Resource } from '../resources.ts';
 import { describeError } from '../source.ts';
 import { type FolderObjects, mergeFiles } from './contents.ts';
@@ -10,19 +8,19 @@ import { type FileState, type FolderState, readStable, scanFolder } from './scan
 export interface FileProblem {
   readonly file: string;
   readonly error: string;
-  /** Of the first error in a file that cannot be parsed; 0 = unknown. */
+  /** Position of the first parse error; 0 = unknown. */
   readonly line?: number;
   readonly column?: number;
-  /** The file as a whole could not be read or parsed; it still counts for what it last said. */
+  /** Whether the file could not be read or parsed; its last objects still count. */
   readonly unreadable: boolean;
 }
 
 export interface FolderReading {
   readonly contents: FolderObjects;
   readonly folders: readonly FolderState[];
-  /** What is wrong with the files that changed since the last reading. */
+  /** Problems of the files that changed since the last reading. */
   readonly problems: readonly FileProblem[];
-  /** False when a file is still being written: it counts for what it said before, and wants to be read again. */
+  /** False while a file is being written: its last objects count, and it has to be read again. */
   readonly settled: boolean;
 }
 
@@ -32,7 +30,7 @@ interface CachedFile {
   readonly problems: readonly FileProblem[];
 }
 
-/** A file that changes all the time is read all the same after so many times of being left for later. */
+/** Postponements after which a file that keeps changing is read all the same. */
 const PATIENCE = 10;
 
 export class FolderReader {
@@ -43,7 +41,7 @@ export class FolderReader {
   #files: ReadonlyMap<string, CachedFile> = new Map();
   #postponed: ReadonlyMap<string, number> = new Map();
 
-  /** A file that changed within `settleMs` is left for later: its writer may have emptied it, and not be done. */
+  /** A file that changed within `settleMs` is postponed: its writer may have truncated it and not be done. */
   constructor(dir: string, resources: readonly Resource[], settleMs: number, now: () => number) {
     this.#dir = dir;
     this.#resources = resources;
@@ -51,7 +49,7 @@ export class FolderReader {
     this.#now = now;
   }
 
-  /** Throws when the folder cannot be read. */
+  /** Reads the folder. Throws when it cannot be read. */
   async read(): Promise<FolderReading> {
     const { files, folders } = await scanFolder(this.#dir);
     const next = new Map<string, CachedFile>();
@@ -71,10 +69,10 @@ export class FolderReader {
     return { contents, folders, problems, settled: postponed.size === 0 };
   }
 
-  /** Undefined when it is not the time to read the file. */
+  /** Reads one file; undefined when it is postponed. */
   async #readFile(file: FileState, before: CachedFile | undefined): Promise<CachedFile | undefined> {
     const { path, fingerprint, modifiedAt } = file;
-    const age = this.#now() - modifiedAt; // negative by other machines' clocks, which say nothing about now
+    const age = this.#now() - modifiedAt; // negative when another machine's clock is ahead, which tells nothing
     const isWarm = age >= 0 && age < this.#settleMs;
     if (isWarm && (this.#postponed.get(path) ?? 0) < PATIENCE) return undefined;
     try {

@@ -1,43 +1,43 @@
 /**
- * The files below a folder, and which of them changed since last time.
+ * Files below a folder, with fingerprints that tell changes.
  *
- * Owns the walk, links and fingerprints. Entries that begin with a dot are not looked at: editors' drafts, and the
- * folders behind the links of a mounted ConfigMap, whose files are seen through the links.
+ * Owns the walk, links and fingerprints. Entries that begin with a dot are skipped: editors' drafts, and the folders
+ * behind the links of a mounted ConfigMap, whose files are reached through the links.
  */
 import type { BigIntStats } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 export interface FileState {
-  /** Relative to the folder. */
+  /** Path relative to the folder. */
   readonly path: string;
-  /** Differs when the contents may differ: device, inode, size and times. */
+  /** Device, inode, size and times: differs when the contents may differ. */
   readonly fingerprint: string;
   /** Milliseconds since 1970. */
   readonly modifiedAt: number;
 }
 
 export interface FolderState {
-  /** Absolute. */
+  /** Absolute path. */
   readonly path: string;
-  /** Another one when the folder was replaced by one of the same name. */
+  /** Device and inode: differs when the folder was replaced by one of the same name. */
   readonly inode: string;
 }
 
 export interface Scan {
-  /** Sorted by path. */
+  /** Files, sorted by path. */
   readonly files: readonly FileState[];
-  /** The folder itself and all below it. */
+  /** The folder itself and all folders below it. */
   readonly folders: readonly FolderState[];
 }
 
 const EXTENSIONS = /\.(ya?ml|json)$/i;
 
-/** Deeper than any sane folder: links can make a circle. */
+/** Depth at which the walk stops: links may form a cycle. */
 const MAX_DEPTH = 16;
 
 /**
- * Throws when the folder, or anything below it, is there and cannot be looked at: its objects must not be taken for
+ * Scans a folder. Throws when the folder or an entry below it exists and cannot be read: its objects must not count as
  * deleted.
  */
 export const scanFolder = async (dir: string): Promise<Scan> => {
@@ -58,7 +58,7 @@ export const scanFolder = async (dir: string): Promise<Scan> => {
   return { files: files.sort((a, b) => (a.path < b.path ? -1 : 1)), folders };
 };
 
-/** What went away meanwhile, or a link to nowhere. */
+/** Errors of an entry that vanished meanwhile, and of a dangling link. */
 const GONE: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ENOTDIR', 'ELOOP']);
 
 const orGone = async <T>(found: Promise<T>): Promise<T | undefined> => {
@@ -81,7 +81,7 @@ const inodeOf = ({ dev, ino }: BigIntStats): string => `${dev}:${ino}`;
 const fingerprintOf = ({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string =>
   [dev, ino, size, mtimeNs, ctimeNs].join(' ');
 
-/** The text of a file; undefined when it is gone, or is not the one that was scanned any more. */
+/** Text of a file; undefined when it vanished or changed since the scan. */
 export const readStable = async (dir: string, file: FileState): Promise<string | undefined> => {
   const path = join(dir, file.path);
   const text = await orGone(readFile(path, 'utf8'));

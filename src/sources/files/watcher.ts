@@ -1,6 +1,6 @@
 /**
- * Notices that something below a folder changed, by fs.watch on each folder. Where that fails (a network file system,
- * inotify watches exhausted) it says so, and the caller's own time-out is the poll that remains.
+ * Detects changes below a folder by fs.watch on each folder. Where that fails (network file system, inotify watches
+ * exhausted) a warning is logged, and the caller's time-out serves as the poll.
  */
 import { type FSWatcher, watch } from 'node:fs';
 import { describeError, type Log } from '../source.ts';
@@ -17,7 +17,7 @@ export class FolderWatcher {
     this.#log = log;
   }
 
-  /** Watches these folders and no others; true when some are new, whose latest changes may have been missed. */
+  /** Watches exactly these folders; returns true when some are new, whose latest changes may have been missed. */
   follow(folders: readonly FolderState[]): boolean {
     const wanted = new Map(folders.map(({ path, inode }) => [`${inode} ${path}`, path]));
     for (const key of [...this.#watchers.keys()]) if (!wanted.has(key)) this.#drop(key);
@@ -25,7 +25,7 @@ export class FolderWatcher {
     return added.map(([key, path]) => this.#add(key, path)).includes(true);
   }
 
-  /** Resolves on a change since the last call, or after the time, or when aborted. */
+  /** Resolves on a change since the last call, after the time-out, or when aborted. */
   async wait(ms: number, signal: AbortSignal): Promise<void> {
     if (!this.#changed && !signal.aborted) {
       await new Promise<void>((resolve) => {
