@@ -1,6 +1,6 @@
 /**
- * What anybody writes to chains, of whatever table: the kernel tells every change of the ruleset to those who ask
- * (NFNLGRP_NFTABLES). As with a watch of one table the socket is looked at now and then.
+ * Changes of chains in all tables, by any process, from the kernel's notifications (NFNLGRP_NFTABLES). The socket is
+ * polled, as in `TableWatch`.
  */
 import { decode, getText } from '../netlink/attributes.ts';
 import { ERRNO, NetlinkError } from '../netlink/error.ts';
@@ -15,21 +15,24 @@ import { GROUP_NFTABLES } from './watch.ts';
 export interface ChainChange {
   readonly family: Family;
   readonly table: string;
-  /** Undefined where the whole table went. */
+  /** Name of the chain; undefined when its whole table was deleted. */
   readonly chain: string | undefined;
   readonly isRemoval: boolean;
-  /** Chains that a rule that went led to; undefined where the kernel did not show the rule. */
+  /** Targets of a deleted rule; undefined when the kernel did not show the rule. */
   readonly leadsTo?: readonly string[];
 }
 
 const HEADER = 4;
-/** In one call: what others write may be hundreds of thousands of messages, some tens of them in a datagram. */
+/**
+ * Datagrams read in one call, with some tens of messages each: other processes may write hundreds of thousands of
+ * messages.
+ */
 const MAX_DATAGRAMS = 64;
 const FAMILIES: ReadonlyMap<number, Family> = new Map(
   Object.entries(FAMILY_NUMBER).map(([family, number]) => [number, family as Family]),
 );
 
-/** Where the chain's name is, by what the message is about; none: it is about the table. */
+/** Attribute with the chain's name, by the kind of message; none = the message is about the table. */
 const KINDS: ReadonlyMap<number, { readonly name: number | undefined; readonly isRemoval: boolean }> = new Map([
   [messageType(MESSAGE.NEW_CHAIN), { name: CHAIN.NAME, isRemoval: false }],
   [messageType(MESSAGE.DELETE_CHAIN), { name: CHAIN.NAME, isRemoval: true }],
@@ -45,7 +48,7 @@ export class ChainWatch {
     this.#socket = socket;
   }
 
-  /** Throws NetlinkError. */
+  /** Opens a watch. Throws NetlinkError. */
   static open(): ChainWatch {
     return new ChainWatch(openSocket(PROTOCOL.NETFILTER, { group: GROUP_NFTABLES }));
   }
@@ -55,7 +58,7 @@ export class ChainWatch {
   }
 
   /**
-   * Changes since the last call; `undefined` in it where more was told than could be kept. Of very many the rest is for
+   * Changes since the last call; `undefined` among them after an overrun (ENOBUFS). A very long backlog is continued by
    * the next call. Throws NetlinkError.
    */
   *changes(): Generator<ChainChange | undefined> {

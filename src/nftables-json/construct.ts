@@ -1,4 +1,4 @@
-/** Small constructors: rules read as they would in nft's own language. */
+/** Constructors of statements and expressions, so that rules read as in nft's own language. */
 import type {
   BitOperator,
   Concat,
@@ -79,12 +79,12 @@ export const reject = (family: IpFamily): Reject => ({
 
 export const mangle = (key: Expression, value: Expression): Mangle => ({ mangle: { key, value } });
 
-/** Remembers `data` under `key` for so many seconds, counted from the last time. */
+/** Adds or renews an element of a dynamic map with a time-out in seconds. */
 export const mapUpdate = (map: string, key: Expression, data: Expression, seconds: number): MapUpdate => ({
   map: { op: 'update', elem: { elem: { val: key, timeout: seconds } }, data, map: `@${map}` },
 });
 
-/** Forgets what is under `key`; a map's statement names data all the same. */
+/** Deletes an element of a dynamic map; the statement has data by syntax only. */
 export const mapDelete = (map: string, key: Expression, data: Expression): MapUpdate => ({
   map: { op: 'delete', elem: key, data, map: `@${map}` },
 });
@@ -104,5 +104,5 @@ export const isReference = (expression: Expression): expression is SetReference 
 export const isVerdict = (value: object): value is Verdict =>
   'accept' in value || 'drop' in value || 'return' in value || 'jump' in value || 'goto' in value;
 
-/** What was read and has no words here. */
+/** Expression that was read and has no statement here. */
 export const foreign = (name: string): Foreign => ({ xt: { type: 'unknown', name } });

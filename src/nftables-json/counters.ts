@@ -1,4 +1,4 @@
-/** What elements count: the kernel's expression `counter`, to and from plain numbers. */
+/** Counters of elements: the kernel's expression `counter`, to and from plain numbers. */
 import {
   type Attribute,
   be64,
@@ -16,10 +16,10 @@ import type { Counter } from './schema.ts';
 const NAME = 'counter';
 const COUNTER = { BYTES: 1, PACKETS: 2 } as const;
 
-/** Of a set: each of its elements counts. */
+/** Attribute of a set whose elements have counters. */
 export const counterAttribute = (type: number): Attribute => nest(type, [text(EXPRESSION.NAME, NAME)]);
 
-/** The content of an element's expression. */
+/** Attributes of an element's counter. */
 export const encodeCounter = ({ packets, bytes }: Counter): Uint8Array => {
   const counted = [be64(COUNTER.BYTES, BigInt(bytes)), be64(COUNTER.PACKETS, BigInt(packets))];
   const attributes = [text(EXPRESSION.NAME, NAME), nest(EXPRESSION.DATA, counted)];
@@ -28,7 +28,7 @@ export const encodeCounter = ({ packets, bytes }: Counter): Uint8Array => {
   return content;
 };
 
-/** Undefined for another expression, or none. */
+/** Counter of an element; undefined for another expression, or none. */
 export const decodeCounter = (attributes: Parameters<typeof decodeNest>[0], type: number): Counter | undefined => {
   if (!attributes.has(type)) return undefined;
   const expression = decodeNest(attributes, type);

@@ -1,15 +1,15 @@
 /**
- * The types of keys and data, and their values between text and bytes (nft's datatype.h).
+ * Types of keys and data, and their values between text and bytes (nft's datatype.h).
  *
- * In a concatenation each field is padded to four bytes. Addresses, protocols and ports are in the network's byte order,
- * marks and plain numbers in the machine's own, as the kernel's registers have them.
+ * In a concatenation each field is padded to four bytes. Addresses, protocols and ports are in network byte order,
+ * marks and plain numbers in host byte order, as in the kernel's registers.
  */
 import { addressBytes, formatAddress } from '../netlink/address.ts';
 import { readU32, writeU32 } from '../netlink/bytes.ts';
 import type { Literal, TypeName } from './schema.ts';
 
 interface DataType {
-  /** nft's number of it. */
+  /** Number of the type in nft. */
   readonly id: number;
   readonly bytes: number;
   readonly write: (target: Buffer, at: number, value: Literal) => void;
@@ -19,7 +19,7 @@ interface DataType {
 const PROTOCOLS: Readonly<Record<string, number>> = { tcp: 6, udp: 17, sctp: 132 };
 const PROTOCOL_NAMES = new Map(Object.entries(PROTOCOLS).map(([name, number]) => [number, name]));
 
-/** The IANA number of tcp, udp or sctp; numbers stand for themselves. Throws TypeError. */
+/** IANA protocol number of tcp, udp or sctp; numbers stand for themselves. Throws TypeError. */
 export const protocolNumber = (value: Literal): number => {
   const number = typeof value === 'number' ? value : PROTOCOLS[value];
   if (number === undefined) throw new TypeError(`no protocol: ${value}`);
@@ -54,7 +54,7 @@ const writeIPv6 = (target: Buffer, at: number, value: Literal): void => {
 const address = (id: number, bytes: number): DataType => ({
   id,
   bytes,
-  // the library's parser takes most of the time of a large load
+  // ipaddr.js takes most of the time of a large load
   write: bytes === 4 ? writeIPv4 : writeIPv6,
   read: (source, at) =>
     bytes === 4
@@ -95,11 +95,11 @@ const TYPE_MASK = (1 << BITS_PER_TYPE) - 1;
 
 export const isTypeName = (name: string): name is TypeName => Object.hasOwn(DATA_TYPES, name);
 
-/** The number of a concatenation: six bits a field. At most five fit. */
+/** Type number of a concatenation: six bits a field, five fields at most. */
 export const typeNumber = (names: readonly TypeName[]): number =>
   names.reduce((number, name) => ((number << BITS_PER_TYPE) | DATA_TYPES[name].id) >>> 0, 0);
 
-/** The fields of a type number; undefined when one of them is not ours to know. */
+/** Fields of a type number; undefined when one of them is unknown here. */
 export const typesOfNumber = (number: number): readonly TypeName[] | undefined => {
   const names: TypeName[] = [];
   for (let left = number; left > 0; left >>>= BITS_PER_TYPE) {
@@ -112,7 +112,7 @@ export const typesOfNumber = (number: number): readonly TypeName[] | undefined =
 
 export const pad4 = (bytes: number): number => (bytes + 3) & ~3;
 
-/** Bytes of a key or of data: a single field is not padded. */
+/** Length of a key or of data in bytes: a single field is not padded. */
 export const lengthOf = (names: readonly TypeName[]): number => {
   const [only] = names;
   if (only !== undefined && names.length === 1) return DATA_TYPES[only].bytes;

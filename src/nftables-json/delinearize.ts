@@ -1,8 +1,8 @@
 /**
- * The kernel's expressions back to statements, as nft lists a rule: by following what each register holds.
+ * The kernel's expressions to statements, as nft lists a rule: the contents of each register are followed.
  *
- * What `linearize` writes comes back as the very statement that it was; anything else comes back as far as it is known,
- * with `xt` where an expression has no words here.
+ * What `linearize` writes is read back as the same statement. Other rules are read as far as they are known, with `xt`
+ * for an expression without a statement here.
  */
 
 import {
@@ -60,7 +60,7 @@ import { typesOf } from './types.ts';
 
 const MILLISECONDS = 1_000;
 
-/** The statements of a rule's list of expressions. */
+/** Statements of a rule's expressions. */
 export const delinearize = (list: Buffer): readonly Statement[] => {
   const registers = new Registers();
   return decodeList(list).flatMap(([, content]) => {
@@ -75,7 +75,7 @@ export const delinearize = (list: Buffer): readonly Statement[] => {
 class Registers {
   readonly #held = new Map<number, RegisterContent>();
 
-  /** Follows one expression; gives the statement that it ends. */
+  /** Follows one expression; returns the statement that it ends. */
   take(found: FoundExpression): readonly Statement[] {
     const loaded = loadedBy(found);
     if (loaded !== undefined) {
@@ -98,7 +98,7 @@ class Registers {
         return [this.#nat(attributes)];
       case 'dynset':
         return [this.#update(attributes)];
-      case 'byteorder': // of one byte: nft writes it for a protocol in a set of ranges, and it does nothing
+      case 'byteorder': // one byte: nft writes it for a protocol in a set of ranges, without effect
         return [];
       default:
         return [withoutRegisters(found)];
@@ -109,7 +109,7 @@ class Registers {
     return this.#held.get(register) ?? { expression: 0, bytes: REGISTER_BYTES };
   }
 
-  /** A key that begins in this register: fields one behind the other, as many as were loaded. */
+  /** Key that begins in this register: consecutive fields, as many as were loaded. */
   #key(register: number, end = Number.POSITIVE_INFINITY): Expression {
     const parts: Expression[] = [];
     for (let at = register; at < end; ) {
@@ -176,7 +176,10 @@ const constantOf = (attributes: Attributes, type: number): Buffer =>
 
 const host = (bytes: Buffer): number => (bytes.length < REGISTER_BYTES ? 0 : readU32(bytes, 0));
 
-/** A mask without a flip keeps bits; a flip behind a mask sets bits where the mask clears them, else turns them. */
+/**
+ * Bitwise operation by mask and flip: a mask alone keeps bits; a flip sets the bits that the mask clears, and inverts
+ * the others.
+ */
 const masked = (what: RegisterContent, mask: Buffer, flip: Buffer): RegisterContent => {
   const { expression, bytes } = what;
   if (typeof expression === 'object' && 'payload' in expression) return { ...what, prefix: prefixLength(mask) };
@@ -203,7 +206,7 @@ const compared = ({ expression, prefix, bits }: RegisterContent, op: '==' | '!='
   return { match: { op, left: expression, right: constant(expression, content) } };
 };
 
-/** The address whose first bytes these are. */
+/** Address with these first bytes. */
 const addressOf = (field: Payload, content: Buffer): string => {
   const [type = 'ipv4_addr'] = typesOf(field);
   const bytes = Buffer.alloc(DATA_TYPES[type].bytes);
@@ -227,7 +230,7 @@ const constant = (left: Expression, content: Buffer): Expression => {
   return host(content);
 };
 
-/** Statements that look at no register. */
+/** Statements that use no register. */
 const withoutRegisters = ({ name, attributes }: FoundExpression): Statement => {
   switch (name) {
     case 'immediate': {

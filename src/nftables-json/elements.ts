@@ -1,8 +1,8 @@
 /**
  * Elements of sets and maps between JSON and bytes.
  *
- * Large loads are made of these and little else, so they are written straight into one buffer instead of by attribute
- * trees: 250,000 elements take a second instead of several.
+ * Large loads consist mostly of elements, so these are written straight into one buffer instead of attribute trees:
+ * 250,000 elements take a second instead of several.
  */
 import {
   type Attributes,
@@ -41,7 +41,7 @@ const HEADER = 4;
 const NESTED = 0x8000;
 const MILLISECONDS = 1_000;
 
-/** How the elements of one set are written. */
+/** Encoding of the elements of one set. */
 export interface ElementFormat {
   readonly key: readonly TypeName[];
   readonly data: readonly TypeName[];
@@ -64,7 +64,7 @@ const isElementKey = (key: Expression): key is ElementKey => typeof key === 'obj
 
 const bareKey = (key: Expression): Expression => (isElementKey(key) ? key.elem.val : key);
 
-/** The key alone, without comment and times: by it the kernel knows the element. */
+/** Key of an element, without comment and times: the kernel identifies the element by it. */
 export const bareKeyOf = (element: Element): Expression => bareKey(keyOf(element));
 
 const partsOf = (value: Expression, fields: readonly TypeName[]): readonly Expression[] => {
@@ -73,7 +73,7 @@ const partsOf = (value: Expression, fields: readonly TypeName[]): readonly Expre
   throw new TypeError(`${JSON.stringify(value)} has ${parts.length} fields, not ${fields.join(' . ')}`);
 };
 
-/** Writes the fields of a key or of data; of a prefix the first address, or the last. */
+/** Writes the fields of a key or of data; of a prefix the first or the last address. */
 const writeFields = (fields: readonly TypeName[], value: Expression, isEnd = false): Buffer => {
   const bytes = Buffer.alloc(lengthOf(fields));
   let at = 0;
@@ -102,13 +102,13 @@ const writeField = (
   for (const [i, bits] of mask.entries()) bytes[at + i] = ((bytes[at + i] ?? 0) & bits) | (isEnd ? ~bits & 0xff : 0);
 };
 
-/** An element in bytes: its parts, each with the type of its attribute, and whether it is the value of a nest. */
+/** Part of an encoded element: attribute type, value, and whether the value is wrapped in a nest. */
 type ElementPart = readonly [type: number, value: Uint8Array, isWrapped: boolean];
 
 const lengthOfPart = ([, value, isWrapped]: ElementPart): number =>
   align(HEADER + value.length) + (isWrapped ? HEADER : 0);
 
-/** For a deletion the key is enough. */
+/** Parts of an element; a deletion needs the key only. */
 const partsOfElement = (format: ElementFormat, element: Element, isDeletion: boolean): readonly ElementPart[] => {
   const key = keyOf(element);
   const bare = bareKey(key);
@@ -137,7 +137,7 @@ const dataOf = ({ data }: ElementFormat, element: Element): ElementPart => {
   return [ELEMENT.DATA, writeFields(data, value), true];
 };
 
-/** The content of a DATA nest. */
+/** Content of a DATA nest. */
 const encodedVerdict = (verdict: Verdict): Uint8Array => {
   const { value } = verdictData(ELEMENT.DATA, verdict);
   if (value instanceof Uint8Array) return value;
@@ -168,7 +168,7 @@ const writePart = (target: Buffer, at: number, part: ElementPart): number => {
   return at + lengthOfPart(part);
 };
 
-/** Lists of elements, each no longer than an attribute may be. */
+/** Lists of elements, each within the length of an attribute. */
 export const encodeElements = (
   format: ElementFormat,
   elements: readonly Element[],
@@ -206,7 +206,7 @@ const writeList = (elements: readonly (readonly ElementPart[])[], size: number):
   return bytes;
 };
 
-/** One element of a listing; undefined for one that stands for all others. */
+/** Element of a listing; undefined for the catch-all element. */
 export const decodeElement = (format: ElementFormat, content: Buffer): Element | undefined => {
   const attributes = decode(content);
   if ((getBe32(attributes, ELEMENT.FLAGS) & CATCH_ALL) !== 0) return undefined;
@@ -220,7 +220,7 @@ export const decodeElement = (format: ElementFormat, content: Buffer): Element |
   return [key, value === undefined ? decodeVerdict(data.get(DATA.VERDICT)) : readFields(format.data, value)];
 };
 
-/** Most elements have nothing besides. */
+/** Attributes of an element besides key and data; most elements have none. */
 const EXTRAS = [ELEMENT.USERDATA, ELEMENT.TIMEOUT, ELEMENT.EXPIRATION, ELEMENT.EXPRESSION] as const;
 
 const keyOfListing = (val: Expression, attributes: Attributes): Expression => {
@@ -239,7 +239,7 @@ const keyOfListing = (val: Expression, attributes: Attributes): Expression => {
   return Object.keys(more).length === 0 ? val : { elem: { val, ...more } };
 };
 
-/** A verdict without a chain where one is needed cannot be: the kernel holds only whole ones. */
+/** Verdict in bytes; the kernel never returns a jump or goto without its chain. */
 export const decodeVerdict = (content: Buffer | undefined): Verdict => {
   const attributes = decode(content ?? Buffer.alloc(0));
   const target = getText(attributes, VERDICT.CHAIN);
@@ -274,7 +274,7 @@ const readFields = (fields: readonly TypeName[], bytes: Buffer, end?: Buffer): E
 
 const BITS = 8;
 
-/** The prefix that goes from one address to the other; the first alone where they are equal. */
+/** Prefix from the first to the last address; the address alone when they are equal. */
 const range = (first: Buffer, last: Buffer, addr: Literal): Expression => {
   if (first.equals(last)) return addr;
   const differing = first.findIndex((byte, i) => byte !== last[i]);

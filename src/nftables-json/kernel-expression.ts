@@ -1,8 +1,8 @@
 /**
- * The kernel's rule expressions: small instructions over sixteen registers of four bytes (linux/netfilter/nf_tables.h).
+ * The kernel's rule expressions: instructions over sixteen registers of four bytes (linux/netfilter/nf_tables.h).
  *
- * Numbers of attributes are in the network's byte order. Registers are numbered twice on the wire: 1 to 4 for those of 16
- * bytes, 8 to 23 for those of four; here they are 0 to 15, and the kernel's way of writing them is the one used.
+ * Numbers in attributes are in network byte order. Registers have two numberings on the wire: 1 to 4 for 16 bytes, 8 to
+ * 23 for four bytes. Here they are 0 to 15, and written as the kernel itself writes them.
  */
 import { type Attribute, type Attributes, be32, bytes, getBe32, nest, text } from '../netlink/attributes.ts';
 
@@ -11,13 +11,13 @@ export interface KernelExpression {
   readonly attributes: readonly Attribute[];
 }
 
-/** As read back. */
+/** Expression as read back. */
 export interface FoundExpression {
   readonly name: string;
   readonly attributes: Attributes;
 }
 
-/** What every expression is wrapped in. */
+/** Attributes that wrap every expression. */
 export const EXPRESSION = { NAME: 1, DATA: 2 } as const;
 export const PAYLOAD = { DREG: 1, BASE: 2, OFFSET: 3, LENGTH: 4 } as const;
 export const META = { DREG: 1, KEY: 2, SREG: 3 } as const;
@@ -59,7 +59,7 @@ export const CT_KEY = {
 } as const;
 export const CT_DIRECTION = { original: 0, reply: 1 } as const;
 
-/** Where header fields are, in bytes from the header's start. */
+/** Offsets of header fields in bytes. */
 export const HEADER_FIELDS = [
   { protocol: 'ip', field: 'saddr', base: BASE.network, offset: 12, length: 4 },
   { protocol: 'ip', field: 'daddr', base: BASE.network, offset: 16, length: 4 },
@@ -69,22 +69,22 @@ export const HEADER_FIELDS = [
   { protocol: 'th', field: 'dport', base: BASE.transport, offset: 2, length: 2 },
 ] as const;
 
-/** Values of conntrack's states and statuses: bits (nf_conntrack_common.h). */
+/** Bits of conntrack's states and statuses (nf_conntrack_common.h). */
 export const CT_BITS: Readonly<Record<'state' | 'status', Readonly<Record<string, number>>>> = {
   state: { invalid: 1, established: 2, related: 4, new: 8, untracked: 64 },
   status: { 'seen-reply': 2, assured: 4, confirmed: 8, snat: 16, dnat: 32 },
 };
 
-/** Kinds of addresses (rtnetlink's RTN_*). */
+/** Address types (RTN_* of rtnetlink). */
 export const ADDRESS_TYPES: Readonly<Record<string, number>> = { unicast: 1, local: 2, broadcast: 3, multicast: 5 };
 
-/** NF_NAT_RANGE_* of masquerade. */
+/** NF_NAT_RANGE_* flags of masquerade. */
 export const MASQUERADE_FLAGS: Readonly<Record<string, number>> = { random: 4, persistent: 8, 'fully-random': 16 };
 
-/** How NFPROTO_* number the families. */
+/** NFPROTO_* numbers of the families. */
 export const FAMILY_NUMBER = { ip: 2, ip6: 10, inet: 1 } as const;
 
-/** ICMP's and ICMPv6's code of "port unreachable". */
+/** Code "port unreachable" of ICMP and ICMPv6. */
 export const PORT_UNREACHABLE = { icmp: 3, icmpv6: 4 } as const;
 
 export const INTERFACE_NAME_BYTES = 16;
@@ -102,7 +102,7 @@ export const registerAt = (type: number, index: number): Attribute => be32(type,
 
 export const readRegister = (attributes: Attributes, type: number): number => registerIndex(getBe32(attributes, type));
 
-/** A constant, as cmp, bitwise and set elements hold it. */
+/** Constant of cmp, bitwise and set elements. */
 export const value = (type: number, content: Uint8Array): Attribute => nest(type, [bytes(DATA.VALUE, content)]);
 
 const CODES = { drop: 0, accept: 1, jump: -3, goto: -4, return: -5 } as const;

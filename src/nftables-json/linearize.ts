@@ -1,8 +1,8 @@
 /**
- * Statements to the kernel's expressions: what nft does between reading a rule and sending it.
+ * Statements to the kernel's expressions, as nft does before it sends a rule.
  *
- * Each statement starts with all registers free; a key is put together from register 0 on, field by field. A map's
- * result lies in register 0 again, as the key is no longer needed.
+ * Each statement starts with all registers free. A key is loaded from register 0 on, field by field; a map's result
+ * replaces it in register 0, as the key is not needed any longer.
  */
 import { type Attribute, be32, be64, text, u8 } from '../netlink/attributes.ts';
 import { writeU32 } from '../netlink/bytes.ts';
@@ -67,7 +67,7 @@ const MILLISECONDS = 1_000;
 
 const one = (name: string, ...attributes: readonly Attribute[]): KernelExpression => ({ name, attributes });
 
-/** Throws TypeError, with the statement, for one that has no place in a rule. */
+/** Expressions of one statement. Throws TypeError, with the statement, for one that cannot be in a rule. */
 export const linearize = (statement: Statement): readonly KernelExpression[] => {
   if ('match' in statement) return match(statement.match);
   if ('vmap' in statement) {
@@ -100,7 +100,7 @@ const setName = (reference: SetReference): string => reference.slice(1);
 const lookup = (set: SetReference, ...more: readonly Attribute[]): KernelExpression =>
   one('lookup', text(LOOKUP.SET, setName(set)), registerAt(LOOKUP.SREG, 0), ...more);
 
-/** Puts what an expression yields into registers from this one on. */
+/** Loads the value of an expression into registers from this one on. */
 const load = (expression: Expression, register: number): readonly KernelExpression[] => {
   if (typeof expression === 'object') {
     if ('concat' in expression) return loadConcat(expression, register);
@@ -156,7 +156,7 @@ const host32 = (number: number): Buffer => {
   return bytes;
 };
 
-/** The kernel keeps the bits of the mask, then flips: how it writes and, or and exclusive or. */
+/** Bitwise operation: the kernel applies the mask, then inverts the flip's bits; and, or, xor are written that way. */
 const maskAndFlip = (operator: BitOperator, right: number): readonly [mask: number, flip: number] => {
   switch (operator) {
     case '&':
@@ -197,7 +197,7 @@ const match = ({ left, op, right }: Match['match']): readonly KernelExpression[]
   return [...load(left, 0), compare(op, constant(left, right))];
 };
 
-/** `ct state new`: some of these bits are set. */
+/** `ct state new`: at least one of these bits is set. */
 const matchBits = (left: Expression, right: Expression): readonly KernelExpression[] => {
   const key = typeof left === 'object' && 'ct' in left ? left.ct.key : undefined;
   const bits = key === 'state' || key === 'status' ? CT_BITS[key][String(right)] : undefined;
@@ -207,7 +207,7 @@ const matchBits = (left: Expression, right: Expression): readonly KernelExpressi
 
 const BITS = 8;
 
-/** Whole bytes are compared by themselves, as nft does. */
+/** Comparison with a prefix: one of whole bytes needs no mask, as in nft. */
 const matchPrefix = (
   left: Expression,
   op: '==' | '!=',
@@ -220,7 +220,7 @@ const matchPrefix = (
     return [loadPayload(left, 0, bytes), compare(op, address.subarray(0, bytes))];
   }
   const mask = prefixMask(address.length, len);
-  // what the mask clears is never equal to something else
+  // bits that the mask clears are zero on both sides
   for (const [i, bits] of mask.entries()) address[i] = (address[i] ?? 0) & bits;
   return [loadPayload(left, 0), bitwise(0, mask, Buffer.alloc(address.length)), compare(op, address)];
 };
@@ -230,7 +230,7 @@ export const prefixMask = (bytes: number, len: number): Buffer =>
     Array.from({ length: bytes }, (_, i) => (0xff << Math.max(0, BITS - Math.max(0, len - i * BITS))) & 0xff),
   );
 
-/** The right side of a comparison, in the form in which the left side is loaded. */
+/** Right side of a comparison, in the form in which the left side is loaded. */
 const constant = (left: Expression, right: Expression): Buffer => {
   if (typeof right === 'object') throw new TypeError(`no constant: ${JSON.stringify(right)}`);
   if (typeof left === 'object') {
@@ -252,7 +252,7 @@ const directionByte = (right: Literal): Buffer => {
   return Buffer.of(number);
 };
 
-/** A name that ends in `*` is compared as far as it goes. */
+/** Interface name in bytes; one that ends in `*` is compared up to there. */
 const interfaceName = (name: string): Buffer => {
   if (name.endsWith('*')) return Buffer.from(name.slice(0, -1));
   const bytes = Buffer.alloc(INTERFACE_NAME_BYTES);
@@ -266,7 +266,7 @@ const mangle = ({ key, value: what }: { readonly key: Expression; readonly value
   return [...load(what, 0), set];
 };
 
-/** The address lies in register 0, the port behind it. */
+/** NAT with the address in register 0 and the port after it. */
 const dnat = ({ dnat: { family, addr } }: Dnat): readonly KernelExpression[] => {
   const port = (family === 'ip' ? 4 : 16) / REGISTER_BYTES;
   const where = [registerAt(NAT.ADDRESS_MIN, 0), registerAt(NAT.PORT_MIN, port)];

@@ -1,4 +1,4 @@
-/** Reading one table back: what `nft list table` would show, in the same form as what was written. */
+/** Reads one table back: the output of `nft list table`, in the form in which it was written. */
 import { decode, decodeList, decodeNest, getBe32, getBe64, getText, text } from '../netlink/attributes.ts';
 import type { NetlinkConnection } from '../netlink/connection.ts';
 import { ERRNO, NetlinkError } from '../netlink/error.ts';
@@ -27,14 +27,14 @@ import {
 import type { Chain, Element, Family, KeyType, Rule, SetDeclaration, SetFlag, TypeName } from './schema.ts';
 import { typeofKey } from './userdata.ts';
 
-/** A set or map without its elements; of one whose types are not known here only the name can be relied on. */
+/** Set or map without its elements; when its types are unknown here, only the name is reliable. */
 export interface FoundSet {
   readonly declaration: SetDeclaration;
   readonly isKnown: boolean;
 }
 
 export interface TableListing {
-  /** Its chains are on no hook. */
+  /** Whether the table is dormant: its chains are on no hook. */
   readonly isDormant: boolean;
   readonly chains: readonly Chain[];
   readonly rules: readonly Rule[];
@@ -50,16 +50,22 @@ type MessageAttributes = ReturnType<typeof attributesOf>;
 
 const isMissing = (error: unknown): boolean => error instanceof NetlinkError && error.errno === ERRNO.ENOENT;
 
-/** The list of all chains of a family may be long. */
+/** Attempts at a consistent dump of a family's chains, which may be long. */
 const MAX_CHAIN_LISTS = 3;
 
-/** One kind of thing in a table: the kernel's list of it, and what each message of that list says; undefined = nothing of ours. */
+/**
+ * One kind of object in a table: the kernel's dump request, and the objects of each message; undefined = another
+ * table's.
+ */
 interface Listed<T> {
   readonly list: Request;
   readonly read: (message: Message) => T | undefined;
 }
 
-/** The table at one moment; undefined when there is none. The process stands still for as long as the family's lists are. */
+/**
+ * Reads the table as one consistent state; undefined when there is none. Blocks the event loop for the length of the
+ * family's dumps.
+ */
 export const listTable = (connection: NetlinkConnection, family: Family, table: string): TableListing | undefined => {
   const all = <T>({ list, read }: Listed<T>): readonly T[] =>
     connection.dump(list).flatMap((message) => read(message) ?? []);
@@ -76,14 +82,17 @@ export const listTable = (connection: NetlinkConnection, family: Family, table: 
   }
 };
 
-/** The same with rests in between, as others choose how long the lists are. */
+/**
+ * Reads the same as `listTable` and yields to the event loop in between, as other processes choose how long the dumps
+ * are.
+ */
 export const visitTable = async (
   connection: NetlinkConnection,
   family: Family,
   table: string,
 ): Promise<TableListing | undefined> => {
   try {
-    // also whether there is such a table at all
+    // also tells whether the table exists
     const sleeps = isDormant(connection, family, table);
     const rules = await collect(connection, rulesOf(family, table));
     return {
@@ -98,7 +107,7 @@ export const visitTable = async (
   }
 };
 
-/** Throws NetlinkError, ENOENT where there is no such table. */
+/** Whether the table is dormant. Throws NetlinkError, ENOENT when there is no table. */
 const isDormant = (connection: NetlinkConnection, family: Family, table: string): boolean => {
   const message = connection.get(request(MESSAGE.GET_TABLE, family, 0, [text(TABLE.NAME, table)]));
   const attributes = message === undefined ? undefined : attributesOf(message);
@@ -112,9 +121,9 @@ const collect = <T>(connection: NetlinkConnection, { list, read }: Listed<T>): P
   });
 
 /**
- * The list of chains is that of all tables, so that whoever writes to any of them tears it. Torn again and again it gives
- * names at least, beside those that have rules; and one chain is asked for at one moment. A chain whose name is not known
- * by then has no rules.
+ * Reads the chains. The dump has those of all tables of the family, so any writer makes it inconsistent. After repeated
+ * attempts its names are used, together with those of chains that have rules, and each chain is requested by itself. A
+ * chain whose name is unknown then has no rules.
  */
 const visitChains = async (
   connection: NetlinkConnection,
@@ -147,7 +156,7 @@ const getChain = (connection: NetlinkConnection, family: Family, table: string, 
   }
 };
 
-/** The kernel gives the chains of all tables of the family: beside iptables over nf_tables hundreds of thousands. */
+/** Dumps the chains of all tables of the family: with iptables over nf_tables these are hundreds of thousands. */
 const chainsOf = (family: Family, table: string): Listed<Chain> => ({
   list: request(MESSAGE.GET_CHAIN, family, 0, []),
   read: (message) => {
@@ -169,7 +178,7 @@ const readChain = (chain: MessageAttributes, family: Family, table: string): Cha
   };
 };
 
-/** In the order in which a packet passes them. */
+/** Rules in the order of evaluation. */
 const rulesOf = (family: Family, table: string): Listed<Rule> => ({
   list: request(MESSAGE.GET_RULE, family, 0, [text(RULE.TABLE, table)]),
   read: (message) => {
@@ -180,7 +189,7 @@ const rulesOf = (family: Family, table: string): Listed<Rule> => ({
   },
 });
 
-/** Sets without a name of their own belong to a rule, and come and go with it. */
+/** Sets of a table without anonymous ones, which are created and deleted with their rule. */
 const setsOf = (family: Family, table: string): Listed<FoundSet> => ({
   list: request(MESSAGE.GET_SET, family, 0, [text(SET.TABLE, table)]),
   read: (message) => {
@@ -225,8 +234,8 @@ const dataType = (number: number): NonNullable<SetDeclaration['map']> | undefine
   number === VERDICT_TYPE ? 'verdict' : oneOrMore(typesOfNumber(number));
 
 /**
- * The elements of a set, part by part: there may be hundreds of thousands. Gives whether nobody wrote meanwhile. Throws
- * NetlinkError, ENOENT where there is no such set.
+ * Dumps the elements of a set in parts, as there may be hundreds of thousands. Returns whether the dump was consistent.
+ * Throws NetlinkError, ENOENT when there is no such set.
  */
 export const visitElements = (
   connection: NetlinkConnection,
@@ -244,7 +253,7 @@ export const visitElements = (
   });
 };
 
-/** The number of changes that the ruleset of this network namespace has seen: all tables of all families together. */
+/** Generation of the ruleset of this network namespace: it counts changes of all tables of all families. */
 export const generation = (connection: NetlinkConnection): number => {
   const message = connection.get(request(MESSAGE.GET_GENERATION, 'inet', 0, []));
   return message === undefined ? 0 : getBe32(attributesOf(message), GENERATION_ID);

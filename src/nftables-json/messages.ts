@@ -1,6 +1,4 @@
-/**
- * Commands to netlink messages (linux/netfilter/nf_tables.h): what they say of tables, chains, rules, sets and elements.
- */
+/** Commands to netlink messages (linux/netfilter/nf_tables.h): tables, chains, rules, sets, elements. */
 import { type Attribute, be32, be64, bytes, encode, MAX_ATTRIBUTE, nest, sizeOf, text } from '../netlink/attributes.ts';
 import { FLAG, type Request } from '../netlink/message.ts';
 import { counterAttribute } from './counters.ts';
@@ -78,7 +76,7 @@ export const SET_FLAGS: Readonly<Record<SetFlag, number>> = {
 export const VERDICT_TYPE = 0xffffff00;
 export const HOOKS: readonly Hook[] = ['prerouting', 'input', 'forward', 'output', 'postrouting'];
 
-/** Room for the rest of the message beside a list of elements. */
+/** Bytes of an element message besides its list of elements. */
 const LIST_BYTES = MAX_ATTRIBUTE - 0xfff;
 const MILLISECONDS = 1_000;
 
@@ -86,7 +84,7 @@ const FAMILY_HEADER = 4;
 
 export const familyHeader = (family: number): Buffer => Buffer.from([family, 0, 0, 0]);
 
-/** A message of nf_tables: the family's header, then attributes. */
+/** Message of nf_tables: header with the family, then attributes. */
 export const request = (number: number, family: Family, flags: number, attributes: readonly Attribute[]): Request => {
   const body = Buffer.alloc(FAMILY_HEADER + sizeOf(attributes));
   body[0] = FAMILY_NUMBER[family];
@@ -94,10 +92,10 @@ export const request = (number: number, family: Family, flags: number, attribute
   return { type: messageType(number), flags, body };
 };
 
-/** Finds the declaration of a set, which says how its elements are written. Throws for one that is not known. */
+/** Look-up of a set's declaration, which determines the encoding of its elements. Throws when it is unknown. */
 export type FindSet = (name: string) => SetDeclaration;
 
-/** A command's messages: of elements there may be several. Throws TypeError for what cannot be said. */
+/** Messages of a command; many elements take several. Throws TypeError for a command that cannot be encoded. */
 export const messagesOf = (command: Command, findSet: FindSet, nextId: () => number): readonly Request[] => {
   if ('add' in command) return add(command.add, findSet, nextId);
   if ('delete' in command) return remove(command.delete, findSet);
@@ -113,7 +111,7 @@ export const messagesOf = (command: Command, findSet: FindSet, nextId: () => num
 const add = (declaration: Declaration, findSet: FindSet, nextId: () => number): readonly Request[] => {
   if ('table' in declaration) {
     const { family, name } = declaration.table;
-    // without them a table that is there keeps those it has
+    // without flags an existing table keeps its own
     return [request(MESSAGE.NEW_TABLE, family, FLAG.CREATE, [text(TABLE.NAME, name), be32(TABLE.FLAGS, 0)])];
   }
   if ('chain' in declaration) return [addChain(declaration.chain)];
@@ -181,13 +179,13 @@ const addSet = (set: SetDeclaration, id: number): Request => {
 };
 
 /**
- * Ranges of a single field are kept in another way, as pairs of ends, and fields in the machine's byte order would have to be
- * turned in elements and in every rule that looks into the set.
+ * Whether a key may have intervals. The kernel keeps those of a single field in another way, as pairs of ends; fields
+ * in host byte order would have to be swapped in elements and in every rule that uses the set.
  */
 const canHaveRanges = (key: readonly TypeName[]): boolean =>
   key.length > 1 && !key.includes('mark') && !key.includes('integer');
 
-/** A map keeps no intervals of concatenations unless it is told where its fields are. */
+/** Whether a set has intervals of concatenations, for which the kernel needs the lengths of the fields. */
 const isRanged = (set: SetDeclaration): boolean =>
   set.flags?.includes('interval') === true && fieldsOf(set.type).length > 1;
 

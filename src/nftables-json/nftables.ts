@@ -1,8 +1,8 @@
 /**
  * nf_tables over netlink: transactions, and tables read back (linux/netfilter/nf_tables.h, kernel 5.13 and newer).
  *
- * A transaction is one send: all of it or nothing. Its cost grows with what it holds, never with what the kernel has; no
- * program is run and nothing is listed first.
+ * A transaction is one send, done as a whole or not at all. Its cost depends on its own size and not on the ruleset's:
+ * no program is run and nothing is listed first.
  */
 import type { Attribute } from '../netlink/attributes.ts';
 import { be32, encode, sizeOf } from '../netlink/attributes.ts';
@@ -18,15 +18,15 @@ import { formatCommand } from './text.ts';
 const BATCH_BEGIN = 0x10;
 const BATCH_END = 0x11;
 const BATCH_GENERATION = 1;
-/** The batch's header names the subsystem. */
+/** Subsystem in the batch header. */
 const NF_TABLES = 10;
 
-/** What the kernel said no to. Nothing of the transaction is done. */
+/** Error of a refused transaction, of which nothing is done. */
 export class TransactionError extends Error {
   override readonly name = 'TransactionError';
-  /** As in errno(3) of the first refusal. */
+  /** errno(3) of the first refused command. */
   readonly errno: number;
-  /** Positions of the commands that were refused; none where the transaction as a whole was. */
+  /** Positions of the refused commands; none when the transaction as a whole was refused. */
   readonly commands: readonly number[];
 
   constructor(errno: number, message: string, commands: readonly number[]) {
@@ -37,9 +37,9 @@ export class TransactionError extends Error {
 }
 
 export interface TransactionOptions {
-  /** Done only if the ruleset has seen no change since this generation. Refused with ERESTART otherwise. */
+  /** Generation at which the ruleset must still be; refused with ERESTART otherwise. */
   readonly generation?: number;
-  /** Declarations of sets that exist already. Those that the transaction itself adds need not be given. */
+  /** Declarations of existing sets; those that the transaction adds are known anyway. */
   readonly sets?: Iterable<SetDeclaration>;
 }
 
@@ -47,7 +47,7 @@ export class Nftables {
   readonly #connection: NetlinkConnection;
   #nextId = 0;
 
-  /** Over a socket of its own, in the network namespace of this process. Throws NetlinkError. */
+  /** Opens a socket in this process's network namespace. Throws NetlinkError. */
   static open(): Nftables {
     return new Nftables(new NetlinkConnection(openSocket(PROTOCOL.NETFILTER)));
   }
@@ -56,7 +56,7 @@ export class Nftables {
     this.#connection = connection;
   }
 
-  /** By which a watch tells what is written here from what others write. */
+  /** Port id by which a watch ignores what is written here. */
   get port(): number {
     return this.#connection.port;
   }
@@ -65,35 +65,38 @@ export class Nftables {
     this.#connection.close();
   }
 
-  /** Does all commands in this order, or none. Throws TransactionError. */
+  /** Executes all commands in this order, or none. Throws TransactionError. */
   run(commands: readonly Command[], options: TransactionOptions = {}): void {
     this.#send(commands, options, true);
   }
 
-  /** Has the kernel look at all commands and forget them again. Throws TransactionError. */
+  /** Has the kernel check all commands without executing them. Throws TransactionError. */
   check(commands: readonly Command[], options: TransactionOptions = {}): void {
     this.#send(commands, options, false);
   }
 
-  /** The table at one moment, without the elements of its sets; undefined when there is none. Throws NetlinkError. */
+  /**
+   * Reads the table as one consistent state, without elements of sets; undefined when there is none. Throws
+   * NetlinkError.
+   */
   list(family: Family, table: string): TableListing | undefined {
     return listTable(this.#connection, family, table);
   }
 
-  /** The same where others' tables may be large: with rests in between, as for `visit`. */
+  /** Reads the same as `list` and yields to the event loop in between, as for `visit`: other tables may be large. */
   visitTable(family: Family, table: string): Promise<TableListing | undefined> {
     return visitTable(this.#connection, family, table);
   }
 
   /**
-   * The elements of a set that `list` found, part by part, with rests in between: nothing else may be asked of this object until it is done.
-   * Gives whether nobody wrote to it meanwhile. Throws NetlinkError.
+   * Dumps the elements of a set that `list` returned, in parts; yields to the event loop in between. Nothing else may
+   * use this object until it is done. Returns whether the dump was consistent. Throws NetlinkError.
    */
   visit(set: SetDeclaration, take: (element: Element) => void): Promise<boolean> {
     return visitElements(this.#connection, set, take);
   }
 
-  /** The number of changes that the ruleset has seen. Throws NetlinkError. */
+  /** Generation of the ruleset. Throws NetlinkError. */
   generation(): number {
     return generation(this.#connection);
   }
@@ -137,7 +140,7 @@ const finder = (commands: readonly Command[], known: Iterable<SetDeclaration>): 
   };
 };
 
-/** Long lists of elements would hide the rest. */
+/** Characters of a command in an error message: long lists of elements would hide the rest. */
 const MAX_TEXT = 200;
 
 const explain = (

@@ -1,4 +1,4 @@
-/** What the kernel's expressions put into registers: header fields, meta and conntrack keys, numbers. */
+/** Values that the kernel's expressions load into registers: header fields, meta and conntrack keys, numbers. */
 import { type Attributes, getBe32, getU8 } from '../netlink/attributes.ts';
 import { isLiteral } from './construct.ts';
 import { lengthOf } from './datatypes.ts';
@@ -20,13 +20,13 @@ import {
 import type { Expression, Payload } from './schema.ts';
 import { typesOf } from './types.ts';
 
-/** What a register holds, and how many bytes of a header field, if only its first ones. */
+/** Content of a register, with the number of bytes when only the first ones of a field are loaded. */
 export interface RegisterContent {
   readonly expression: Expression;
   readonly bytes: number;
-  /** From a mask: how many leading bits of the field are left. */
+  /** Leading bits of the field that a mask keeps. */
   readonly prefix?: number;
-  /** From a mask that picks bits of conntrack. */
+  /** Bits of conntrack that a mask selects. */
   readonly bits?: number;
 }
 
@@ -46,7 +46,7 @@ export const LOADS: Readonly<Record<string, number>> = {
 
 const UNKNOWN = 'unknown';
 
-/** What an expression puts into its register; undefined for one that loads nothing. */
+/** Content that an expression loads; undefined for one that loads nothing. */
 export const loadedBy = ({ name, attributes }: FoundExpression): RegisterContent | undefined => {
   const register = LOADS[name];
   if (register === undefined || !attributes.has(register)) return undefined;
@@ -98,7 +98,7 @@ const conntrackOf = (attributes: Attributes): Expression => {
   return { ct: { key, dir: getU8(attributes, CT.DIRECTION) === CT_DIRECTION.reply ? 'reply' : 'original' } };
 };
 
-/** Of two families' headers the one whose field lies there; fewer bytes than the field has are a prefix of it. */
+/** Header field at an offset, of the family that has one there; fewer bytes than the field's are a prefix of it. */
 const payloadOf = (attributes: Attributes): RegisterContent => {
   const base = getBe32(attributes, PAYLOAD.BASE);
   const offset = getBe32(attributes, PAYLOAD.OFFSET);

@@ -1,15 +1,15 @@
 /**
- * nft's ruleset language as data: libnftables' JSON schema (libnftables-json(5)), as far as this library speaks it.
+ * nft's ruleset language as data: libnftables' JSON schema (libnftables-json(5)), as far as this library supports it.
  *
- * What `nft -j` reads and prints is these types and nothing else: no form of our own stands between them and the kernel.
+ * These types are exactly what `nft -j` reads and prints: no intermediate form stands between them and the kernel.
  */
 
 export type Family = 'ip' | 'ip6' | 'inet';
 
-/** A named set or map in an expression: `@name`. */
+/** Named set or map in an expression: `@name`. */
 export type SetReference = `@${string}`;
 
-/** An address, protocol name, port, mark, interface name, state …: what it means follows from what it is compared with. */
+/** Literal: address, protocol name, port, mark, interface name, state …; its type is that of the other operand. */
 export type Literal = string | number;
 
 export interface Prefix {
@@ -29,8 +29,8 @@ export interface Meta {
 }
 
 /**
- * `ip daddr` and `ip6 daddr` are the address before translation, `proto-dst` the port; they need a direction. `direction` is
- * the packet's own.
+ * Conntrack key. `ip daddr` and `ip6 daddr` are the address before translation, `proto-dst` the port; they need a
+ * direction. `direction` is that of the packet itself.
  */
 export interface Conntrack {
   readonly ct: {
@@ -39,36 +39,36 @@ export interface Conntrack {
   };
 }
 
-/** The kind of an address, as routing sees it: `local` is the node's own. */
+/** Type of an address by the routing table: `local` is the node's own. */
 export interface Fib {
   readonly fib: { readonly result: 'type'; readonly flags: readonly ('saddr' | 'daddr')[] };
 }
 
-/** A number from `offset` to `offset + mod - 1`. */
+/** Random number from `offset` to `offset + mod - 1`. */
 export interface Numgen {
   readonly numgen: { readonly mode: 'random' | 'inc'; readonly mod: number; readonly offset: number };
 }
 
 export type BitOperator = '&' | '|' | '^';
 
-/** One key: the operator. The right side is a constant. */
+/** Bitwise operator as the single key; its right side is a constant. */
 export type BitOperation =
   | { readonly '&': readonly [Expression, number] }
   | { readonly '|': readonly [Expression, number] }
   | { readonly '^': readonly [Expression, number] };
 
-/** What a map holds for a key. No match, no further statement of the rule. */
+/** Data of a map for a key; without a match the rule ends here. */
 export interface MapLookup {
   readonly map: { readonly key: Expression; readonly data: SetReference };
 }
 
-/** What an element has counted so far; bytes with the headers of layer 3. */
+/** Counter of an element; bytes include the headers of layer 3. */
 export interface Counter {
   readonly packets: number;
   readonly bytes: number;
 }
 
-/** A key with what else belongs to its element; times in seconds. */
+/** Key with the further properties of its element; times in seconds. */
 export interface ElementKey {
   readonly elem: {
     readonly val: Expression;
@@ -119,7 +119,7 @@ export interface Reject {
   readonly reject: { readonly type: 'icmp' | 'icmpv6'; readonly expr: 'port-unreachable' };
 }
 
-/** Adds an element to a dynamic map, renews its time-out, or takes it out whatever it leads to. */
+/** Adds an element to a dynamic map or renews its time-out, or deletes it whatever its data. */
 export interface MapUpdate {
   readonly map: {
     readonly op: 'update' | 'add' | 'delete';
@@ -136,7 +136,7 @@ export type Verdict =
   | { readonly jump: { readonly target: string } }
   | { readonly goto: { readonly target: string } };
 
-/** A kernel expression that this library has no statement for, as read back: never written. */
+/** Kernel expression without a statement in this library: read back, never written. */
 export interface Foreign {
   readonly xt: { readonly type: string; readonly name: string };
 }
@@ -172,17 +172,19 @@ export interface Rule {
 
 export type TypeName = 'ipv4_addr' | 'ipv6_addr' | 'inet_proto' | 'inet_service' | 'mark' | 'integer';
 
-/** `typeof` says the type by an expression that has it: the only way to name numgen's. nft reads it in JSON from 1.1.2 on. */
+/**
+ * Type by an expression that has it (`typeof`): the only way to declare numgen's. nft reads it in JSON from 1.1.2 on.
+ */
 export type KeyType = TypeName | readonly TypeName[] | { readonly typeof: Expression };
 
 export type SetFlag = 'interval' | 'timeout' | 'dynamic';
 
-/** What each element of a set does when a packet is found in it. */
+/** Statement that an element of a set executes when a packet matches it. */
 export interface ElementStatement {
   readonly counter: null;
 }
 
-/** A set, or with `map` a map. `timeout` in seconds, `size` in elements. */
+/** Set; with `map` a map. `timeout` in seconds, `size` in elements. */
 export interface SetDeclaration {
   readonly family: Family;
   readonly table: string;
@@ -195,7 +197,7 @@ export interface SetDeclaration {
   readonly stmt?: readonly [ElementStatement];
 }
 
-/** Of a set its key, of a map its key and what it leads to. */
+/** Element: a set's key, or a map's key and data. */
 export type Element = Expression | readonly [key: Expression, data: Expression | Verdict];
 
 export interface Elements {

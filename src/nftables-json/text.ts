@@ -1,4 +1,4 @@
-/** The same in nft's own language, as nft 1.0.6 and newer read it (nft(8)). */
+/** Commands in nft's own language, as nft 1.0.6 and newer reads it (nft(8)). */
 import { isReference, isVerdict } from './construct.ts';
 import type {
   BitOperation,
@@ -16,7 +16,7 @@ import type {
 } from './schema.ts';
 import { dataTypeofOf } from './types.ts';
 
-/** One line, without a line's end. */
+/** Command as one line, without a line feed. */
 export const formatCommand = (command: Command): string => {
   if ('add' in command) return formatAdd(command.add);
   if ('delete' in command) return `delete ${formatName(command.delete)}`;
@@ -48,11 +48,14 @@ const formatName = (declaration: Declaration): string => {
   return `${kind} ${family} ${table} ${name}`;
 };
 
-/** ` { type nat hook prerouting priority -100 ; policy accept ; }`, or nothing for a chain that is only jumped to. */
+/**
+ * Declaration of a base chain: ` { type nat hook prerouting priority -100 ; policy accept ; }`; empty for a regular
+ * chain.
+ */
 export const formatHook = ({ type, hook, prio, policy }: Chain): string =>
   hook === undefined ? '' : ` { type ${type} hook ${hook} priority ${prio} ; policy ${policy ?? 'accept'} ; }`;
 
-/** What a set holds: `type ipv4_addr . inet_service : verdict ; flags interval ;`. */
+/** Declaration of a set: `type ipv4_addr . inet_service : verdict ; flags interval ;`. */
 export const formatShape = (set: SetDeclaration): string => {
   const { type, map, flags = [], size, timeout, stmt } = set;
   const data = dataTypeofOf(set);
@@ -68,7 +71,7 @@ export const formatShape = (set: SetDeclaration): string => {
 
 const MILLISECONDS = 1_000;
 
-/** nft reads no fractions. */
+/** Duration in units without fractions, which nft does not read. */
 const formatSeconds = (seconds: number): string => {
   const rest = Math.round(seconds * MILLISECONDS) % MILLISECONDS;
   return rest === 0 ? `${Math.round(seconds)}s` : `${Math.floor(seconds)}s${rest}ms`;
@@ -116,7 +119,7 @@ const formatMatch = ({ left, op, right }: Match['match']): string => {
   return `${formatExpression(left)}${operator} ${formatConstant(left, right)}`;
 };
 
-/** Names of interfaces are quoted: they may hold anything. */
+/** Right side of a comparison; interface names are quoted, as they may contain any character. */
 const formatConstant = (left: Expression, right: Expression): string => {
   const isInterface = typeof left === 'object' && 'meta' in left && left.meta.key === 'iifname';
   return isInterface && !isReference(right) ? `"${String(right)}"` : formatExpression(right);
@@ -164,11 +167,11 @@ export const formatElement = (element: Element): string => {
 export const formatData = (data: Expression | Verdict): string =>
   typeof data === 'object' && isVerdict(data) ? formatVerdict(data) : formatExpression(data as Expression);
 
-/** What `nft -j -f` reads: every command, and the version of the schema. */
+/** Input of `nft -j -f`: every command, and the version of the schema. */
 export const formatJson = (commands: readonly Command[]): string =>
   `${JSON.stringify({ nftables: [{ metainfo: { json_schema_version: 1 } }, ...commands.map(withDataTypeof)] })}\n`;
 
-/** A map whose key is told by an expression has its data told so too, as in text: nft crashes listing a mixture. */
+/** Command whose map data is declared by `typeof` when the key is, as in text: nft crashes listing a mixture. */
 const withDataTypeof = (command: Command): object => {
   if (!('add' in command && 'map' in command.add)) return command;
   const { map } = command.add;

@@ -1,7 +1,7 @@
-/** Which type an expression has, and which fields a declaration: what can be told without a byte. */
+/** Types of expressions and fields of declarations, without encoding. */
 import type { Expression, KeyType, SetDeclaration, TypeName } from './schema.ts';
 
-/** The type of what an expression yields. Throws TypeError for one without. */
+/** Type of an expression's value. Throws TypeError for one without. */
 export const typesOf = (expression: Expression): readonly TypeName[] => {
   if (typeof expression === 'object') {
     if ('concat' in expression) return expression.concat.flatMap(typesOf);
@@ -27,17 +27,17 @@ const conntrackType = (key: string): TypeName => {
   return 'mark';
 };
 
-/** The fields of a declared type. */
+/** Fields of a declared type. */
 export const fieldsOf = (type: KeyType): readonly TypeName[] => {
   if (typeof type === 'string') return [type];
   return 'typeof' in type ? typesOf(type.typeof) : type;
 };
 
-/** The fields of a map's data; none for a set and for verdicts. */
+/** Fields of a map's data; none for a set and for verdicts. */
 export const dataFieldsOf = ({ map }: SetDeclaration): readonly TypeName[] =>
   map === undefined || map === 'verdict' ? [] : fieldsOf(map);
 
-/** The header fields that have this type, for `typeof` of a map's data: nft lists both sides by it or neither. */
+/** Header fields of this type, for `typeof` of a map's data: nft lists both sides by it or neither. */
 export const dataTypeofOf = ({ type, map, family }: SetDeclaration): Expression | undefined => {
   if (typeof type !== 'object' || !('typeof' in type) || map === undefined || map === 'verdict') return undefined;
   const fields = typeof map === 'string' ? [map] : map;

@@ -1,8 +1,8 @@
 /**
- * What nft stores beside a set and shows again: the byte order of keys, `typeof`, and comments of elements.
+ * Userdata of nft beside sets and elements: byte order of keys, `typeof`, comments.
  *
- * The kernel keeps it and does not read it. Entries are a type, a length and a value, one byte each for the former two
- * (libnftnl's udata.h); the numbers of expressions, headers and fields are nft's own (expression.h, proto.h).
+ * The kernel stores it unread. Entries are type, length and value, one byte each for the former two (libnftnl's
+ * udata.h); the numbers of expressions, headers and fields are nft's own (expression.h, proto.h).
  */
 import { readU32, writeU32 } from '../netlink/bytes.ts';
 import type { Expression, Payload, SetDeclaration } from './schema.ts';
@@ -28,7 +28,9 @@ const number = (type: number, value: number): Buffer => {
   return entry(type, bytes);
 };
 
-/** The number of the expression's kind, then what it says. Throws TypeError for one that `typeof` has no use for. */
+/**
+ * Encoded expression: the number of its kind, then its properties. Throws TypeError for one that `typeof` cannot have.
+ */
 const typeOf = (expression: Expression): Buffer => {
   const kind = (id: number, content: readonly Buffer[]): Buffer =>
     Buffer.concat([number(0, id), entry(1, Buffer.concat(content))]);
@@ -52,7 +54,7 @@ const typeOf = (expression: Expression): Buffer => {
   throw new TypeError(`typeof ${JSON.stringify(expression)}`);
 };
 
-/** The byte order of a key: of several fields none. */
+/** Byte order of a key; a concatenation has none. */
 const orderOf = (type: SetDeclaration['type']): number => {
   if (typeof type !== 'string') return BYTE_ORDER.MIXED;
   return type === 'mark' || type === 'integer' ? BYTE_ORDER.HOST : BYTE_ORDER.NETWORK;
@@ -67,7 +69,7 @@ export const setUserdata = ({ type, map }: SetDeclaration, dataTypeof: Expressio
     ...(map === undefined ? [] : [number(SET.DATA_INTERVAL, 0)]),
   ]);
 
-/** The expression by which a set's key was declared, where it was and is one that this library knows. */
+/** Expression by which a set's key was declared; undefined when there is none, or it is unknown here. */
 export const typeofKey = (userdata: Buffer): Expression | undefined => {
   const content = find(userdata, SET.KEY_TYPEOF);
   return content === undefined ? undefined : expressionOf(content);
@@ -110,10 +112,10 @@ const payloadOf = (header: number, field: number): Payload | undefined => {
   return name === undefined ? undefined : { payload: { protocol, field: name } };
 };
 
-/** The kernel keeps 128 bytes of a comment in nft's reckoning; the rest is cut off. */
+/** Longest comment in bytes: nft's 128 with the terminating zero byte; the rest is cut off. */
 const MAX_COMMENT = 127;
 
-/** A comment ends with a zero byte. */
+/** Comment with its terminating zero byte. */
 export const elementUserdata = (comment: string): Buffer => {
   const bytes = Buffer.from(comment).subarray(0, MAX_COMMENT);
   return entry(ELEMENT_COMMENT, Buffer.concat([bytes, Buffer.alloc(1)]));

@@ -1,8 +1,9 @@
 /**
- * Who else writes to a table: the kernel tells every change of the ruleset to those who ask (NFNLGRP_NFTABLES).
+ * Detects writes of other processes to a table, by the kernel's notifications (NFNLGRP_NFTABLES).
  *
- * Node cannot wait for a netlink socket, and a thread that does could not be stopped; so the socket is looked at now and
- * then, which costs two system calls. What the writer itself does is not queued at all, or a large load would overrun it.
+ * Node.js cannot wait for a netlink socket, and a thread that waits could not be stopped; so the socket is polled,
+ * which costs two system calls. Notifications of the own writer are filtered out in the kernel, as a large load would
+ * overrun the socket.
  */
 import { align, isText } from '../netlink/attributes.ts';
 import { readU16, readU32 } from '../netlink/bytes.ts';
@@ -13,7 +14,7 @@ import { FAMILY_NUMBER } from './kernel-expression.ts';
 import { MESSAGE, messageType, TABLE } from './messages.ts';
 import type { Table } from './schema.ts';
 
-/** enum nfnetlink_groups */
+/** Group of enum nfnetlink_groups. */
 export const GROUP_NFTABLES = 7;
 
 const FAMILY_HEADER = 4;
@@ -30,7 +31,7 @@ export class TableWatch {
     this.#name = Buffer.from(`${table.name}\0`);
   }
 
-  /** Hears of everything but what the socket of this port does. Throws NetlinkError. */
+  /** Opens a watch that ignores notifications caused by the socket of this port id. Throws NetlinkError. */
   static open(table: Table, ownPort: number): TableWatch {
     return new TableWatch(openSocket(PROTOCOL.NETFILTER, { group: GROUP_NFTABLES, ignoredPort: ownPort }), table);
   }
@@ -39,7 +40,7 @@ export class TableWatch {
     this.#socket.close();
   }
 
-  /** Whether somebody else wrote to the table since the last call; also when more was told than could be kept. */
+  /** Whether another process wrote to the table since the last call; true also after an overrun (ENOBUFS). */
   hasChanged(): boolean {
     let isChanged = false;
     for (;;) {
@@ -54,13 +55,13 @@ export class TableWatch {
     }
   }
 
-  /** Looks at bytes alone: of what others write to their tables there may be hundreds of thousands of messages at a time. */
+  /** Compares bytes without decoding: writes of other processes may be hundreds of thousands of messages at a time. */
   #concerns(datagram: Buffer): boolean {
     for (let at = 0; at + MESSAGE_HEADER + FAMILY_HEADER <= datagram.length; ) {
       const length = readU32(datagram, at);
       if (length < MESSAGE_HEADER || at + length > datagram.length) return false;
       const isOfFamily = datagram[at + MESSAGE_HEADER] === this.#family && readU16(datagram, at + 4) !== NEW_GENERATION;
-      // in messages of all kinds the same attribute names the table
+      // the table's name is the same attribute in all messages
       const attributes = { bytes: datagram, from: at + MESSAGE_HEADER + FAMILY_HEADER, to: at + length };
       if (isOfFamily && isText(attributes, TABLE.NAME, this.#name)) return true;
       at += align(length);
