@@ -1,7 +1,7 @@
 /**
- * A cluster in a lab: an API server on the lab's network, objects in it, and proxies on its nodes as they would run.
+ * Cluster in a lab: an API server on the lab's network, objects, and proxies on the nodes as real processes.
  *
- * The API server is reached over a unix socket from here, whatever network namespace it is in.
+ * This process reaches the API server over a unix socket, whatever network namespace it is in.
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
@@ -17,39 +17,39 @@ import type { NodeName } from './network/plan.ts';
 import { scaled } from './network/time-scale.ts';
 
 const PORT = 6443;
-/** The image's NODE_OPTIONS. */
+/** NODE_OPTIONS of the container image. */
 export const NODE_OPTIONS = ['--max-semi-space-size=4'] as const;
 const READY_MS = scaled(20_000);
 
 export interface NodeProxy {
-  /** Everything it has written to its log. */
+  /** Output so far. */
   log(): string;
-  /** Resolves when the log has a line that matches; throws when it ends without. */
+  /** Resolves when the log has a matching line. Throws when the process ends without one. */
   said(pattern: RegExp, timeoutMs?: number): Promise<void>;
-  /** Sends a signal and waits for the end; gives the exit code, -1 when the signal ended it. */
+  /** Sends a signal and waits for the exit; returns the exit code, -1 for an exit by a signal. */
   stop(signal?: 'SIGTERM' | 'SIGKILL' | 'SIGINT'): Promise<number>;
   readonly pid: number;
-  /** Resolves with the exit code when it ends by itself. */
+  /** Resolves with the exit code when the process exits. */
   readonly ended: Promise<number>;
 }
 
 export interface Cluster {
-  /** As proxies see it. */
+  /** URL for proxies. */
   readonly url: string;
-  /** A kubeconfig file that leads there. */
+  /** Path of a kubeconfig file for the API server. */
   readonly kubeconfig: string;
-  /** A folder for files; removed with the cluster. */
+  /** Temporary folder; removed with the cluster. */
   readonly folder: string;
   put(objects: readonly ObjectInput[]): Promise<void>;
   delete(objects: readonly ObjectInput[]): Promise<void>;
   inject(fault: Fault): Promise<void>;
   clearFaults(): Promise<void>;
-  /** What the API server answers to a GET. */
+  /** Sends a GET to the API server; resolves with the body. */
   read(path: string): Promise<unknown>;
   requests(): Promise<readonly LoggedRequest[]>;
-  /** Starts `pointsman run` on a node with these arguments; its kubeconfig and node name are given to it. */
+  /** Starts `pointsman run` on a node with these arguments, kubeconfig and node name. */
   startProxy(node: NodeName, args?: readonly string[], options?: ProxyOptions): NodeProxy;
-  /** An outage of the API server: connections break, new ones are refused; it forgets nothing. */
+  /** Stops the API server: connections are closed and refused, and nothing is lost. */
   stopApiServer(): Promise<void>;
   startApiServer(): Promise<void>;
   remove(): Promise<void>;
@@ -57,12 +57,12 @@ export interface Cluster {
 
 export interface ProxyOptions {
   readonly env?: Readonly<Record<string, string>>;
-  /** False: the arguments are all there is. */
+  /** False: no kubeconfig and node name are added. */
   readonly withKubeconfig?: boolean;
 }
 
 export const startCluster = async (lab: Lab): Promise<Cluster> => {
-  // named as the namespaces are: so it can be told whose it is when its maker was killed
+  // named like the namespaces, so that its owner is known after a crash
   const folder = await mkdtemp(join(tmpdir(), `${lab.host('apiserver').namespace}-`));
   try {
     return await startIn(folder, lab);
@@ -148,9 +148,9 @@ const startProxy = (
 ): NodeProxy => {
   let log = '';
   const waiting = new Set<() => void>();
-  // by env(1), as its PATH must not decide where the programs around it are found
+  // by env(1), as its PATH must not affect the programs around it
   const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
-  // of this one setting a network namespace has none of its own
+  // a network namespace lacks this sysctl
   const quiet = '--conntrack-max-per-core=0';
   const command = [process.execPath, ...NODE_OPTIONS, packageFile('dist/main.js'), 'run', quiet, ...args];
   const child = lab.spawn(node, 'env', [...variables, ...command], { stdout: 'ignore', stderr: 'pipe', buffer: false });
@@ -194,7 +194,7 @@ const startProxy = (
 const callServer = (socketPath: string, method: string, path: string, body: unknown): Promise<unknown> =>
   new Promise((resolve, reject) => {
     const text = body === undefined ? '' : JSON.stringify(body);
-    // said by hand: node sends the body of a DELETE without a length otherwise
+    // set explicitly: Node.js sends the body of a DELETE without a length otherwise
     const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) };
     const request = httpRequest({ socketPath, method, path, headers, agent: false }, (response) => {
       let answer = '';

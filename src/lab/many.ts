@@ -1,4 +1,4 @@
-/** Many Services with endpoints, all alike and numbered: for measuring at size. Pure. */
+/** Many equal Services with endpoints, by number: for measurements at scale. Pure. */
 
 export interface ServiceObject {
   readonly [field: string]: unknown;
@@ -10,7 +10,7 @@ export interface ServiceObject {
 const NAMESPACE = 'many';
 const PORT = { name: 'http', protocol: 'TCP' } as const;
 
-/** Every number has its own place; a step that shares no factor with 2^16 spreads neighbours as an allocator does. */
+/** Factor that spreads consecutive numbers over 2^16 addresses without collisions, as an allocator does. */
 const SPREAD = 40_503;
 
 const address = (base: string, number: number): string =>
@@ -20,7 +20,7 @@ const endpointAddress = (number: number, i: number): string => `10.${100 + (numb
 
 export const firstEndpoint = (number: number): string => endpointAddress(number, 0);
 
-/** A Service and its EndpointSlice; `firstEndpoint` is the address of the first endpoint, if it is to be another one. */
+/** Service and EndpointSlice of a number; `firstEndpoint` replaces the address of its first endpoint. */
 export const serviceObjects = (
   number: number,
   endpoints: number,

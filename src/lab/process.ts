@@ -1,14 +1,14 @@
 /**
- * The lab's own processes, each a sub-command: what has to run inside a namespace, or by itself.
+ * Processes of the lab, each a sub-command: what has to run inside a namespace, or by itself.
  *
- * Not for users of the program. Each is loaded when it is asked for, as agents have to start quickly.
+ * Not for users of the program. Modules are loaded on demand, as agents have to start quickly.
  */
 const COMMANDS: Readonly<Record<string, () => Promise<void>>> = {
-  /** Serves and probes in the namespace it was started in. */
+  /** Agent in the namespace that it was started in. */
   agent: async () => (await import('./network/agent/main.ts')).runAgent(),
-  /** An API server at the addresses that the next argument says, as JSON. */
+  /** API server; the next argument has its options as JSON. */
   apiserver: async () => (await import('./apiserver/process.ts')).serveApi(process.argv[3] ?? '{}'),
-  /** Builds a network, prints it as JSON and keeps it for as long as it runs. */
+  /** Lab network, printed as JSON and kept while the process runs. */
   network: async () => (await import('./network/keep.ts')).keepNetwork(),
 };
 

@@ -1,6 +1,4 @@
-/**
- * What the server says about itself: version, health, groups and resources. Only what clients ask for on their way in.
- */
+/** Discovery: version, health, API groups and resources, as far as clients request them. */
 import { apiVersionOf, RESOURCE_TYPES, type ResourceType } from './resources.ts';
 
 const VERSION = { major: '1', minor: '36', gitVersion: 'v1.36.0', platform: 'linux/amd64' };
@@ -27,7 +25,7 @@ const resourceList = (types: readonly ResourceType[], groupVersion: string): unk
   })),
 });
 
-/** The body for a path, plain text or JSON; undefined when the path is none of these. */
+/** Body for a path, plain text or JSON; undefined for other paths. */
 export const describeServer = (path: string): unknown => {
   const trimmed = path.replace(/\/$/, '');
   if (HEALTH_PATHS.has(trimmed)) return 'ok';

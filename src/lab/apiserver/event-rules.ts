@@ -1,6 +1,6 @@
 /**
- * What the real server asks of Events of events.k8s.io/v1, which is stricter than for other objects: a client that forgets one
- * of these would be found out in a cluster only.
+ * Validation of Events of events.k8s.io/v1 as in the real server, which is stricter than for other objects. Without it
+ * a client's missing field would show in a real cluster only.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { invalid } from './status.ts';
@@ -9,14 +9,14 @@ type Json = Readonly<Record<string, unknown>>;
 
 const LIMITS: Readonly<Record<string, number>> = { action: 128, reason: 128, reportingInstance: 128, note: 1_024 };
 const REQUIRED = ['eventTime', 'reportingController', 'reportingInstance', 'action', 'reason'];
-/** Left over from the older kind of Event. */
+/** Deprecated fields of core/v1 Events, which must be unset. */
 const UNSET = ['deprecatedCount', 'deprecatedFirstTimestamp', 'deprecatedLastTimestamp', 'deprecatedSource'];
 const QUALIFIED_NAME = /^([a-z0-9]([-a-z0-9.]*[a-z0-9])?\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
 const SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 const MICRO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)$/;
 const NAME_LENGTH = 253;
 
-/** Throws 422 for an Event that may not be made so. */
+/** Validates a new Event. Throws 422. */
 export const checkNewEvent = (event: Json, namespace: string): void => {
   const { metadata, type, regarding, reportingController } = event;
   const { name } = (metadata ?? {}) as Json;
@@ -36,7 +36,7 @@ export const checkNewEvent = (event: Json, namespace: string): void => {
   refuse(faults);
 };
 
-/** Throws 422 where more than the series of an Event changes. */
+/** Validates a changed Event, of which only the series may differ. Throws 422. */
 export const checkChangedEvent = (event: Json, former: Json): void => {
   const isFixed = (field: string): boolean => !['series', 'metadata'].includes(field);
   const fields = new Set([...Object.keys(event), ...Object.keys(former)].filter(isFixed));

@@ -1,6 +1,4 @@
-/**
- * One request and its answer, read and written: what was asked in the API's words, JSON bodies, Status bodies.
- */
+/** One HTTP exchange: the request parsed as an API request, JSON and Status bodies written. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Verb } from './faults.ts';
 import type { Query } from './list.ts';
@@ -8,7 +6,7 @@ import { type ResourcePath, readTarget } from './resources.ts';
 import { reviewResource } from './reviews.ts';
 import { badRequest, type StatusError } from './status.ts';
 
-/** A request as the log keeps it. */
+/** Request as recorded for tests. */
 export interface LoggedRequest {
   readonly at: number;
   readonly method: string;

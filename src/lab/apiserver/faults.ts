@@ -1,19 +1,19 @@
 /**
- * Faults on demand: what an API server, or the way to it, does on a bad day.
+ * Faults of an API server or its network, injected on demand.
  *
- * Owns the list of faults still to happen and who they are meant for. The server carries them out.
+ * Owns the list of pending faults and the requests that they apply to; the server carries them out.
  */
 
 export type Verb = 'list' | 'watch' | 'get' | 'create' | 'update' | 'patch' | 'delete' | 'other';
 
-/** Which requests (or open watches) a fault is meant for; absent = any. */
+/** Requests (or open watches) that a fault applies to; absent = any. */
 export interface FaultAim {
-  /** Plural: `services`. */
+  /** Plural of the resource: `services`. */
   readonly resource?: string;
   readonly verb?: Verb;
 }
 
-/** `count` is how many requests meet the fault; without it all do, until the faults are cleared. */
+/** `count` is the number of requests with the fault; without it all have it, until the faults are cleared. */
 export type Fault = FaultAim &
   (
     | { readonly fault: 'answer'; readonly status: number; readonly retryAfter?: number; readonly count?: number }
@@ -22,27 +22,27 @@ export type Fault = FaultAim &
     /** Accept the request and close the connection without an answer. */
     | { readonly fault: 'drop'; readonly count?: number }
     | { readonly fault: 'delay'; readonly ms: number; readonly count?: number }
-    /** The next event of a watch is cut in the middle of its line, then the connection closes. */
+    /** The next event of a watch is truncated within its line, then the connection is closed. */
     | { readonly fault: 'cut'; readonly count?: number }
-    /** The next event of a watch comes as a line that is no JSON; the stream goes on. */
+    /** The next event of a watch is a line that is no JSON; the stream goes on. */
     | { readonly fault: 'malformed'; readonly count?: number }
-    /** The next event of a watch comes as an ERROR event with this Status. */
+    /** The next event of a watch is an ERROR event with this Status. */
     | { readonly fault: 'error-event'; readonly status: number; readonly count?: number }
-    /** Open watches send nothing any more, not even their end: a peer that died without a word. */
+    /** Open watches send nothing from now on, not even their end: a vanished peer. */
     | { readonly fault: 'stall' }
-    /** Close open watches: in good order, or by cutting the connection. */
+    /** Close open watches: in good order, or by closing the connection. */
     | { readonly fault: 'end-watches'; readonly abrupt?: boolean }
-    /** Cut every open connection. */
+    /** Close every open connection. */
     | { readonly fault: 'close-connections' }
     | { readonly fault: 'no-bookmarks' }
-    /** An older server: refuses streaming lists with a status, or does not know the parameter. */
+    /** Older server: refuses streaming lists with a status, or ignores the parameter. */
     | { readonly fault: 'no-streaming'; readonly how: 'refuse' | 'ignore'; readonly status?: number }
   );
 
 export type FaultName = Fault['fault'];
 type Named<N extends FaultName> = Extract<Fault, { fault: N }>;
 
-/** Faults that happen at once and leave nothing behind. */
+/** Faults that happen once, at the moment of injection. */
 export const IMMEDIATE: ReadonlySet<FaultName> = new Set(['stall', 'end-watches', 'close-connections']);
 
 const NAMES: ReadonlySet<string> = new Set<FaultName>([
@@ -77,7 +77,7 @@ export class Faults {
     this.#pending = [];
   }
 
-  /** The fault of one of these names that this request meets, if any; it is used up by that. */
+  /** Takes the fault with one of these names that applies to a request, and counts it down. */
   take<N extends FaultName>(names: readonly N[], resource: string, verb: Verb): Named<N> | undefined {
     const found = this.#pending.find(
       ({ fault }) => (names as readonly FaultName[]).includes(fault.fault) && isAimedAt(fault, resource, verb),

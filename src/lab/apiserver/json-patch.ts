@@ -1,7 +1,4 @@
-/**
- * JSON Patch (RFC 6902) as far as clients of this server use it: test, add, remove and replace, all or nothing.
- */
-
+/** JSON Patch (RFC 6902), the operations test, add, remove and replace; applied as a whole or not at all. */
 import { isDeepStrictEqual } from 'node:util';
 import { isRecord } from '../../model/record.ts';
 import { badRequest, invalid } from './status.ts';
@@ -17,7 +14,7 @@ interface PatchOperation {
 const isOperation = (value: unknown): value is PatchOperation =>
   isRecord(value) && typeof value.op === 'string' && typeof value.path === 'string' && value.path.startsWith('/');
 
-/** The patched value. Throws 400 for what is no patch, 422 for one that does not fit. */
+/** Applies a patch. Throws 400 for a malformed one, 422 for one that does not apply. */
 export const jsonPatch = (value: unknown, patch: unknown): unknown => {
   if (!Array.isArray(patch) || !patch.every(isOperation)) throw badRequest('the body is no list of patch operations');
   return patch.reduce<unknown>((result, operation) => apply(result, operation), value);

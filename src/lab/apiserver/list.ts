@@ -1,8 +1,8 @@
 /**
- * GET of a collection: versions, pages and the consistent snapshot behind them.
+ * GET of a collection: resourceVersion, pages, and the consistent snapshot of all pages.
  *
- * A page's snapshot is rebuilt from history, so that a continue token is no more than a version and a key, and expires
- * exactly when history no longer reaches back to it.
+ * A page's snapshot is rebuilt from history, so a continue token is a version and a key only, and expires when history
+ * no longer reaches back to that version.
  */
 import { apiVersionOf, type ResourceType } from './resources.ts';
 import { readSelector } from './selectors.ts';
@@ -24,11 +24,11 @@ export interface ListBody {
 
 interface Continue {
   readonly version: number;
-  /** The last key of the page before. */
+  /** Last key of the previous page. */
   readonly after: string;
 }
 
-/** A version in a query: undefined when unset. */
+/** resourceVersion of a query; undefined when unset. */
 export const readVersion = (query: Query): number | undefined => {
   const text = query.resourceVersion ?? '';
   if (text === '') return undefined;
@@ -49,12 +49,12 @@ const decodeContinue = (text: string): Continue => {
     const token = JSON.parse(Buffer.from(text, 'base64url').toString()) as Continue;
     if (typeof token.version === 'number' && typeof token.after === 'string') return token;
   } catch {
-    // falls through to the same refusal
+    // refused below
   }
   throw badRequest('continue key is not valid');
 };
 
-/** The version to list at, by the API's rules for resourceVersion and resourceVersionMatch. */
+/** Version to list at, by the API's rules for resourceVersion and resourceVersionMatch. */
 const chooseVersion = (query: Query, limit: number, store: Store): number => {
   const asked = readVersion(query);
   const match = query.resourceVersionMatch ?? '';
@@ -70,12 +70,12 @@ const chooseVersion = (query: Query, limit: number, store: Store): number => {
     throw invalid('resourceVersionMatch: Forbidden: resourceVersionMatch "Exact" is forbidden for resourceVersion "0"');
   }
   if (asked !== undefined && asked > store.version) throw tooLarge(asked, store.version);
-  // a limit without a match means Exact: the API's legacy, and a reason not to page a list at a known version
+  // a limit without a match means Exact, by the API's legacy: a reason not to page a list at a known version
   const exact = match === 'Exact' || (match === '' && limit > 0);
   return asked !== undefined && asked > 0 && exact ? asked : store.version;
 };
 
-/** The items of a list are without kind and apiVersion, as the real server sends them. */
+/** Items of a list have neither kind nor apiVersion, as in the real server. */
 const asItem = ({ kind: _kind, apiVersion: _apiVersion, ...rest }: StoredObject): unknown => rest;
 
 export const listObjects = (store: Store, type: ResourceType, namespace: string, query: Query): ListBody => {

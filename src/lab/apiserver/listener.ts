@@ -1,7 +1,7 @@
 /**
- * Where the server listens: TCP (plain or TLS) and a unix socket, at once, with one handler behind both.
+ * Listeners of the server: TCP (plain or TLS) and a unix socket, with one handler.
  *
- * Owns sockets and their counting; knows nothing of what is asked over them.
+ * Owns sockets and their count; requests are not interpreted here.
  */
 import { rmSync } from 'node:fs';
 import http, { type RequestListener, type Server } from 'node:http';
@@ -11,20 +11,20 @@ import type { AddressInfo, Socket } from 'node:net';
 export interface TlsOptions {
   readonly cert: string | Buffer;
   readonly key: string | Buffer;
-  /** Clients must show a certificate of this authority. */
+  /** CA of client certificates, which are required with it. */
   readonly clientCa?: string | Buffer;
 }
 
 export interface ListenOptions {
   readonly host: string;
-  /** 0 = any free port; the same one again after a restart. */
+  /** Port; 0 = any free port, which is kept across restarts. */
   readonly port: number;
-  /** Also listen on this path. A unix socket can be reached from every network namespace. */
+  /** Path of a unix socket, which is reachable from every network namespace. */
   readonly socketPath: string;
   readonly tls: TlsOptions | undefined;
 }
 
-/** As long as Go's server: a client must not find its pooled connections closed every five seconds. */
+/** Keep-alive time of Go's server. Node.js would close a client's pooled connections after five seconds. */
 const KEEP_ALIVE_MS = 90_000;
 
 export class ApiListener {
@@ -49,7 +49,7 @@ export class ApiListener {
     return this.#sockets.size;
   }
 
-  /** Connections accepted since the beginning. */
+  /** Number of accepted connections. */
   get acceptedConnections(): number {
     return this.#accepted;
   }

@@ -1,10 +1,10 @@
-/** The API server as a process of its own, so that it can live in a network namespace. */
+/** API server as a process of its own, which can run in a network namespace. */
 import { createInterface } from 'node:readline';
 import { ApiServer, type ApiServerOptions } from './server.ts';
 
 /**
- * Serves until standard input ends. The lines `stop` and `start` there are an outage, as of a machine that loses neither
- * objects nor history; each is answered on standard output with `stopped` or `ready`.
+ * Serves until standard input ends. The input lines `stop` and `start` cause an outage that keeps objects and history;
+ * they are answered with `stopped` and `ready` on standard output.
  */
 export const serveApi = async (options: string): Promise<void> => {
   const server = new ApiServer(JSON.parse(options) as ApiServerOptions);

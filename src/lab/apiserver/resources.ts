@@ -1,17 +1,17 @@
 /**
- * The kinds of object that this API server stores, and how its URLs name them.
+ * Resource types of this API server, and their URLs.
  *
- * Owns the table of resources and the reading of paths; knows nothing of requests, storage or selectors.
+ * Owns the table of resources and the parsing of paths; requests, storage and selectors are elsewhere.
  */
 
 export interface ResourceType {
-  /** Empty for the core group. */
+  /** API group; empty for the core group. */
   readonly group: string;
   readonly version: string;
   readonly plural: string;
   readonly kind: string;
   readonly namespaced: boolean;
-  /** What a field selector may look at; the real server refuses all other fields. */
+  /** Fields that a field selector may use; the real server refuses all others. */
   readonly fields: readonly string[];
 }
 
@@ -38,25 +38,25 @@ function resource(
 export const apiVersionOf = (type: Pick<ResourceType, 'group' | 'version'>): string =>
   type.group === '' ? type.version : `${type.group}/${type.version}`;
 
-/** `services`, `endpointslices.discovery.k8s.io`: as the real server names resources in messages. */
+/** Name with group, as in the real server's messages: `services`, `endpointslices.discovery.k8s.io`. */
 export const fullName = (type: ResourceType): string =>
   type.group === '' ? type.plural : `${type.plural}.${type.group}`;
 
-/** The type of an object; without an apiVersion the first type of that kind. */
+/** Type of an object; without an apiVersion the first type of that kind. */
 export const typeOf = (kind: unknown, apiVersion?: unknown): ResourceType | undefined =>
   RESOURCE_TYPES.find(
     (type) => type.kind === kind && (apiVersion === undefined || apiVersionOf(type) === String(apiVersion)),
   );
 
-/** What a URL below /api or /apis points at: a collection (no name) or an object. */
+/** Collection (without a name) or object of a URL below /api or /apis. */
 export interface ResourcePath {
   readonly type: ResourceType;
-  /** Empty: all namespaces, or a cluster-scoped type. */
+  /** Namespace; empty = all namespaces, or a cluster-scoped type. */
   readonly namespace: string;
   readonly name: string;
 }
 
-/** Reads a path; undefined when no such resource is served. `…/status` is the object itself here. */
+/** Parses a path; undefined when the resource is not served. `…/status` is the object itself here. */
 export const readTarget = (path: string): ResourcePath | undefined => {
   const [root, ...rest] = path.split('/').filter((part) => part !== '');
   const [group, version, ...tail] = root === 'api' ? ['', ...rest] : rest;
@@ -70,6 +70,6 @@ export const readTarget = (path: string): ResourcePath | undefined => {
   return { type, namespace: scoped ? decodeURIComponent(tail[1] ?? '') : '', name };
 };
 
-/** An object's key within its type: `ns/name`, or the name. Sorting by it is the order in which etcd lists. */
+/** Key of an object within its type: `ns/name`, or the name. Sorted keys are in the order of etcd's lists. */
 export const keyOf = (type: ResourceType, namespace: string, name: string): string =>
   type.namespaced ? `${namespace}/${name}` : name;

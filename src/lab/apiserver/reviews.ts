@@ -1,16 +1,16 @@
 /**
- * Reviews: questions put as objects that are made and not kept. Whose a token is (TokenReview), and what somebody may do
- * (SubjectAccessReview), with the real server's answers for both.
+ * Reviews, which are created and not stored: TokenReview gives the user of a token, SubjectAccessReview a permission,
+ * as in the real server.
  */
 import { isRecord } from '../../model/record.ts';
 import { badRequest, invalid } from './status.ts';
 
-/** Somebody with a token, and what he may ask for besides resources. */
+/** User with a token and permissions for non-resource URLs. */
 export interface LabUser {
   readonly token: string;
   readonly name: string;
   readonly groups?: readonly string[];
-  /** As a rule of a ClusterRole: `/metrics`, `/debug/*`, `*`. */
+  /** Rules as in a ClusterRole: `/metrics`, `/debug/*`, `*`. */
   readonly may?: readonly { readonly verbs: readonly string[]; readonly nonResourceURLs: readonly string[] }[];
 }
 
@@ -82,10 +82,10 @@ const REVIEWS: ReadonlyMap<string, { readonly resource: string; readonly kind: s
     ],
   ]);
 
-/** The resource that a path is of, if it is one for reviews. */
+/** Review resource of a path; undefined for other paths. */
 export const reviewResource = (path: string): string | undefined => REVIEWS.get(path)?.resource;
 
-/** The answer to a review that is posted. Throws StatusError. */
+/** Answers a posted review. Throws StatusError. */
 export const answerReview = (path: string, body: unknown, users: readonly LabUser[]): Json => {
   const found = REVIEWS.get(path);
   if (found === undefined || !isRecord(body) || body.kind !== found.kind) {

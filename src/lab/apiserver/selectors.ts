@@ -1,6 +1,4 @@
-/**
- * Label and field selectors: text in, predicate out. Refuses what the real server refuses.
- */
+/** Label and field selectors: text in, predicate out. Malformed selectors are refused as in the real server. */
 import { fullName, type ResourceType } from './resources.ts';
 import { badRequest } from './status.ts';
 import type { StoredObject } from './store.ts';
@@ -34,7 +32,7 @@ const labelRequirement = (text: string): ((labels: Labels) => boolean) => {
   throw badRequest(`unable to parse requirement: ${JSON.stringify(text)}`);
 };
 
-/** Commas part requirements, except within the parentheses of `in (a,b)`. */
+/** Splits requirements at commas, except within the parentheses of `in (a,b)`. */
 const splitRequirements = (text: string): readonly string[] =>
   text
     .split(/,(?![^(]*\))/)
@@ -55,7 +53,7 @@ const fieldRequirement = (text: string, type: ResourceType): Selector => {
   return (object) => (fieldOf(object, path) === value) === (operator !== '!=');
 };
 
-/** The selection that a list or watch asks for: namespace, name, labels and fields together. */
+/** Selection of a list or watch: namespace, name, labels and fields. */
 export const readSelector = (
   type: ResourceType,
   namespace: string,

@@ -1,6 +1,4 @@
-/**
- * Requests that are answered at once: everything but watches.
- */
+/** Requests with an immediate answer: all but watches. */
 import { describeServer } from './discovery.ts';
 import { type Exchange, readBody, sendBody } from './exchange.ts';
 import { listObjects } from './list.ts';
@@ -8,7 +6,7 @@ import { methodNotAllowed, noSuchPath } from './status.ts';
 import type { Store } from './store.ts';
 import { createObject, deleteObject, getObject, patchObject, updateObject } from './write.ts';
 
-/** Sends the answer, or throws StatusError. */
+/** Answers a request. Throws StatusError. */
 export const serve = async (exchange: Exchange, store: Store, random: () => number): Promise<void> => {
   const { request, response, asked, target } = exchange;
   if (target === undefined) {

@@ -1,8 +1,8 @@
 /**
- * An API server in a box: lists, watches and writes as a Kubernetes API server does, with faults on demand.
+ * Embedded API server: lists, watches and writes as in a Kubernetes API server, with faults on demand.
  *
- * For tests and the demo: where Pointsman is to be seen at work, and no cluster can be had. Composes listener, store,
- * handlers and faults; knows nothing of network namespaces, nodes or proxies.
+ * For tests and the demo, which have no cluster. Composes listener, store, handlers and faults; network namespaces,
+ * nodes and proxies are not known here.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
@@ -21,14 +21,14 @@ export interface ApiServerOptions {
   readonly port?: number;
   readonly socketPath?: string;
   readonly tls?: TlsOptions;
-  /** Requests must carry it; without it everybody is let in. */
+  /** Bearer token that requests must have; absent = no authentication. */
   readonly token?: string;
-  /** Whom TokenReviews and SubjectAccessReviews know. */
+  /** Users of TokenReviews and SubjectAccessReviews. */
   readonly users?: readonly LabUser[];
   readonly bookmarkEveryMs?: number;
-  /** How many changes at least can still be watched from. */
+  /** Least number of changes that are kept for watches. */
   readonly historyLimit?: number;
-  /** The resource version to start after. */
+  /** resourceVersion to start after. */
   readonly version?: number;
   readonly now?: () => number;
   readonly random?: () => number;
@@ -37,7 +37,7 @@ export interface ApiServerOptions {
 const LOG_LIMIT = 10_000;
 
 export class ApiServer {
-  /** May be changed while running: the next request must carry the new one. */
+  /** May be changed while running; the next request must have the new one. */
   token: string | undefined;
   /** May be changed while running. */
   users: readonly LabUser[];
@@ -63,7 +63,7 @@ export class ApiServer {
     return this.#listener.open();
   }
 
-  /** Cuts everything. Objects and history stay, and so does the port: `start` again is a restart. */
+  /** Closes all connections. Objects, history and port are kept: `start` again is a restart. */
   async stop(): Promise<void> {
     for (const watch of this.#watches) watch.stall();
     this.#watches.clear();
@@ -88,12 +88,12 @@ export class ApiServer {
     return this.#listener.acceptedConnections;
   }
 
-  /** Without those that were told to stall. */
+  /** Open watches without stalled ones. */
   get openWatches(): number {
     return [...this.#watches].filter((watch) => watch.isOpen).length;
   }
 
-  /** Every request since the start (the last 10,000), oldest first. */
+  /** Requests since the start (the last 10,000), oldest first. */
   get requests(): readonly LoggedRequest[] {
     return this.#requests;
   }
@@ -102,12 +102,12 @@ export class ApiServer {
     return this.#store.version;
   }
 
-  /** Creates or updates; a missing apiVersion, namespace, uid or creation time is filled in. */
+  /** Creates or updates an object; a missing apiVersion, namespace, uid or creation time is set. */
   put(object: ObjectInput): StoredObject {
     return this.#store.put(object);
   }
 
-  /** Whether there was such an object. */
+  /** Deletes an object; returns whether it existed. */
   delete(kind: string, namespace: string, name: string): boolean {
     const type = typeOf(kind);
     return type !== undefined && this.#store.remove(type, keyOf(type, namespace, name)) !== undefined;
@@ -124,12 +124,12 @@ export class ApiServer {
     );
   }
 
-  /** Forgets history: watches from older versions, and continue tokens, get 410. */
+  /** Drops history: watches from older versions, and continue tokens, get 410. */
   compact(): void {
     this.#store.compact();
   }
 
-  /** Loses all objects and history, as a cluster restored from nothing. Open watches end. */
+  /** Drops all objects and history, as in a cluster restored without a backup. Open watches end. */
   reset(version = 1): void {
     this.#store.reset(version);
     this.inject({ fault: 'end-watches', abrupt: true });
@@ -170,7 +170,7 @@ export class ApiServer {
     }
   }
 
-  /** Carries out the fault that waits for this request; true when there is nothing left to answer. */
+  /** Injects the pending fault of a request; returns true when it needs no further answer. */
   async #misbehave({ asked, request }: Exchange): Promise<boolean> {
     const fault = this.#faults.take(['answer', 'hang', 'drop', 'delay'], asked.resource, asked.verb);
     switch (fault?.fault) {
@@ -209,7 +209,7 @@ export class ApiServer {
     watch.start();
   }
 
-  /** The way in for harnesses in other processes: faults and the request log, over the same sockets. */
+  /** Control requests of test harnesses in other processes: faults and the request log, over the same sockets. */
   async #control({ request, response, asked }: Exchange): Promise<void> {
     switch (`${asked.method} ${asked.path}`) {
       case 'POST /lab/faults': {

@@ -1,6 +1,4 @@
-/**
- * The errors of the Kubernetes API: a `Status` body and its HTTP code, with the real server's reasons and wording.
- */
+/** Errors of the Kubernetes API: a `Status` body and its HTTP code, with the real server's reasons and wording. */
 import { fullName, type ResourceType } from './resources.ts';
 
 export interface StatusDetails {
@@ -71,10 +69,10 @@ export const unauthorized = (): StatusError => new StatusError(401, 'Unauthorize
 export const internalError = (error: unknown): StatusError =>
   new StatusError(500, 'InternalError', `Internal error occurred: ${error instanceof Error ? error.message : error}`);
 
-/** A version that history no longer reaches back to. */
+/** Error for a version that history no longer reaches back to. */
 export const expired = (message: string): StatusError => new StatusError(410, 'Expired', message);
 
-/** A version that this server has not reached: the client has seen a newer history than ours. */
+/** Error for a version newer than this server's: the client has seen another history. */
 export const tooLarge = (asked: number, current: number): StatusError =>
   new StatusError(504, 'Timeout', `Timeout: Too large resource version: ${asked}, current: ${current}`, {
     causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }],
@@ -95,7 +93,7 @@ const REASONS: Readonly<Record<number, string>> = {
   504: 'Timeout',
 };
 
-/** A failure made to order. */
+/** Error with a given code, for faults. */
 export const failure = (code: number, retryAfterSeconds?: number): StatusError =>
   new StatusError(
     code,

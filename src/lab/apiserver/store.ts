@@ -1,8 +1,8 @@
 /**
- * The API server's objects and their history, under one counter of resource versions, as in etcd.
+ * Objects of the API server and their history, under one counter of resource versions, as in etcd.
  *
- * History answers three questions: what happened since version N (watch), what the world was like at version N (a
- * consistent list in pages), and whether N is too old to say. Knows nothing of HTTP and selectors.
+ * History gives the changes since a version (watch), the objects at a version (consistent pages of a list), and whether
+ * a version is too old. HTTP and selectors are not known here.
  */
 import { randomUUID } from 'node:crypto';
 import { apiVersionOf, keyOf, type ResourceType, typeOf } from './resources.ts';
@@ -25,7 +25,7 @@ export interface StoredObject {
   readonly [field: string]: unknown;
 }
 
-/** One step of history: created has no `previous`, deleted has no `object`. */
+/** One change; a creation has no `previous`, a deletion has no `object`. */
 export interface StoredChange {
   readonly version: number;
   readonly type: ResourceType;
@@ -57,7 +57,7 @@ export class Store {
     this.#historyLimit = historyLimit;
   }
 
-  /** The version of the latest change of any object. */
+  /** Version of the latest change. */
   get version(): number {
     return this.#version;
   }
@@ -66,7 +66,7 @@ export class Store {
     return this.#objects.get(type)?.get(key);
   }
 
-  /** Creates or updates; uid and creation time stay with the object, the version is always a new one. */
+  /** Creates or updates an object; uid and creation time are kept, the version is always new. */
   put(input: ObjectInput): StoredObject {
     const type = typeOf(input.kind, input.apiVersion);
     if (type === undefined) throw badRequest(`no kind "${input.kind}" in version "${input.apiVersion}" is served`);
@@ -92,7 +92,7 @@ export class Store {
     return object;
   }
 
-  /** The last state of what was deleted; undefined when there was nothing. */
+  /** Deletes an object; returns its last state, undefined when there was none. */
   remove(type: ResourceType, key: string): StoredObject | undefined {
     const previous = this.get(type, key);
     if (previous !== undefined) this.#record({ version: this.#version + 1, type, key, object: undefined, previous });
@@ -106,14 +106,14 @@ export class Store {
     if (change.object === undefined) ofType.delete(change.key);
     else ofType.set(change.key, change.object);
     this.#history.push(change);
-    // twice the limit before it is halved: a shift for each change would make writes cost the whole history
+    // halved at twice the limit: a shift for each change would make each write cost the whole history
     if (this.#history.length > 2 * this.#historyLimit) {
       this.compact(this.#history[this.#historyLimit - 1]?.version ?? this.#version);
     }
     for (const listener of [...this.#listeners]) listener(change);
   }
 
-  /** Everything of a type as it was at a version, sorted by key. Throws 410 where history does not reach. */
+  /** Objects of a type at a version, sorted by key. Throws 410 when history does not reach back. */
   at(type: ResourceType, version: number): readonly (readonly [string, StoredObject])[] {
     if (version < this.#compacted) throw expired(`The provided resource version ${version} is too old`);
     const objects = new Map(this.#objects.get(type));
@@ -127,7 +127,7 @@ export class Store {
     return [...objects].sort(([a], [b]) => (a < b ? -1 : 1));
   }
 
-  /** What happened after a version, oldest first. Throws 410 where history does not reach. */
+  /** Changes after a version, oldest first. Throws 410 when history does not reach back. */
   since(type: ResourceType, version: number): readonly StoredChange[] {
     if (version < this.#compacted) throw expired(`too old resource version: ${version} (${this.#compacted})`);
     let first = this.#history.length;
@@ -135,13 +135,13 @@ export class Store {
     return this.#history.slice(first).filter((change) => change.type === type);
   }
 
-  /** Forgets history up to and including a version. */
+  /** Drops history up to and including a version. */
   compact(version = this.#version): void {
     this.#compacted = Math.max(this.#compacted, version);
     this.#history = this.#history.filter((change) => change.version > this.#compacted);
   }
 
-  /** A new and empty history: what is left when a cluster's storage was lost. */
+  /** Drops objects and history, as when a cluster's storage was lost. */
   reset(version: number): void {
     this.#version = version;
     this.#compacted = version;
@@ -155,5 +155,5 @@ export class Store {
   }
 }
 
-/** Kubernetes writes whole seconds. */
+/** Timestamp in whole seconds, as Kubernetes writes them. */
 const timestamp = (): string => new Date().toISOString().replace(/\.\d+Z$/, 'Z');

@@ -1,7 +1,7 @@
 /**
- * One open watch: initial events, then every change that the selection sees, as lines of JSON; bookmarks; its end.
+ * One open watch: initial events, changes of the selection as lines of JSON, bookmarks, end.
  *
- * Owns the response from the first byte to the last. Does not know how requests were read or who else watches.
+ * Owns the response from the first byte to the last. Parsing of requests and other watches are elsewhere.
  */
 import type { ServerResponse } from 'node:http';
 import type { Faults } from './faults.ts';
@@ -12,7 +12,7 @@ import { type ApiStatus, failure, invalid, StatusError, tooLarge } from './statu
 import type { Store, StoredChange, StoredObject } from './store.ts';
 
 const INITIAL_EVENTS_END = { 'k8s.io/initial-events-end': 'true' };
-/** The real server picks from 30 to 60 minutes for clients that do not say. */
+/** Time-out without timeoutSeconds; the real server picks 30 to 60 minutes. */
 const DEFAULT_TIMEOUT_SECONDS = 1800;
 
 export interface WatchRequest {
@@ -29,7 +29,7 @@ type Initial = 'none' | 'synthetic' | 'streaming';
 
 const isTrue = (text: string | undefined): boolean => text === 'true' || text === '1';
 
-/** What to send before the first change; throws what the real server refuses. */
+/** Initial events of a watch. Throws what the real server refuses. */
 const chooseInitial = (query: Query, faults: Faults, type: ResourceType): Initial => {
   const asked = query.sendInitialEvents ?? '';
   const match = query.resourceVersionMatch ?? '';
@@ -58,10 +58,10 @@ export class WatchStream {
   readonly #timers: NodeJS.Timeout[] = [];
   #unsubscribe = (): void => undefined;
   #open = true;
-  /** Changes up to this version are the client's already. */
+  /** Version up to which the client has all changes. */
   #version: number;
 
-  /** Throws StatusError while an ordinary answer is still possible. */
+  /** Opens a watch. Throws StatusError, before the first byte is sent. */
   constructor(request: WatchRequest) {
     const { store, faults, type, namespace, query } = request;
     this.#request = request;
@@ -92,12 +92,12 @@ export class WatchStream {
     if (this.#wantsBookmarks) this.#timers.push(setInterval(() => this.#bookmark(), bookmarkEveryMs));
   }
 
-  /** Whether it still has something to say. */
+  /** Whether the watch still sends. */
   get isOpen(): boolean {
     return this.#open;
   }
 
-  /** The end in good order; the last thing a client hears is how far it got. */
+  /** Ends the watch in good order, after a last bookmark. */
   end(): void {
     if (!this.#open) return;
     if (this.#wantsBookmarks) this.#bookmark();
@@ -105,13 +105,13 @@ export class WatchStream {
     this.#request.response.end();
   }
 
-  /** The connection is gone in the middle of it. */
+  /** Closes the connection. */
   cut(): void {
     this.#stop();
     this.#request.response.destroy();
   }
 
-  /** Never another byte, and no end either. */
+  /** Sends nothing from now on, not even the end. */
   stall(): void {
     this.#stop();
   }
@@ -137,7 +137,7 @@ export class WatchStream {
     if (this.#initial === 'streaming' && this.#wantsBookmarks) this.#bookmarkLine(INITIAL_EVENTS_END);
   }
 
-  /** A change as this selection sees it: what starts to match is ADDED, what ceases to is DELETED. */
+  /** Sends a change by the selection: ADDED when the object starts to match, DELETED when it ceases to. */
   #see(change: StoredChange): void {
     if (change.type !== this.type || change.version <= this.#version) return;
     this.#version = change.version;
@@ -149,7 +149,7 @@ export class WatchStream {
 
   #bookmark(): void {
     const { faults, store } = this.#request;
-    // a client from a longer history than ours learns by a bookmark that its version means nothing here
+    // a bookmark with an older version tells a client of a longer history that its version is meaningless
     this.#version = store.version;
     if (faults.take(['no-bookmarks'], this.type.plural, 'watch') === undefined) this.#bookmarkLine();
   }
@@ -193,7 +193,7 @@ export class WatchStream {
   }
 }
 
-/** A deletion carries the object's last state under the version of the deletion. */
+/** Last state of a deleted object, with the version of the deletion. */
 const atVersion = (object: StoredObject, version: number): StoredObject => ({
   ...object,
   metadata: { ...object.metadata, resourceVersion: String(version) },

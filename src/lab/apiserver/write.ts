@@ -1,7 +1,4 @@
-/**
- * Requests that change objects: POST, PUT, PATCH (merge patch, JSON patch) and DELETE of one object.
- */
-
+/** Requests that change objects: POST, PUT, PATCH (merge patch, JSON patch) and DELETE of one object. */
 import { isDeepStrictEqual } from 'node:util';
 import { isRecord } from '../../model/record.ts';
 import { checkChangedEvent, checkNewEvent } from './event-rules.ts';
@@ -10,7 +7,12 @@ import { apiVersionOf, keyOf, type ResourcePath, type ResourceType } from './res
 import { alreadyExists, badRequest, conflict, notFound, StatusError } from './status.ts';
 import type { ObjectInput, Store, StoredMetadata, StoredObject } from './store.ts';
 
-/** The body as an object of the type and namespace that the URL says. */
+type Json = Readonly<Record<string, unknown>>;
+
+const isRecord = (value: unknown): value is Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** Parses a body as an object of the URL's type and namespace. */
 const readObject = (target: ResourcePath, body: unknown): ObjectInput & { metadata: Partial<StoredMetadata> } => {
   if (!isRecord(body)) throw badRequest('the body is no object');
   const { type, namespace } = target;
@@ -66,11 +68,11 @@ export const updateObject = (store: Store, target: ResourcePath, body: unknown):
   const metadata = { ...object.metadata, name: target.name, uid, creationTimestamp, resourceVersion };
   const next = { ...object, metadata };
   if (isEvent(target.type)) checkChangedEvent(next, found);
-  // an update that changes nothing is no event, as on the real server
+  // an update without a change causes no event, as in the real server
   return isDeepStrictEqual(next, found) ? found : store.put(next);
 };
 
-/** RFC 7386. */
+/** JSON Merge Patch (RFC 7386). */
 const mergePatch = (value: unknown, patch: unknown): unknown => {
   if (!isRecord(patch)) return patch;
   const result: Record<string, unknown> = isRecord(value) ? { ...value } : {};

@@ -1,4 +1,4 @@
-/** Who answers whom, and as whom they see the caller. */
+/** Demo, balancing: answers by pod, and the source addresses that pods see. */
 import type { IPFamily } from '../../model/address.ts';
 import type { HostName } from '../network/plan.ts';
 import { type Summary, summarize } from '../network/summary.ts';
@@ -15,18 +15,18 @@ import {
 import { type DemoService, ECHO, WEB } from './objects.ts';
 import { FIRST_PODS, type Stage } from './stage.ts';
 
-/** So many that none of four pods goes without a call by chance: that happens once in a thousand million ways. */
+/** Calls of each path. The chance that one of four pods gets none is about one in 10^12. */
 const TRIES = 100;
 const PARALLEL = 8;
 const TIMEOUT_MS = 3_000;
 
-/** What came of the calls by one way. */
+/** Results of the calls by one path. */
 interface Called {
   readonly way: CallPath;
   readonly summary: Summary;
 }
 
-/** A Service over one family, called by every way. */
+/** Results for one Service and family by all paths. */
 interface Round {
   readonly title: string;
   readonly called: readonly Called[];
@@ -46,7 +46,7 @@ const callByAll = async (stage: Stage, service: DemoService, family: IPFamily): 
 
 const requestsIn = ({ called }: Round): Requests => sum(called.map(({ summary }) => requestsOf(summary)));
 
-/** Such as `pod3 (10.200.0.13)`, or `node1 (10.200.0.1, 10.250.0.1)`. */
+/** Owners with addresses, such as `pod3 (10.200.0.13)` or `node1 (10.200.0.1, 10.250.0.1)`. */
 const describeClients = (owners: ReadonlyMap<string, HostName>, clients: readonly string[]): string => {
   const byOwner = new Map<string, string[]>();
   for (const client of clients) {
@@ -56,7 +56,7 @@ const describeClients = (owners: ReadonlyMap<string, HostName>, clients: readonl
   return [...byOwner].map(([owner, addresses]) => `${owner} (${addresses.join(', ')})`).join('; ');
 };
 
-/** One round in full: a row for each way. */
+/** Shows one round with a row for each path. */
 const showWays = (stage: Stage, { called }: Round): void => {
   const owners = ownersOf(stage);
   const rows = called.map(({ way: { from, by }, summary: { servers, clients, tries, answers } }) => [
@@ -69,7 +69,7 @@ const showWays = (stage: Stage, { called }: Round): void => {
   stage.page.table(['from', 'to', ...FIRST_PODS, 'failed', ' source address seen by pods'], rows);
 };
 
-/** Other rounds in a row each: all ways taken together. */
+/** Shows rounds with one row each, all paths summed up. */
 const showRounds = ({ page }: Stage, rounds: readonly Round[]): void => {
   const rows = rounds.map((round) => [
     round.title,
@@ -79,7 +79,7 @@ const showRounds = ({ page }: Stage, rounds: readonly Round[]): void => {
   page.table([`all ${CALL_PATHS.length} ways taken together`, ...FIRST_PODS, 'failed'], rows);
 };
 
-/** What of the answers by a way is not as it should be. */
+/** Problems of a round: pods without answers, answers of other pods, failures. */
 const answerProblems = ({ title, called }: Round): readonly string[] =>
   called.flatMap(({ way, summary: { servers, failures } }) => {
     const where = `${title}, ${formatPath(way)}`;
@@ -112,7 +112,7 @@ const judge = (stage: Stage, rounds: readonly Round[], requests: Requests): read
   ];
 };
 
-/** Calls the Services by every way there is. */
+/** Calls the Services by all paths and shows the results. */
 export const showBalancing = async (stage: Stage): Promise<Findings> => {
   const { page } = stage;
   page.section('Balancing: who answered how often, and whom they saw');

@@ -1,4 +1,4 @@
-/** Ways to call a Service: who calls, by which of its addresses, and as whom the pods are to see the caller. */
+/** Call paths to a Service: caller, called address, and the source address that pods must see. */
 import type { IPFamily } from '../../model/address.ts';
 import { type HostName, LAB_NETWORKS, type NodeName } from '../network/plan.ts';
 import { type DemoService, NODES } from './objects.ts';
@@ -14,7 +14,7 @@ export interface CallPath {
 const CALLERS: readonly HostName[] = [CALLING_POD, 'node1', 'node2', 'outside'];
 const CALLED_ADDRESSES: readonly CalledAddress[] = ['ClusterIP', 'NodePort at node1', 'NodePort at node2'];
 
-/** Every caller by every entrance. */
+/** All callers with all called addresses. */
 export const CALL_PATHS: readonly CallPath[] = CALLERS.flatMap((from) => CALLED_ADDRESSES.map((by) => ({ from, by })));
 
 export const formatPath = ({ from, by }: CallPath): string => `${from} to ${by}`;
@@ -22,7 +22,7 @@ export const formatPath = ({ from, by }: CallPath): string => `${from} to ${by}`
 export const addressOf = ({ lab }: Pick<Stage, 'lab'>, name: HostName, family: IPFamily): string =>
   lab.host(name)[family === 'IPv4' ? 'ipv4' : 'ipv6'];
 
-/** Where a call by an entrance goes. */
+/** Target of a call to an address of a Service. */
 export const targetOf = (stage: Stage, service: DemoService, by: CalledAddress, family: IPFamily) => {
   const protocol = service.protocol === 'TCP' ? ('tcp' as const) : ('udp' as const);
   if (by === 'ClusterIP') return { protocol, host: service.clusterIPs[family], port: service.port };
@@ -31,15 +31,15 @@ export const targetOf = (stage: Stage, service: DemoService, by: CalledAddress, 
 };
 
 /**
- * As whom the pods are to see a caller. Whoever comes by a node port is masqueraded by that node. To a ClusterIP pods
- * and nodes come under addresses of their own; the machine outside is neither, and node1 masquerades it on its way.
+ * Host whose address the pods must see. A node masquerades calls to its NodePort. Calls to a ClusterIP from pods and
+ * nodes keep their source address; node1 masquerades those of the machine outside, which is neither.
  */
 export const expectedClient = ({ from, by }: CallPath): HostName => {
   if (by === 'ClusterIP') return from === 'outside' ? 'node1' : from;
   return by === 'NodePort at node1' ? 'node1' : 'node2';
 };
 
-/** Whose each address is; a node has one more in its pods' network. */
+/** Owner of each address; a node has another one in its pod network. */
 export const ownersOf = ({ lab }: Stage): ReadonlyMap<string, HostName> =>
   new Map([
     ...lab.hosts.flatMap(({ name, ipv4, ipv6 }): [string, HostName][] => [

@@ -1,4 +1,4 @@
-/** A pod goes away under load and another one comes, in the steps that Kubernetes takes. */
+/** Demo, departure: a pod terminates under load and another one replaces it, in the steps of Kubernetes. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AgentTask, HeldState, ServerState } from '../network/agent/calls.ts';
 import type { HostName } from '../network/plan.ts';
@@ -17,13 +17,13 @@ const CALL_PATHS: readonly CallPath[] = [
 const ACT_MS = 1_200;
 const DRAIN_MS = 800;
 const LOOK_MS = 4;
-/** More than it takes to be given a certain one of four pods: missing it so often happens once in ten million times. */
+/** Attempts to reach one of four pods. The chance to miss it is about one in 10^7. */
 const MOST_HOLDS = 60;
 
 const putEndpoints = ({ lab, cluster }: Stage, endpoints: readonly DemoEndpoint[]): Promise<void> =>
   cluster.put([WEB, ECHO].flatMap((service) => sliceObjects(lab, service, endpoints)));
 
-/** A connection to the ClusterIP that was given this pod. */
+/** Opens connections to the ClusterIP until one reaches this pod. */
 const holdOn = async (stage: Stage, pod: HostName): Promise<AgentTask<HeldState>> => {
   const agent = await stage.lab.agent(CALLING_POD);
   for (let i = 0; i < MOST_HOLDS; i += 1) {
@@ -34,7 +34,7 @@ const holdOn = async (stage: Stage, pod: HostName): Promise<AgentTask<HeldState>
   throw new Error(`${MOST_HOLDS} connections, and none was given ${pod}`);
 };
 
-/** Looks at a server for a while; gives how long after the beginning its last new connection came. */
+/** Observes a server for a while; returns the milliseconds until its last new connection. */
 const lastConnection = async (server: AgentTask<ServerState>, { signal }: Stage): Promise<number> => {
   const began = performance.now();
   let last = 0;
@@ -53,7 +53,7 @@ interface DepartureFindings {
   readonly lastConnectionMs: number;
 }
 
-/** The steps, each an act: terminating, out of the slice, stopped; then the other one comes. */
+/** Steps, each an act: terminating, out of the slice, stopped, the other pod ready. */
 const takeSteps = async (
   stage: Stage,
   leavingServer: AgentTask<ServerState>,

@@ -1,4 +1,4 @@
-/** What came of a scene: how many calls were made and failed, and which of the demo's claims were kept. Pure. */
+/** Findings of a scene: calls made and failed, and the claims of the demo that held. Pure. */
 
 export interface Requests {
   readonly made: number;
@@ -31,11 +31,11 @@ export const requestsOf = ({ tries, answers }: { readonly tries: number; readonl
 
 export const formatCount = (count: number): string => count.toLocaleString('en');
 
-/** Such as `1,234 requests, 0 failed`. */
+/** Text such as `1,234 requests, 0 failed`. */
 export const formatRequests = ({ made, failed }: Requests): string =>
   `${formatCount(made)} requests, ${formatCount(failed)} failed`;
 
-/** A claim that is kept when nothing speaks against it; else the first few of what does are named. */
+/** Claim that holds when there are no problems; otherwise its text names the first ones. */
 export const claimUnless = (problems: readonly string[], text: string): DemoClaim => {
   if (problems.length === 0) return { text, isKept: true };
   const more = problems.length > MOST_PROBLEMS ? [`${problems.length - MOST_PROBLEMS} more`] : [];

@@ -1,9 +1,9 @@
-/** The rules of a node as they stand in its kernel, in the words of iptables-save. */
+/** Rules of a node's kernel, as iptables-save prints them. */
 import type { IPFamily } from '../../model/address.ts';
 import type { NodeName } from '../network/plan.ts';
 import type { Stage } from './stage.ts';
 
-/** A line of the listing, with the packets that it has seen if it is a rule. */
+/** Line of the listing, with its packet counter when it is a rule. */
 export interface ListedRule {
   readonly text: string;
   readonly packets: number | undefined;
@@ -19,7 +19,7 @@ const toListedRule = (listed: string): ListedRule => {
 
 const TOOLS = { IPv4: 'iptables-save', IPv6: 'ip6tables-save' } as const;
 
-/** All tables of a node in one family, without the comments, which tell the time. */
+/** Lines of all tables of a node in one family, without comments, which contain the time. */
 export const readLines = async (
   { lab, signal }: Stage,
   node: NodeName,

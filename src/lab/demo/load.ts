@@ -1,4 +1,4 @@
-/** A load on a Service while something happens, counted act by act. */
+/** Load on a Service during an operation, counted by acts. */
 import type { AgentTask, LoadTotals } from '../network/agent/calls.ts';
 import type { HostName } from '../network/plan.ts';
 import { type CallPath, formatPath, targetOf } from './calls.ts';
@@ -6,34 +6,34 @@ import { type DemoClaim, formatCount, formatRequests, type Requests, requestsOf,
 import type { DemoService } from './objects.ts';
 import type { Stage } from './stage.ts';
 
-/** What was answered, and by whom, while something happened. */
+/** Answers by server during one act. */
 export interface Act {
   readonly title: string;
   readonly servers: Readonly<Record<string, number>>;
   readonly failed: number;
 }
 
-/** Runs something as an act of its own. */
+/** Runs a function as an act of its own. */
 export type PlayAct = (title: string, run: () => Promise<void>) => Promise<void>;
 
 export interface LoadResult<T> {
   readonly acts: readonly Act[];
   readonly requests: Requests;
-  /** That none failed. */
+  /** Claim that no call failed. */
   readonly claim: DemoClaim;
-  /** What `play` gave. */
+  /** Result of `play`. */
   readonly result: T;
 }
 
 type Load = AgentTask<LoadTotals>;
 type ActCounts = Omit<Act, 'title'>;
 
-/** Calls at a time by each way, and the rest after each: enough to hit a gap, and no more than two cores bear. */
+/** Concurrent calls of each path, and the pause after each: enough to hit a gap, and within the load of two cores. */
 const ROWS = 4;
 const PAUSE_MS = 4;
 const TIMEOUT_MS = 3_000;
 
-/** Calls by a way again and again until it is stopped. */
+/** Starts a load by one path, which runs until it is stopped. */
 const startLoad = async (stage: Stage, service: DemoService, { from, by }: CallPath): Promise<Load> => {
   const agent = await stage.lab.agent(from);
   const target = targetOf(stage, service, by, 'IPv4');
@@ -46,7 +46,7 @@ const addCounts = (parts: readonly Readonly<Record<string, number>>[]): Readonly
   return total;
 };
 
-/** How it stands with all loads together. */
+/** Sum of the counts of all loads. */
 const tallyOf = async (loads: readonly Load[]): Promise<ActCounts> => {
   const states = await Promise.all(loads.map((load) => load.state()));
   return { servers: addCounts(states.map(({ servers }) => servers)), failed: sum(states.map(requestsOf)).failed };
@@ -59,13 +59,13 @@ const difference = (after: ActCounts, before: ActCounts): ActCounts => ({
   failed: after.failed - before.failed,
 });
 
-/** Such as ` (timeout ×2)`; nothing when there is none. */
+/** Text such as ` (timeout ×2)`; empty without failures. */
 const formatFailures = (totals: readonly LoadTotals[]): string => {
   const kinds = Object.entries(addCounts(totals.map(({ failures }) => failures)));
   return kinds.length === 0 ? '' : ` (${kinds.map(([kind, count]) => `${kind} ×${formatCount(count)}`).join(', ')})`;
 };
 
-/** Says what the load is and keeps it up while `play` goes on, which has to say what its acts are. */
+/** Runs a load while `play` runs, which defines the acts. */
 export const underLoad = async <T>(
   stage: Stage,
   service: DemoService,
@@ -90,10 +90,10 @@ export const underLoad = async <T>(
   return { acts, requests, result, claim: { text, isKept: requests.failed === 0 && requests.made > 0 } };
 };
 
-/** How many answers an act had from a pod. */
+/** Number of answers of a pod during an act. */
 export const answersOf = ({ servers }: Act, pod: HostName): number => servers[pod] ?? 0;
 
-/** The acts, a row each, with the answers of these pods. */
+/** Shows the acts, one row each, with the answers of these pods. */
 export const showActs = ({ page }: Stage, acts: readonly Act[], pods: readonly HostName[]): void => {
   page.table(
     ['meanwhile', ...pods, 'failed'],

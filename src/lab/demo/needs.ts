@@ -1,4 +1,4 @@
-/** What the demo needs of its machine, asked before anything is made. */
+/** Requirements of the demo on its machine, checked before anything is created. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
@@ -18,7 +18,7 @@ const isInstalled = (program: string): boolean =>
     .PATH.split(':')
     .some((folder) => folder !== '' && existsSync(join(folder, program)));
 
-/** What has to work in a namespace of one's own, and what is missing when it does not; the first failure says it all. */
+/** Commands that must succeed in a new namespace, and what is missing otherwise; only the first failure is reported. */
 const TRIALS: readonly (readonly [command: readonly string[], need: string])[] = [
   [['true'], 'the right to make network and mount namespaces (in a container: --privileged)'],
   [['sysctl', '-q', '-w', 'net.ipv4.ip_forward=1'], 'a /proc/sys that can be written (in a container: --privileged)'],
@@ -26,7 +26,10 @@ const TRIALS: readonly (readonly [command: readonly string[], need: string])[] =
   [['ip6tables', '-t', 'nat', '-S'], 'a kernel with IPv6 and the nat table of ip6tables'],
 ];
 
-/** Root by name is not enough, and a program is nothing without the kernel's part of it. Leaves nothing behind. */
+/**
+ * Runs the commands: neither uid 0 nor an installed program proves that the kernel permits and supports it. Leaves
+ * nothing behind.
+ */
 const firstFailure = async (signal: AbortSignal): Promise<string | undefined> => {
   for (const [command, need] of TRIALS) {
     const { failed } = await execa('unshare', ['--net', '--mount', ...command], {
@@ -40,7 +43,7 @@ const firstFailure = async (signal: AbortSignal): Promise<string | undefined> =>
   return undefined;
 };
 
-/** Everything that is missing, each as in "needs …". */
+/** All missing requirements, worded to follow "needs". */
 export const findMissing = async (signal: AbortSignal): Promise<readonly string[]> => {
   if (process.platform !== 'linux') return [`Linux, and this is ${process.platform}`];
   const missing = [

@@ -1,4 +1,4 @@
-/** The demo's Kubernetes objects: two nodes, and Services of both families over the lab's pods. Pure. */
+/** Kubernetes objects of the demo: two nodes, and dual-stack Services over the lab's pods. Pure. */
 import type { IPFamily } from '../../model/address.ts';
 import type { ObjectInput } from '../apiserver/store.ts';
 import type { Lab } from '../network/lab.ts';
@@ -7,7 +7,7 @@ import { type HostName, LAB_NETWORKS, type NodeName } from '../network/plan.ts';
 export const FAMILIES: readonly IPFamily[] = ['IPv4', 'IPv6'];
 export const NODES: readonly NodeName[] = ['node1', 'node2'];
 
-/** A Service with one port. Its pods listen on `targetPort`. */
+/** Service with one port; its pods listen on `targetPort`. */
 export interface DemoService {
   readonly name: string;
   readonly protocol: 'TCP' | 'UDP';
@@ -35,7 +35,7 @@ export const ECHO: DemoService = {
   targetPort: 7007,
 };
 
-/** Where an endpoint stands in its pod's life. A terminating one still answers, and is to get no new connection. */
+/** Endpoint and its pod's state. A terminating one still answers, and must get no new connection. */
 export interface DemoEndpoint {
   readonly on: HostName;
   readonly state: 'ready' | 'terminating';
@@ -76,7 +76,7 @@ export const serviceObject = ({
   },
 });
 
-/** The EndpointSlices of a Service: one a family, as a slice holds addresses of one. */
+/** EndpointSlices of a Service, one for each family. */
 export const sliceObjects = (
   lab: Lab,
   { name, protocol, targetPort }: DemoService,
@@ -102,6 +102,6 @@ export const sliceObjects = (
     }),
   }));
 
-/** These pods, all of them ready. */
+/** Endpoints of these pods, all ready. */
 export const allReady = (pods: readonly HostName[]): readonly DemoEndpoint[] =>
   pods.map((on) => ({ on, state: 'ready' }));

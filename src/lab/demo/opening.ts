@@ -1,4 +1,4 @@
-/** The first scenes: the lab, the API server and the proxies, the Services and how soon they answer. */
+/** Demo, opening: the lab, the API server, the proxies, and the time until the Services answer. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { IPFamily } from '../../model/address.ts';
 import type { NodeProxy } from '../cluster.ts';
@@ -19,12 +19,12 @@ import {
   startProxyOn,
 } from './stage.ts';
 
-/** Between the left half of the picture and the right one. */
+/** Column of the picture's right half. */
 const HALF = 46;
 
 const nameAndAddress = (stage: Stage, name: HostName): string => `${name} ${addressOf(stage, name, 'IPv4')}`;
 
-/** The pods of a node, a line each. */
+/** Pods of a node, one line each. */
 const podLines = (stage: Stage, node: NodeName): readonly string[] => {
   const pods = stage.lab.hosts.filter((host) => host.node === node);
   return pods.map(({ name }, i) => {
@@ -53,7 +53,7 @@ export const showLab = (stage: Stage): void => {
   );
 };
 
-/** Starts the proxies as they would run on real nodes, and gives that of node1. */
+/** Starts the proxies as on real nodes; returns that of node1. */
 export const startProxies = async (stage: Stage): Promise<NodeProxy> => {
   const { page, cluster } = stage;
   page.section('One proxy per node, each a process of its own');
@@ -69,12 +69,12 @@ export const startProxies = async (stage: Stage): Promise<NodeProxy> => {
 const DEADLINE_MS = 20_000;
 const FIRST_PATIENCE_MS = 20;
 const PAUSE_MS = 2;
-/** Below the source ports that the kernel gives out by itself. */
+/** First source port, below the kernel's ephemeral range. */
 const FIRST_PORT = 20_000;
 
 /**
- * Milliseconds since `began` at which a host first gets an answer. It calls from ports that nobody else calls from: the
- * kernel remembers a call that came before the rules as one that goes to no pod, and so would treat another from there.
+ * Milliseconds from `began` to a host's first answer. Each call has an unused source port: conntrack remembers a call
+ * before the rules as one without DNAT, and would treat a later call from that port alike.
  */
 const firstAnswer = async (
   stage: Stage,
@@ -88,7 +88,7 @@ const firstAnswer = async (
   for (let localPort = FIRST_PORT; ; localPort += 1) {
     const elapsed = performance.now() - began;
     if (elapsed > DEADLINE_MS) throw new Error(`${service.name} does not answer ${from} over ${family}`);
-    // short, to see it soon; longer and longer, as on a slow machine no answer is that quick
+    // short at first for precision, then longer for slow machines
     const timeoutMs = Math.round(FIRST_PATIENCE_MS + elapsed / 10);
     const [outcome] = await agent.probe({ ...target, localPort, timeoutMs }, stage.signal);
     if (outcome?.kind === 'answer') return performance.now() - began;
@@ -99,7 +99,9 @@ const firstAnswer = async (
 const describeService = ({ name, protocol, clusterIPs, port, nodePort }: DemoService): string =>
   `${name.padEnd(4)}  ${protocol}  ClusterIPs ${clusterIPs.IPv4} and ${clusterIPs.IPv6} port ${port}, NodePort ${nodePort}`;
 
-/** Creates the Services and waits until both nodes serve them in both families. Gives the server of the leaving pod. */
+/**
+ * Creates the Services and waits until both nodes serve them in both families; returns the server of the leaving pod.
+ */
 export const createServices = async (stage: Stage): Promise<AgentTask<ServerState>> => {
   const { page, lab, cluster } = stage;
   page.section('Two Services of both families, with two pods on each node');

@@ -1,18 +1,18 @@
-/** The demo's way of talking: numbered sections of plain text, in colour where that is wanted. Knows no content. */
+/** Output of the demo: numbered sections of plain text, optionally in colour. The content is elsewhere. */
 import { styleText } from 'node:util';
 import type { DemoClaim } from './findings.ts';
 
-/** A cell of a table; numbers stand to the right. */
+/** Cell of a table; numbers are right-aligned. */
 type Cell = string | number;
 
 export interface DemoPage {
   section(title: string): void;
   say(...lines: readonly string[]): void;
-  /** Said in passing: what something means. */
+  /** Prints an explanation. */
   note(...lines: readonly string[]): void;
-  /** What a program wrote, or what one would type. What is too wide goes on in the next line. */
+  /** Prints output or input of a program; long lines are folded. */
   quote(...lines: readonly string[]): void;
-  /** A claim that was just tried: kept or not. */
+  /** Prints whether a claim held. */
   verdict(claim: DemoClaim): void;
   table(head: readonly string[], rows: readonly (readonly Cell[])[]): void;
 }
@@ -25,15 +25,15 @@ export interface PageOptions {
 const WIDTH = 100;
 const INDENT = '   ';
 const GAP = '  ';
-/** Before what is left of a line that was too wide. */
+/** Indentation of a folded line's rest. */
 const HANG = '    ';
-/** Where such a line may be broken: after a comma, and before a match or a jump of a rule. */
+/** Places to fold a line: after a comma, and before a match or a jump of a rule. */
 const BREAK = /(?<=,)|(?= -[mj] )/;
 
-/** Undefined: as the terminal has it. */
+/** Text style; undefined = the terminal's default. */
 type Style = Parameters<typeof styleText>[0] | undefined;
 
-/** Pads each column to its widest cell. A column with numbers in it stands to the right, its title too. */
+/** Pads each column to its widest cell; a column with numbers is right-aligned, its title too. */
 const columns = (head: readonly string[], rows: readonly (readonly Cell[])[]): readonly string[] => {
   const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => String(row[i] ?? '').length)));
   const isNumeric = head.map((_, i) => rows.some((row) => typeof row[i] === 'number'));

@@ -1,4 +1,4 @@
-/** The play: its scenes in their order, and what came of them all. */
+/** The demo's scenes in order, and their findings. */
 
 import { showBalancing } from './balancing.ts';
 import { showDeparture } from './departure.ts';
@@ -8,7 +8,7 @@ import { showRestart } from './restart.ts';
 import { showRules } from './rules.ts';
 import type { Stage } from './stage.ts';
 
-/** Says under a scene which of its claims were kept. */
+/** Prints the claims of a scene; returns its findings. */
 const tell = ({ page }: Stage, findings: Findings): Findings => {
   page.say('');
   for (const claim of findings.claims) page.verdict(claim);

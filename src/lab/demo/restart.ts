@@ -1,4 +1,4 @@
-/** A proxy is killed under load and started again: no request fails meanwhile, and it finds nothing to write. */
+/** Demo, restart: a proxy is killed under load and started again; no request fails, and it has nothing to write. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NodeProxy } from '../cluster.ts';
 import type { HeldState } from '../network/agent/calls.ts';
@@ -9,7 +9,7 @@ import { type PlayAct, showActs, underLoad } from './load.ts';
 import { FAMILIES, WEB } from './objects.ts';
 import { CALLING_POD, LAST_PODS, logLines, type Stage, startProxyOn } from './stage.ts';
 
-/** Whose proxy is killed. All ways of the load are rules of this node. */
+/** Node whose proxy is killed; all paths of the load use its rules. */
 const NODE = 'node1';
 const CALL_PATHS: readonly CallPath[] = [
   { from: CALLING_POD, by: 'ClusterIP' },
@@ -23,7 +23,7 @@ interface RestartFindings {
   readonly before: readonly ListedRule[];
   readonly after: readonly ListedRule[];
   readonly held: HeldState;
-  /** What the new process wrote to its log. */
+  /** Log of the new process. */
   readonly log: readonly string[];
 }
 
@@ -52,7 +52,7 @@ const killAndRestart = async (stage: Stage, proxy: NodeProxy, act: PlayAct): Pro
 
 const NOTHING_WRITTEN = /"fullSync":true,.*"added":0,"replaced":0,"removed":0/;
 
-/** A rule that is written anew counts its packets from nothing, even when it says the same. */
+/** Claims of the restart. A rewritten rule's packet counter starts at zero, even when the rule is the same. */
 const judge = ({ before, after, held, log }: RestartFindings): readonly DemoClaim[] => {
   const isSame = before.length === after.length && before.every(({ text }, i) => text === after[i]?.text);
   const isCounting = before.every(({ packets }, i) => packets === undefined || packets <= (after[i]?.packets ?? -1));

@@ -1,4 +1,4 @@
-/** The rules of one Service as they stand in a node's kernel, in the order in which a packet meets them. */
+/** Demo, rules: the rules of one Service in a node's kernel, in the order of a packet's path. */
 import { type Findings, NO_REQUESTS } from './findings.ts';
 import { readLines } from './kernel.ts';
 import { NAMESPACE, WEB } from './objects.ts';
@@ -8,7 +8,7 @@ const NODE = 'node1';
 
 interface CaptionedChain {
   readonly chain: RegExp;
-  /** What its rules do. */
+  /** Text about the chain's rules. */
   readonly caption: string;
 }
 
@@ -41,14 +41,14 @@ const toRule = (text: string): ServiceRule => ({
   target: / -[jg] (\S+)/.exec(text)?.[1] ?? '',
 });
 
-/** The rules in shared chains that name the Service, and all of the chains that they lead to, chain by chain. */
+/** Rules of a Service: those in shared chains that name it, and all rules of the chains that these lead to. */
 const rulesOfService = (rules: readonly ServiceRule[]): readonly ServiceRule[] => {
   const isShared = ({ chain }: ServiceRule): boolean => chain === 'KUBE-SERVICES' || chain === 'KUBE-NODEPORTS';
   const first = rules.filter((rule) => isShared(rule) && rule.text.includes(`"${NAMESPACE}/${WEB.name}:`));
   const chains = new Set(first.map(({ target }) => target));
   for (const chain of chains) {
     for (const rule of rules) {
-      // a set's loop goes on with what is added meanwhile
+      // iteration over a Set includes elements added meanwhile
       if (rule.chain === chain && CAPTIONED_CHAINS.some((step) => step.chain.test(rule.target)))
         chains.add(rule.target);
     }

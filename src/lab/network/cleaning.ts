@@ -1,8 +1,8 @@
 /**
- * Taking namespaces down: whatever runs in them first, then they themselves; their links go with them.
+ * Removal of namespaces: first their processes, then the namespaces with their links.
  *
- * Owns removal. It asks the kernel what is there instead of remembering what was started, so that it also works for
- * the lab of a process that was killed, and for the grandchildren of this one.
+ * The kernel is asked for what exists, so that the lab of a killed process and grandchildren of this one are removed
+ * too.
  */
 import { readdirSync, statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
@@ -21,11 +21,11 @@ const identityOf = (path: string): string | undefined => {
     const { dev, ino } = statSync(path);
     return `${dev}:${ino}`;
   } catch {
-    return undefined; // it has just ended
+    return undefined; // the process has just exited
   }
 };
 
-/** The processes in any of these namespaces. */
+/** Processes in any of these namespaces. */
 export const processesIn = (namespaces: readonly string[]): readonly number[] => {
   const ours = new Set(namespaces.flatMap((namespace) => identityOf(`${NETNS_FOLDER}/${namespace}`) ?? []));
   return readdirSync('/proc')
@@ -37,11 +37,11 @@ const kill = (pid: number): void => {
   try {
     process.kill(pid, 'SIGKILL');
   } catch {
-    // it has just ended
+    // the process has just exited
   }
 };
 
-/** Kills until nobody is left: a process may start another one while we look. */
+/** Kills processes until none is left, as one may start another meanwhile. */
 const killProcesses = async (namespaces: readonly string[]): Promise<void> => {
   const deadline = Date.now() + KILL_DEADLINE_MS;
   for (let left = processesIn(namespaces); left.length > 0; left = processesIn(namespaces)) {
@@ -51,7 +51,7 @@ const killProcesses = async (namespaces: readonly string[]): Promise<void> => {
   }
 };
 
-/** Removes namespaces with all that runs in them. One that is not there is no error. Not to be interrupted. */
+/** Removes namespaces with their processes; a missing namespace is no error. Must not be interrupted. */
 export const removeNamespaces = async (namespaces: readonly string[]): Promise<void> => {
   const there = new Set(listNamespaces());
   const doomed = namespaces.filter((namespace) => there.has(namespace));
@@ -65,7 +65,7 @@ export const removeNamespaces = async (namespaces: readonly string[]): Promise<v
   if (left.length > 0) throw new Error(`namespaces ${left.join(', ')} cannot be removed`);
 };
 
-/** Removes the namespaces and folders of labs whose process is gone, and says which they were. */
+/** Removes the namespaces and folders of labs whose process is gone; returns their names. */
 export const removeLeftovers = async (): Promise<readonly string[]> => {
   const namespaces = listNamespaces().filter(isLeftover);
   await removeNamespaces(namespaces);

@@ -1,4 +1,7 @@
-/** Where the lab's own processes start: the bundled `dist/lab/process.js`, found from the sources and from dist alike. */
+/**
+ * Entry point of the lab's own processes: the bundled `dist/lab/process.js`, found from the sources and from dist
+ * alike.
+ */
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,12 +15,12 @@ const packageRoot = (folder: string): string => {
   return packageRoot(parent);
 };
 
-/** The path of a file of the built package. Throws when it is not built. */
+/** Path of a file of the built package. Throws when it is not built. */
 export const packageFile = (name: string): string => {
   const path = join(packageRoot(dirname(fileURLToPath(import.meta.url))), name);
   if (!existsSync(path)) throw new Error(`${path} is missing: run \`npm run build\` first`);
   return path;
 };
 
-/** The path of the program that agents run. */
+/** Path of the program that agents run. */
 export const processEntry = (): string => packageFile(ENTRY);

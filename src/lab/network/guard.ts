@@ -1,8 +1,8 @@
 /**
- * Clean-up for the case that this process ends without any: Ctrl-C, `process.exit`, a crash, even SIGKILL.
+ * Clean-up after this process ended without one: Ctrl-C, `process.exit`, a crash, SIGKILL.
  *
- * A shell in a session of its own waits for the end of a pipe whose other end only this process holds; the kernel
- * closes it however the process ends. No signal handler could do that, and none gets in the way of the program's own.
+ * A shell in its own session waits for the end of a pipe whose write end only this process holds; the kernel closes it
+ * however the process ends. A signal handler could not, and would interfere with the program's own.
  */
 import { tmpdir } from 'node:os';
 import { execa } from 'execa';
@@ -10,11 +10,11 @@ import { NETNS_FOLDER } from './names.ts';
 import { toolEnvironment } from './tools.ts';
 
 export interface Guard {
-  /** Ends the guard without a clean-up. */
+  /** Ends the guard without clean-up. */
   dismiss(): Promise<void>;
 }
 
-/** Twice, as an `ip` of ours may outlive us by a moment and still create what it was told to. */
+/** Shell script that cleans up twice, as an `ip` process may outlive this one and still create a namespace. */
 const SCRIPT = `
 read -r word && [ "$word" = dismissed ] && exit 0
 for pause in 0 1; do
@@ -28,7 +28,7 @@ for pause in 0 1; do
 done
 `;
 
-/** Guards all namespaces, and folders for temporary files, whose names begin with `prefix`. */
+/** Starts a guard for all namespaces and temporary folders whose names begin with `prefix`. */
 export const startGuard = (prefix: string): Guard => {
   const shell = execa('sh', ['-c', SCRIPT, 'lab-guard', prefix, tmpdir()], {
     detached: true,
@@ -39,7 +39,7 @@ export const startGuard = (prefix: string): Guard => {
     reject: false,
     env: toolEnvironment(),
   });
-  shell.unref(); // a lab that nobody removed is no reason to stay alive, and ends with us
+  shell.unref(); // a lab that was not removed must not keep this process alive
   return {
     dismiss: async () => {
       shell.ref();

@@ -1,8 +1,8 @@
-/** A lab to look at by hand: `node dist/lab/process.js network`, then `ip netns exec` in another terminal. */
+/** Lab for manual inspection: `node dist/lab/process.js network`, then `ip netns exec` in another terminal. */
 import { once } from 'node:events';
 import { createNetwork } from './lab.ts';
 
-/** Until standard input ends. Ctrl-C and `kill` end it too, and leave the clean-up to the lab's guard. */
+/** Keeps a lab until standard input ends. After Ctrl-C or `kill` its guard cleans up. */
 export const keepNetwork = async (): Promise<void> => {
   const lab = await createNetwork();
   process.stdout.write(`${JSON.stringify(lab.hosts)}\n`);

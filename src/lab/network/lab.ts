@@ -1,8 +1,8 @@
 /**
- * A lab: nodes, pods and pod networks made of network namespaces, with an agent in each namespace that wants one.
+ * Lab: nodes, pods and pod networks made of network namespaces, with an agent in each namespace on request.
  *
- * Owns a lab's life: it comes up whole or not at all, and goes without a trace when it is removed, and when its process
- * ends in whatever way. Nothing of it is ever in the machine's own namespace. Knows nothing of Services or proxies.
+ * A lab is created as a whole or not at all, and is removed without residue when its process ends in whatever way.
+ * Nothing of it is in the machine's own namespace. Services and proxies are not known here.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa, type Options, type ResultPromise } from 'execa';
@@ -24,30 +24,32 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
   readonly timeoutMs?: number;
-  /** False: a failure is a result like any other, not an error. */
+  /** Whether a failure throws; false returns it as a result. */
   readonly reject?: boolean;
 }
 
 export interface RunResult {
   readonly stdout: string;
   readonly stderr: string;
-  /** -1 when it was ended by a signal. */
+  /** Exit code; -1 after a signal. */
   readonly exitCode: number;
 }
 
 export interface Lab {
   readonly hosts: readonly LabHost[];
-  /** The names of all namespaces, the switch's among them. */
+  /** Names of all namespaces, including the switch's. */
   readonly namespaces: readonly string[];
-  /** Throws when there is none of this name. */
+  /** Host by name. Throws when there is none. */
   host(name: HostName): LabHost;
-  /** Runs a program to its end on a host. */
+  /** Runs a program on a host until it exits. */
   run(host: HostName | 'switch', command: string, args?: readonly string[], options?: RunOptions): Promise<RunResult>;
-  /** Starts a program on a host; it is killed when the lab is removed. Its promise tells of failure, and never throws. */
+  /**
+   * Starts a program on a host; it is killed when the lab is removed. Its promise reports a failure and never rejects.
+   */
   spawn(host: HostName | 'switch', command: string, args?: readonly string[], options?: Options): ResultPromise;
-  /** The agent on a host, started at the first call. */
+  /** Agent on a host, started by the first call. */
   agent(host: HostName): Promise<Agent>;
-  /** Ends everything in it and takes it down. The second call waits for the first. */
+  /** Ends all processes and removes the lab. A second call waits for the first. */
   remove(): Promise<void>;
 }
 
@@ -57,7 +59,7 @@ const LINKS_PAUSE_MS = 5;
 
 const namespacesOf = (plan: Plan): readonly string[] => [plan.switch, ...plan.hosts.map(({ namespace }) => namespace)];
 
-/** A port forwards some time after its cable was plugged in, and drops what comes before. */
+/** Waits until all bridge ports forward, which takes a moment after a link is up; packets are dropped before. */
 const waitForLinks = async (plan: Plan, signal: AbortSignal | undefined): Promise<void> => {
   const deadline = Date.now() + LINKS_DEADLINE_MS;
   const isUp = async (namespace: string): Promise<boolean> =>
@@ -80,13 +82,13 @@ const build = async (plan: Plan, signal: AbortSignal | undefined): Promise<void>
   await waitForLinks(plan, signal);
 };
 
-/** Throws the first failure, but only when nothing is under way any more: what still builds could undo a clean-up. */
+/** Throws the first failure after all promises have settled: unfinished steps could undo a clean-up. */
 const allSettledOrThrow = async (promises: readonly Promise<unknown>[]): Promise<void> => {
   const failed = (await Promise.allSettled(promises)).find(({ status }) => status === 'rejected');
   if (failed?.status === 'rejected') throw failed.reason;
 };
 
-/** Builds a lab. When it cannot, or when the signal comes while it does, nothing is left of it. */
+/** Creates a lab. On failure or abort nothing of it is left. */
 export const createNetwork = async (options: LabOptions = {}): Promise<Lab> => {
   const prefix = newPrefix();
   const plan = planNetwork(prefix, options);
@@ -94,7 +96,7 @@ export const createNetwork = async (options: LabOptions = {}): Promise<Lab> => {
   const guard = startGuard(prefix);
   const takeDown = async (): Promise<void> => {
     await removeNamespaces(namespaces);
-    await guard.dismiss(); // not when something is left: it tries again when we end
+    await guard.dismiss(); // not reached when something is left: the guard tries again when this process ends
   };
   try {
     await build(plan, options.signal);
@@ -171,7 +173,7 @@ class BuiltLab implements Lab {
     if (known !== undefined) return known;
     const started = startAgent(this.host(host).namespace, processEntry());
     this.#agents.set(host, started);
-    started.catch(() => this.#agents.delete(host)); // the next call tries again
+    started.catch(() => this.#agents.delete(host)); // the next call retries
     return started;
   }
 
@@ -180,7 +182,7 @@ class BuiltLab implements Lab {
     return this.#removed;
   }
 
-  /** What was started first, one by one: it may be on its way into its namespace, and not to be found there yet. */
+  /** Kills started programs one by one first: one may not have entered its namespace yet, where it would be found. */
   async #end(): Promise<void> {
     this.#ending.abort(new Error('the lab is being removed'));
     for (const started of this.#spawned) started.kill('SIGKILL');

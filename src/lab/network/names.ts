@@ -1,20 +1,20 @@
 /**
- * The names of a lab's namespaces: whose they are can be read off them, even after their maker was killed.
+ * Names of a lab's namespaces, which tell their process even after it was killed.
  *
- * `pm-<pid>-<start>-<random>-<host>`: process ids come round again, a pair of id and start time does not. Owns the
- * spelling and the question "is its maker alive?"; creates and removes nothing.
+ * `pm-<pid>-<start>-<random>-<host>`: a pid is reused, a pair of pid and start time is not. Owns the format and the
+ * check whether the process lives; creates and removes nothing.
  */
 import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** Where iproute2 keeps named namespaces. */
+/** Folder of iproute2's named namespaces. */
 export const NETNS_FOLDER = '/run/netns';
 
 const NAME = /^pm-(\d+)-([0-9a-z]+)-[0-9a-f]+-/;
-/** Of /proc/PID/stat, counted from the field after the program's name, which may contain blanks itself. */
+/** Index of the start time in /proc/PID/stat, after the program's name, which may contain blanks. */
 const START_FIELD = 19;
 
-/** When a process began, in the kernel's ticks since boot; undefined when there is none (or none that we may see). */
+/** Start time of a process in ticks since boot; undefined when it is gone or invisible. */
 const startOf = (pid: number): string | undefined => {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
@@ -25,20 +25,20 @@ const startOf = (pid: number): string | undefined => {
   }
 };
 
-/** A fresh prefix for one lab of a process, by default this one. */
+/** New prefix for a lab of a process, by default this one. */
 export const newPrefix = (pid: number = process.pid): string =>
   `pm-${pid}-${startOf(pid) ?? '0'}-${randomBytes(3).toString('hex')}-`;
 
-/** All named namespaces of the machine, whoever made them. */
+/** All named namespaces of the machine. */
 export const listNamespaces = (): readonly string[] => {
   try {
     return readdirSync(NETNS_FOLDER).sort();
   } catch {
-    return []; // the folder comes with the first named namespace
+    return []; // the folder is created with the first named namespace
   }
 };
 
-/** Whether a namespace, or a folder with such a name, is a lab's whose process is gone. */
+/** Whether a namespace or folder belongs to a lab whose process is gone. */
 export const isLeftover = (name: string): boolean => {
   const [, pid, start] = NAME.exec(name) ?? [];
   return pid !== undefined && startOf(Number(pid)) !== start;

@@ -1,21 +1,21 @@
-/** What probing means: where a try goes, and what may come of it. The words between agents and those who ask them. */
+/** Targets and outcomes of probes, shared by agents and their callers. */
 
-/** SCTP is missing: node has no sockets for it. */
+/** Transport protocol; without SCTP, as Node.js has no sockets for it. */
 export type Transport = 'tcp' | 'udp';
 
 export interface ProbeTarget {
   readonly protocol: Transport;
-  /** An address, not a name. */
+  /** IP address. */
   readonly host: string;
   readonly port: number;
   readonly timeoutMs: number;
-  /** The source port; any when absent. */
+  /** Source port; absent = any. */
   readonly localPort?: number | undefined;
-  /** The source address; the kernel's choice when absent. */
+  /** Source address; absent = the kernel's choice. */
   readonly sourceAddress?: string | undefined;
 }
 
-/** What a server says to whoever calls: who it is, and who the caller is in its eyes. */
+/** Answer of a server: its name, and the client's address as it sees it. */
 export interface ServerAnswer {
   readonly server: string;
   readonly client: { readonly address: string; readonly port: number };
@@ -23,18 +23,18 @@ export interface ServerAnswer {
 
 export type ProbeOutcome =
   | ({ readonly kind: 'answer' } & ServerAnswer)
-  /** The other side said no: a TCP reset, or an ICMP port unreachable. */
+  /** Refused: a TCP reset, or ICMP port unreachable. */
   | { readonly kind: 'refused' }
-  /** Nobody said anything in time. */
+  /** No answer in time. */
   | { readonly kind: 'timeout' }
-  /** The network said no: an ICMP error other than the above, or no route. */
+  /** Unreachable: another ICMP error, or no route. */
   | { readonly kind: 'unreachable'; readonly code: string }
-  /** Anything else, such as a connection that broke before the answer. */
+  /** Other error, such as a connection that broke before the answer. */
   | { readonly kind: 'error'; readonly code: string };
 
 const UNREACHABLE: ReadonlySet<string> = new Set(['EHOSTUNREACH', 'ENETUNREACH', 'EACCES']);
 
-/** The outcome behind the error of a socket. */
+/** Outcome by the error of a socket. */
 export const outcomeOf = (error: NodeJS.ErrnoException): ProbeOutcome => {
   const code = error.code ?? error.message;
   if (code === 'ECONNREFUSED') return { kind: 'refused' };

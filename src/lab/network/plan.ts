@@ -1,8 +1,8 @@
 /**
- * The lab's topology as data: which hosts there are, their addresses, and the commands that build them.
+ * Topology of the lab as data: hosts, addresses, and the commands that create them.
  *
- * One switch; on it two nodes, a client outside the cluster and the API server's place. Behind each node a bridge with
- * its pods. Pure: it names namespaces and writes command lines, it runs none.
+ * One switch connects two nodes, a client outside the cluster and the API server's host. Each node has a bridge with
+ * its pods. Pure: names namespaces and writes command lines, runs none.
  */
 import type { IPFamily } from '../../model/address.ts';
 
@@ -14,32 +14,32 @@ export interface LabHost {
   readonly namespace: string;
   readonly ipv4: string;
   readonly ipv6: string;
-  /** The node that a pod runs on. */
+  /** Node of a pod. */
   readonly node: NodeName | undefined;
 }
 
 export interface PlanOptions {
-  /** How many pods a node has: pod1, pod2 … on node1, remote1, remote2 … on node2. */
+  /** Number of pods by node: pod1, pod2 … on node1, remote1, remote2 … on node2. */
   readonly pods?: { readonly node1?: number; readonly node2?: number };
-  /** More sysctls for both nodes, by name. */
+  /** Further sysctls of both nodes. */
   readonly sysctls?: Readonly<Record<string, string>>;
 }
 
 export interface Plan {
   readonly switch: string;
   readonly hosts: readonly LabHost[];
-  /** First: all namespaces, each with its sysctls, so that links inherit them. Run in the machine's own namespace. */
+  /** Step 1: namespaces with their sysctls, which links inherit. Run in the machine's own namespace. */
   readonly namespaces: readonly string[];
-  /** Then, by namespace: bridges and both ends of every cable. */
+  /** Step 2, by namespace: bridges and veth pairs. */
   readonly cables: ReadonlyMap<string, readonly string[]>;
-  /** Last, by namespace: addresses and routes. */
+  /** Step 3, by namespace: addresses and routes. */
   readonly addresses: ReadonlyMap<string, readonly string[]>;
 }
 
 type Networks = Readonly<Record<IPFamily, string>>;
 type Addresses = Pick<LabHost, 'ipv4' | 'ipv6'>;
 
-/** Constants of every lab. The service networks have no host: they are what a proxy is to serve. */
+/** Networks of every lab. The service networks have no hosts: proxies serve them. */
 export const LAB_NETWORKS: Readonly<Record<'machines' | 'cluster' | 'services' | NodeName, Networks>> = {
   machines: { IPv4: '10.250.0.0/24', IPv6: 'fd50::/64' },
   cluster: { IPv4: '10.200.0.0/16', IPv6: 'fd20::/48' },
@@ -48,7 +48,7 @@ export const LAB_NETWORKS: Readonly<Record<'machines' | 'cluster' | 'services' |
   services: { IPv4: '10.96.0.0/16', IPv6: 'fd96::/112' },
 };
 
-/** The node's own end of its pod network: what an interface-based detector has to be told. */
+/** Bridge of a node's pod network, for interface-based detection of local traffic. */
 export const POD_BRIDGE = 'cni0';
 
 const MACHINES = { node1: 1, node2: 2, outside: 9, apiserver: 100 } as const;
@@ -56,26 +56,28 @@ const PODS = { node1: { name: 'pod', from: 10 }, node2: { name: 'remote', from: 
 const NODES: readonly NodeName[] = ['node1', 'node2'];
 const MOST_PODS = 200;
 
-/** The `number`th address of a network; the same digits in both families, so that people see who is who. */
+/** Address number `number` of a network, with equal digits in both families. */
 const address = (network: Networks, number: number): Addresses => ({
   ipv4: network.IPv4.replace(/0\/\d+$/, String(number)),
   ipv6: network.IPv6.replace(/\/\d+$/, String(number)),
 });
 
-/** On every host. A flood of refused connections must not look like a time-out: no ICMP error is held back. */
+/**
+ * Sysctls of every host. ICMP errors are not rate-limited, so that many refused connections do not look like time-outs.
+ */
 const SYSCTLS = [
   'net.ipv4.icmp_ratelimit=0',
   'net.ipv4.icmp_ratemask=0',
   'net.ipv6.icmp.ratelimit=0',
   'net.ipv6.icmp.ratemask=',
-  // the way of a packet is what routes say, whatever shorter one a node may know
+  // packets follow routes, not ICMP redirects
   'net.ipv4.conf.default.accept_redirects=0',
   'net.ipv6.conf.default.accept_redirects=0',
 ];
 
 /**
- * A node forwards, takes packets whatever way they come, and does not tell pods of shorter ways around it. Bridged
- * packets pass iptables as on a kubeadm node, where the kernel can do that at all.
+ * Sysctls of a node: forwarding, no reverse path filter, no ICMP redirects to pods. Bridged packets pass iptables as on
+ * a kubeadm node, where the kernel supports it.
  */
 const nodeSysctls = (more: Readonly<Record<string, string>>): readonly string[] => [
   'net.ipv4.ip_forward=1',
@@ -87,7 +89,7 @@ const nodeSysctls = (more: Readonly<Record<string, string>>): readonly string[] 
   ...Object.entries(more).map(([name, value]) => `${name}=${value}`),
 ];
 
-/** Kernels differ in which of these they have, and have per namespace. */
+/** Sysctls that only some kernels have, or have by network namespace. */
 const sysctlsWhereKnown = (host: HostName | 'switch'): readonly string[] => [
   'net.ipv4.icmp_msgs_per_sec=100000000',
   ...(host === 'switch' ? ['net.bridge.bridge-nf-call-iptables=0', 'net.bridge.bridge-nf-call-ip6tables=0'] : []),
@@ -127,16 +129,19 @@ const createNamespace = (namespace: string, host: HostName | 'switch', options: 
   ];
 };
 
-/** No address made up by the kernel. In two steps, as a link that comes up in the same one makes one up first. */
+/** Sets a link up without a generated IPv6 address; two commands, as one would generate it first. */
 const linkUp = (link: string): readonly string[] => [`link set ${link} addrgenmode none`, `link set ${link} up`];
 
-/** Without multicast snooping, which would hold neighbour discovery back until somebody asks who listens. */
+/** Bridge without multicast snooping, which would delay neighbour discovery until a querier is known. */
 const createBridge = (name: string): readonly string[] => [
   `link add ${name} type bridge mcast_snooping 0`,
   ...linkUp(name),
 ];
 
-/** A cable from a port of a bridge to `eth0` of a host. Pods reach themselves through their port: hence hairpin. */
+/**
+ * veth pair from a bridge port to `eth0` of a host. The port is in hairpin mode, so that a pod reaches itself through
+ * it.
+ */
 const plugIn = (bridge: string, port: string, host: LabHost): readonly string[] => [
   `link add ${port} type veth peer name eth0 netns ${host.namespace}`,
   `link set ${port} master ${bridge}`,
@@ -145,8 +150,8 @@ const plugIn = (bridge: string, port: string, host: LabHost): readonly string[] 
 ];
 
 /**
- * IPv6 addresses without the kernel's second of probation. A link-local one has to be there all the same: a router asks
- * for its neighbours from it.
+ * Addresses of a link; IPv6 without the second of duplicate address detection. A link-local address is needed: a router
+ * sends neighbour solicitations from it.
  */
 const addressesOf = (link: string, { ipv4, ipv6 }: Addresses, reach: 'alone' | 'subnet'): readonly string[] => {
   const [bits4, bits6] = reach === 'alone' ? [32, 128] : [24, 64];
@@ -158,8 +163,8 @@ const addressesOf = (link: string, { ipv4, ipv6 }: Addresses, reach: 'alone' | '
 };
 
 /**
- * A pod knows nothing but its node: even its neighbours on the bridge it reaches through it. So the node sees both
- * ways of every connection, and can undo what it did to the first packet, with or without bridge netfilter.
+ * Addresses and routes of a pod. It reaches everything through its node, even its neighbours on the bridge. So the node
+ * sees both directions of every connection and can reverse NAT, with or without bridge netfilter.
  */
 const podAddresses = (pod: LabHost, node: NodeName): readonly string[] => {
   const gateway = address(LAB_NETWORKS[node], 1);
@@ -174,8 +179,9 @@ const podAddresses = (pod: LabHost, node: NodeName): readonly string[] => {
 };
 
 /**
- * Machines reach pods through their nodes. Whatever else there is (ClusterIPs, load-balancer addresses): outside sends
- * it to node1, the node under test, and everybody else to outside, which forwards nothing and says nothing.
+ * Addresses and routes of a machine. Pods are reached through their nodes. Other destinations (ClusterIPs,
+ * load-balancer addresses) are routed by `outside` to node1, the node under test, and by all others to `outside`, which
+ * drops them silently.
  */
 const machineAddresses = (machine: LabHost): readonly string[] => {
   const { name } = machine;
@@ -196,7 +202,7 @@ const machineAddresses = (machine: LabHost): readonly string[] => {
   ];
 };
 
-/** The whole lab, with every namespace's name beginning with `prefix`. */
+/** Plan of a lab whose namespaces' names begin with `prefix`. */
 export const planNetwork = (prefix: string, options: PlanOptions = {}): Plan => {
   const hosts = planHosts(prefix, options);
   const hub = `${prefix}switch`;

@@ -1,14 +1,14 @@
-/** Many outcomes in one: who answered how often, as whom they saw the caller, and what went wrong. Pure. */
+/** Summary of outcomes: answers by server, source addresses, failures. Pure. */
 import type { ProbeOutcome } from './outcome.ts';
 
 export interface Summary {
   readonly tries: number;
   readonly answers: number;
-  /** Answers by server, in the order of their names. */
+  /** Answers by server, sorted by name. */
   readonly servers: Readonly<Record<string, number>>;
-  /** The source addresses that servers saw, sorted. */
+  /** Source addresses that servers saw, sorted. */
   readonly clients: readonly string[];
-  /** Failures by kind, an unreachable's or error's with its code: `refused`, `timeout`, `unreachable EHOSTUNREACH`. */
+  /** Failures by kind, with the code of `unreachable` and `error`: `refused`, `timeout`, `unreachable EHOSTUNREACH`. */
   readonly failures: Readonly<Record<string, number>>;
 }
 
@@ -18,7 +18,7 @@ const tally = (names: readonly string[]): Readonly<Record<string, number>> => {
   return counts;
 };
 
-/** The name under which a failure is counted. */
+/** Name of a failure in counts. */
 export const failureName = (outcome: Exclude<ProbeOutcome, { kind: 'answer' }>): string =>
   'code' in outcome ? `${outcome.kind} ${outcome.code}` : outcome.kind;
 
@@ -37,7 +37,7 @@ export const summarize = (outcomes: readonly ProbeOutcome[]): Summary => {
 const formatCounts = (counts: Readonly<Record<string, number>>): readonly string[] =>
   Object.entries(counts).map(([name, count]) => `${name} ×${count}`);
 
-/** One line, such as `pod1 ×13, pod2 ×11 (seen as 10.200.0.13); timeout ×1`. */
+/** Text in one line, such as `pod1 ×13, pod2 ×11 (seen as 10.200.0.13); timeout ×1`. */
 export const formatSummary = (summary: Summary): string => {
   const answered = formatCounts(summary.servers).join(', ');
   const seenAs = summary.answers === 0 ? '' : ` (seen as ${summary.clients.join(', ')})`;

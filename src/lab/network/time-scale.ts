@@ -1,6 +1,6 @@
-/** Deadlines of the lab in a kernel that is emulated, where a program takes many times as long to start. */
+/** Time scale of the lab's deadlines: programs start many times slower in an emulated kernel. */
 
 const FACTOR = Number(process.env.LAB_PATIENCE ?? 1);
 
-/** Milliseconds to wait where a processor of its own would be given so many; `LAB_PATIENCE` says how many times as long. */
+/** Milliseconds scaled by the factor `LAB_PATIENCE`. */
 export const scaled = (ms: number): number => ms * FACTOR;

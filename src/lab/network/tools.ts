@@ -1,26 +1,26 @@
-/** Runs iproute2, with a deadline. Owns how its programs are called; knows nothing of what they are told to do. */
+/** iproute2 with a deadline. Owns how its programs are run, not what they do. */
 import { execa } from 'execa';
 import { scaled } from './time-scale.ts';
 
-/** Generous, as an emulated kernel is some thirty times slower than a real one. */
+/** Deadline; an emulated kernel is some thirty times slower than a real one. */
 const DEADLINE_MS = scaled(60_000);
 
-/** Debian keeps sysctl, bridge and iptables where not every user's PATH looks. */
+/** PATH with the sbin folders, where Debian has sysctl, bridge and iptables. */
 export const toolEnvironment = (): { readonly PATH: string } => ({
   PATH: `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/sbin:/sbin`,
 });
 
 interface IpOptions {
-  /** The namespace to work in; the machine's own when absent, where only `netns` commands belong. */
+  /** Namespace; absent = the machine's own, for `netns` commands only. */
   readonly namespace?: string;
-  /** Go on after a line that fails. */
+  /** Whether to continue after a failed line. */
   readonly force?: boolean;
-  /** Ctrl-C in a terminal, which reaches all that a command has started, is not to stop it. */
+  /** Whether to ignore Ctrl-C of the terminal, which reaches all child processes. */
   readonly shielded?: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Runs many `ip` commands in one process: starting one each would be most of a lab's cost. */
+/** Runs many `ip` commands in one process: a process each would dominate the lab's cost. */
 export const ipBatch = async (lines: readonly string[], options: IpOptions = {}): Promise<void> => {
   const { namespace, force = false, shielded = false, signal } = options;
   const where = namespace === undefined ? [] : ['-n', namespace];
@@ -42,7 +42,7 @@ export const ipBatch = async (lines: readonly string[], options: IpOptions = {})
   throw new Error(`ip: ${line ?? shortMessage}: ${stderr.trim()}`);
 };
 
-/** The state of each port of the bridges in a namespace, such as `forwarding`. */
+/** State of each bridge port in a namespace, such as `forwarding`. */
 export const bridgePortStates = async (
   namespace: string,
   signal: AbortSignal | undefined,

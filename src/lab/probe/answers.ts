@@ -1,11 +1,11 @@
-/** How long addresses on a node take to answer, asked all the while from there. */
+/** Answer times of URLs on a node, probed continuously from there. */
 import { createInterface } from 'node:readline';
 import { packageFile } from '../network/entry.ts';
 import type { Lab } from '../network/lab.ts';
 import type { NodeName } from '../network/plan.ts';
 
 export interface Asking {
-  /** The longest answer since the last call in milliseconds, by address; without those where nobody listened. */
+  /** Longest answer time since the last call in milliseconds, by URL; without URLs that refuse connections. */
   answers(): Promise<Readonly<Record<string, number>>>;
   stop(): void;
 }

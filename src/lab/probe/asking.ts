@@ -1,6 +1,6 @@
 /**
- * Asks the addresses in its arguments again and again, each with a connection of its own, as a kubelet and a Prometheus do;
- * for each line on stdin it prints how long the longest answer since the last line took, in milliseconds, by address.
+ * Requests the URLs in its arguments continuously, each with a new connection, as a kubelet and a Prometheus do. For
+ * each line on stdin it prints the longest answer time since the last line, in milliseconds, by URL.
  */
 import { get } from 'node:http';
 import { createInterface } from 'node:readline';
@@ -10,7 +10,7 @@ const EVERY_MS = 50;
 
 const longest = new Map<string, number>();
 
-/** Undefined when nobody listens. */
+/** Answer time in milliseconds; undefined when the connection is refused. */
 const answerMs = (url: string): Promise<number | undefined> =>
   new Promise((resolve) => {
     const startedAt = performance.now();

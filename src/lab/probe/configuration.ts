@@ -1,9 +1,8 @@
-/** Configuration of a proxy on node1 that is measured while it is changed. JSON, which is YAML. */
+/** Configuration of a proxy on node1 that is measured while its configuration changes. JSON, which is YAML. */
 export interface MeasuredConfiguration {
   readonly kubeconfig: string;
-  /** One whose settings have a group of its name. */
-  readonly mode: string;
-  /** As in `30s`. */
+  readonly mode: 'iptables' | 'nftables';
+  /** Duration such as `30s`. */
   readonly syncPeriod: string;
 }
 

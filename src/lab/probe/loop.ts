@@ -1,8 +1,9 @@
 /**
- * Preloaded into a process with `--import`: measures the turns of its event loop, and tells them over a unix socket.
+ * Event loop probe, preloaded with `--import`: measures the turns of the event loop and reports them over a unix
+ * socket.
  *
- * A timer that is due every few milliseconds notes how late it came: what lies between two of its calls is at least one turn.
- * The kernel says for how long of that the thread ran, and for how long it waited for a processor (schedstat).
+ * A timer that is due every few milliseconds notes its delay: the time between two calls is at least one turn.
+ * schedstat gives the part in which the thread ran, and that in which it waited for a processor.
  */
 import { openSync, readSync, writeFileSync } from 'node:fs';
 import { Session } from 'node:inspector';
@@ -12,19 +13,19 @@ import { isMainThread } from 'node:worker_threads';
 import type { Gap, LoopReport, Pause } from './report.ts';
 
 const TICK_MS = 5;
-/** Shorter ones are what a loop is like that works. */
+/** Least gap that is noted; shorter ones are normal. */
 const NOTED_MS = 15;
 
-/** The socket on which it is told. */
+/** Path of the unix socket for reports. */
 const path = process.env.LAB_LOOP_PROBE;
-/** Where the samples of a profiler go, one file a report, if anywhere. */
+/** Folder of profiler samples, one file for each report; undefined = no profiler. */
 const profiles = process.env.LAB_LOOP_PROFILES;
 
-/** Of this thread, in milliseconds since it began. */
+/** Times of this thread since its start, milliseconds. */
 interface Times {
-  /** On a processor. */
+  /** Time on a processor. */
   readonly ran: number;
-  /** Ready, without one. */
+  /** Time runnable without a processor. */
   readonly waited: number;
 }
 
@@ -62,14 +63,14 @@ class Probe {
     this.#profile();
   }
 
-  /** What was noted since the last report. */
+  /** Report of everything since the last one. */
   report(): LoopReport {
     const file = this.#endProfile();
     const now = performance.now();
     const report = { ms: now - this.#since, tickMs: TICK_MS, gaps: this.#gaps, pauses: this.#pauses, profile: file };
     [this.#gaps, this.#pauses] = [[], []];
     this.#profile();
-    // the report's own time is nobody's turn
+    // the report's own time is not measured
     [this.#since, this.#at, this.#before] = [performance.now(), performance.now(), this.#times()];
     return report;
   }

@@ -1,56 +1,56 @@
-/** What a probe in a process tells of its event loop, and how to ask it. Times are milliseconds on the process's own clock. */
+/** Reports of the event loop probe, and requests for them. Times are milliseconds on the measured process's clock. */
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { packageFile } from '../network/entry.ts';
 
-/** Between two calls of a timer that were further apart than they should have been. */
+/** Gap between two timer calls that exceeds the interval. */
 export interface Gap {
   readonly at: number;
   readonly ms: number;
-  /** Part of it in which the process was on a processor. */
+  /** Part of the gap on a processor. */
   readonly ranMs: number;
-  /** Part of it in which the process was ready, and others had the processors. */
+  /** Part of the gap in which the process was runnable without a processor. */
   readonly waitedMs: number;
 }
 
-/** A pause of the garbage collector. */
+/** Pause of the garbage collector. */
 export interface Pause {
   readonly at: number;
   readonly ms: number;
-  /** As node counts: 1 minor, 4 major, 8 incremental, 16 weak callbacks. */
+  /** Kind by Node.js: 1 minor, 4 major, 8 incremental, 16 weak callbacks. */
   readonly kind: number;
 }
 
 export interface LoopReport {
-  /** How long was measured. */
+  /** Duration of the measurement. */
   readonly ms: number;
-  /** Between two calls of the timer: no turn is told more finely. */
+  /** Interval of the timer, which bounds the resolution. */
   readonly tickMs: number;
   readonly gaps: readonly Gap[];
   readonly pauses: readonly Pause[];
-  /** A file with a profiler's samples. */
+  /** File with profiler samples. */
   readonly profile?: string | undefined;
 }
 
-/** The environment of a process that is to be measured; the socket is made there. */
+/** Environment of a measured process, which listens on the socket. */
 export const probeEnvironment = (socket: string, profiles?: string): Readonly<Record<string, string>> => ({
   NODE_OPTIONS: `--import=${packageFile('dist/lab/loop-probe.js')}`,
   LAB_LOOP_PROBE: socket,
   ...(profiles === undefined ? {} : { LAB_LOOP_PROFILES: profiles }),
 });
 
-/** What was measured since the last call. */
+/** Report since the last call. */
 export const takeReport = async (socket: string): Promise<LoopReport> =>
   JSON.parse(await text(connect(socket))) as LoopReport;
 
 /**
- * The time of a gap that was the process's own. Nor is that its own for which it waited for the garbage collector's threads
- * or for a lock: see `blockedMs`.
+ * Time of a gap in which the process itself ran. Waits for garbage collector threads or locks are not included, see
+ * `blockedMs`.
  */
 export const ownMs = ({ ranMs }: Gap): number => ranMs;
 
-/** Neither running nor ready. */
+/** Time of a gap in which the process was neither running nor runnable. */
 export const blockedMs = ({ ms, ranMs, waitedMs }: Gap): number => Math.max(0, ms - ranMs - waitedMs);
 
-/** The longest turn, of the process's own time. At most one tick longer than it was. */
+/** Longest turn by the process's own time, at most one tick too long. */
 export const longestTurn = ({ gaps, tickMs }: LoopReport): number => Math.max(tickMs, ...gaps.map(ownMs));

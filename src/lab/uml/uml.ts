@@ -1,8 +1,8 @@
 /**
- * A kernel that has what this machine's may lack (ip_vs, dummy, sctp): User Mode Linux, a kernel as a process, on this
- * machine's own file system. Needs the Debian package user-mode-linux, and root.
+ * User Mode Linux: a kernel as a process, with modules that this machine's kernel may lack (ip_vs, dummy, sctp), on
+ * this machine's file system. Needs the Debian package user-mode-linux, and root.
  *
- * Whatever runs in it has /run, a folder for what is temporary, and the modules for itself; what it writes elsewhere is written on this machine.
+ * /run, a temporary folder and the modules are private to the guest; other writes go to this machine's file system.
  */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -15,26 +15,28 @@ export interface UmlOptions {
   readonly command: readonly string[];
   readonly workingDirectory: string;
   readonly environment?: Readonly<Record<string, string>>;
-  /** Modules to load first; a machine without any has none. */
+  /** Modules to load first; by default those of mode ipvs and a lab. */
   readonly modules?: readonly string[];
   readonly memory?: string;
   readonly timeoutMs: number;
 }
 
 export interface UmlResult {
-  /** Undefined when the kernel stopped before the command did. */
+  /** Exit code; undefined when the kernel stopped before the command did. */
   readonly exitCode: number | undefined;
-  /** Of the command. */
+  /** Output of the command. */
   readonly output: string;
-  /** What the kernel said. */
+  /** Console of the kernel. */
   readonly console: string;
 }
 
 const KERNEL = 'linux.uml';
-/** Not this machine's /tmp: each takes folders of the other's processes for those of dead ones, and removes them. */
+/**
+ * Private temporary folder: on a shared /tmp each kernel would remove the other's folders as those of dead processes.
+ */
 const OWN_TMP = '/run/tmp';
 const MODULE_FOLDER = '/usr/lib/uml/modules';
-/** What mode ipvs and a lab use. */
+/** Modules that mode ipvs and a lab use. */
 export const MODULES: readonly string[] = [
   'ipv6',
   'ip_vs',
@@ -47,7 +49,7 @@ export const MODULES: readonly string[] = [
   ...['ip', 'ip6'].flatMap((family) => ['nat', 'filter', 'mangle'].map((table) => `${family}table_${table}`)),
 ];
 
-/** Runs a command as root in a kernel of its own, to its end. */
+/** Runs a command as root in its own kernel until it exits. */
 export const runInUml = async (options: UmlOptions): Promise<UmlResult> => {
   const folder = await mkdtemp(join(tmpdir(), 'pm-uml-'));
   try {
@@ -90,7 +92,7 @@ export const runInUml = async (options: UmlOptions): Promise<UmlResult> => {
 
 const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 
-/** Process 1. It must not end before the machine is off; the exit status leaves by a file. */
+/** Script of process 1, which must not exit before power-off; the exit code is passed in a file. */
 const initScript = (folder: string, options: UmlOptions): string => {
   const { command, workingDirectory, environment = {}, modules = MODULES } = options;
   const variables = Object.entries({ ...toolEnvironment(), HOME: '/root', TMPDIR: OWN_TMP, ...environment });
@@ -122,7 +124,7 @@ sleep 60
 `;
 };
 
-/** Where the processor's extended state is larger than UML knows, the shim is built and put before it. */
+/** Environment with the shim preloaded, where the processor's extended state is larger than UML supports. */
 const shimEnvironment = async (folder: string): Promise<Readonly<Record<string, string>>> => {
   const { stdout } = await execa('grep', ['-m1', '^flags', '/proc/cpuinfo'], { reject: false });
   if (!stdout.includes('amx_tile')) return {};

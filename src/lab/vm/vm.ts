@@ -1,9 +1,9 @@
 /**
- * A kernel that has both nf_tables and IPVS, which this machine's may not have, and User Mode Linux has not: Debian's own, in
- * QEMU without help of the hardware, on this machine's file system (virtiofs). Needs the Debian packages qemu-system-x86 and
- * qemu-system-common (or virtiofsd), root, and what .ci/guest-kernel.mjs fetches.
+ * QEMU guest with Debian's kernel, which has both nf_tables and IPVS: this machine's may lack them, and User Mode Linux
+ * does. Without hardware virtualization, on this machine's file system (virtiofs). Needs the Debian packages
+ * qemu-system-x86 and qemu-system-common (or virtiofsd), root, and what .ci/guest-kernel.mjs fetches.
  *
- * Whatever runs in it has /run, a folder for what is temporary, and the modules for itself; what it writes elsewhere is written on this machine.
+ * /run, a temporary folder and the modules are private to the guest; other writes go to this machine's file system.
  */
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -24,21 +24,23 @@ export interface VmOptions {
 }
 
 export interface VmResult {
-  /** Undefined when the kernel stopped before the command did. */
+  /** Exit code; undefined when the kernel stopped before the command did. */
   readonly exitCode: number | undefined;
-  /** Of the command. */
+  /** Output of the command. */
   readonly output: string;
-  /** What the kernel said, and the programs around it. */
+  /** Console of the kernel, and output of QEMU and virtiofsd. */
   readonly console: string;
 }
 
 export const EMULATOR = 'qemu-system-x86_64';
 const FILE_SERVERS = ['/usr/lib/qemu/virtiofsd', '/usr/libexec/virtiofsd'];
-/** Kernel, modules and first file system; made by .ci/guest-kernel.mjs. */
+/** Folder of kernel, modules and initramfs, made by .ci/guest-kernel.mjs. */
 const GUEST = 'node_modules/.cache/guest-kernel';
-/** Not this machine's /tmp: each takes folders of the other's processes for those of dead ones, and removes them. */
+/**
+ * Private temporary folder: on a shared /tmp each kernel would remove the other's folders as those of dead processes.
+ */
 const OWN_TMP = '/run/tmp';
-/** As the first file system calls them. */
+/** Tag of the virtiofs share, as in the initramfs. */
 const ROOT_TAG = 'root';
 
 const MODULES: readonly string[] = [
@@ -46,7 +48,7 @@ const MODULES: readonly string[] = [
   ...['ip', 'ip6'].flatMap((family) => ['nat', 'filter', 'mangle'].map((table) => `${family}table_${table}`)),
 ];
 
-/** What is missing on this machine, besides the emulator, for a guest to start; undefined when nothing is. */
+/** What this machine lacks to start a guest, besides QEMU; undefined when nothing is missing. */
 export const missingForVm = (): string | undefined => {
   try {
     packageFile(`${GUEST}/vmlinuz`);
@@ -56,7 +58,7 @@ export const missingForVm = (): string | undefined => {
   return FILE_SERVERS.some((path) => existsSync(path)) ? undefined : 'virtiofsd';
 };
 
-/** Runs a command as root in a kernel of its own, to its end. */
+/** Runs a command as root in its own kernel until it exits. */
 export const runInVm = async (options: VmOptions): Promise<VmResult> => {
   const folder = await mkdtemp(join(tmpdir(), 'pm-vm-'));
   const files = serveFiles(join(folder, 'files.socket'));
@@ -98,13 +100,13 @@ const untilThere = async (path: string, server: ReturnType<typeof serveFiles>): 
 };
 
 /**
- * Software emulates newer vector instructions slowly, and guards against what processors leak slower still: without both, and
- * with files that the guest may keep in mind, a test takes a fifth of the time.
+ * Options of the machine. Emulation of newer vector instructions and of mitigations is slow: without both, and with
+ * files cached by the guest, a test takes a fifth of the time.
  */
 const machine = (folder: string, { memory = '2G', processors = 1 }: VmOptions): readonly string[] => [
   ...['-M', 'q35', '-accel', 'tcg', '-cpu', 'Nehalem', '-m', memory, '-smp', String(processors)],
   ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot', '-serial', 'stdio'],
-  // file server and guest share the guest's memory
+  // virtiofsd and guest share the guest's memory
   ...['-object', `memory-backend-memfd,id=memory,size=${memory},share=on`, '-numa', 'node,memdev=memory'],
   ...['-chardev', `socket,id=files,path=${join(folder, 'files.socket')}`],
   ...['-device', `vhost-user-fs-pci,chardev=files,tag=${ROOT_TAG}`],
@@ -114,7 +116,7 @@ const machine = (folder: string, { memory = '2G', processors = 1 }: VmOptions): 
 
 const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 
-/** Process 1. It must not end before the machine is off; the exit status leaves by a file. */
+/** Script of process 1, which must not exit before power-off; the exit code is passed in a file. */
 const initScript = (folder: string, { command, workingDirectory, environment = {} }: VmOptions): string => {
   const variables = Object.entries({ ...toolEnvironment(), HOME: '/root', TMPDIR: OWN_TMP, ...environment });
   return `#!/bin/sh

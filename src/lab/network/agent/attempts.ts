@@ -1,4 +1,6 @@
-/** Many tries, each on a fresh line: a probe is a number of them, a load goes on until it is stopped and only counts. */
+/**
+ * Attempts, each on a new socket: a probe has a number of them, a load runs until it is stopped and keeps counts only.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ProbeOutcome, ProbeTarget } from '../outcome.ts';
 import { failureName } from '../summary.ts';
@@ -6,7 +8,7 @@ import type { AgentTask, LoadOptions, LoadTotals, ProbeOptions } from './calls.t
 import { DEFAULT_PARALLEL, DEFAULT_TIMEOUT_MS } from './calls.ts';
 import { openLine } from './probe-socket.ts';
 
-/** One try: the first thing heard is its outcome. */
+/** One attempt; its first event is its outcome. */
 const attempt = (target: ProbeTarget): Promise<ProbeOutcome> =>
   new Promise((resolve) => {
     let settled = false;
@@ -21,7 +23,7 @@ const attempt = (target: ProbeTarget): Promise<ProbeOutcome> =>
     const timer = setTimeout(() => settle({ kind: 'timeout' }), target.timeoutMs);
   });
 
-/** Runs `tries` tries, a bounded number at once, and gives their outcomes in order. */
+/** Runs `tries` attempts, a bounded number at once; returns their outcomes in order. */
 export const probe = async (options: ProbeOptions): Promise<readonly ProbeOutcome[]> => {
   const { tries = 1, parallel = DEFAULT_PARALLEL, ...target } = options;
   const outcomes: ProbeOutcome[] = [];
@@ -72,7 +74,7 @@ export const startLoad = (options: LoadOptions): AgentTask<LoadTotals> => {
     structuredClone({ ...counts, seconds: elapsed(), running: ended === undefined });
   const stop = async (): Promise<LoadTotals> => {
     stopped = true;
-    await done; // no longer than a try's time-out and a pause
+    await done; // at most an attempt's time-out and a pause
     return state();
   };
   return { state, stop };

@@ -1,71 +1,71 @@
-/** What can be asked of an agent, as types: the one page that both ends of the line read. */
+/** Calls of an agent as types, shared by the agent and its parent. */
 import type { ProbeOutcome, ProbeTarget, ServerAnswer, Transport } from '../outcome.ts';
 
 /**
- * How long to wait for an answer when nothing else is said. Longer than the second after which a SYN is sent again: a
- * refusal by ICMPv6 that comes back before `connect` has let go of its socket is lost (Linux keeps IPv4's only), which
- * between namespaces of one machine is the rule, and only the second one counts.
+ * Default time-out of an answer. It exceeds the second after which a SYN is retransmitted: an ICMPv6 refusal that
+ * arrives while `connect` holds its socket is lost (Linux keeps IPv4's only), which is usual between namespaces of one
+ * machine, so the refusal of the retransmitted SYN counts.
  */
 export const DEFAULT_TIMEOUT_MS = 1_500;
-/** How many tries to make at once when nothing else is said. */
+/** Default number of concurrent attempts. */
 export const DEFAULT_PARALLEL = 32;
 
 export interface ServeOptions {
   readonly protocol: Transport;
-  /** 0 takes a free one. */
+  /** Port; 0 = any free one. */
   readonly port: number;
   /**
-   * Absent: all addresses of both families. To be given for UDP on a host with several, as an answer's source address
-   * is otherwise the one that routing prefers.
+   * Address to listen on; absent = all addresses of both families. Needed for UDP on a host with several addresses, as
+   * an answer's source address is chosen by routing otherwise.
    */
   readonly host?: string;
-  /** What the server answers with. */
+  /** Name in the server's answers. */
   readonly name: string;
 }
 
 export interface ServerState {
   readonly port: number;
-  /** Connections or datagrams so far. */
+  /** Number of connections or datagrams so far. */
   readonly served: number;
 }
 
 export interface ProbeOptions extends Omit<ProbeTarget, 'timeoutMs'> {
   readonly tries?: number;
   readonly timeoutMs?: number;
-  /** How many tries at once; one when the source port is given. */
+  /** Concurrent attempts; one when the source port is given. */
   readonly parallel?: number;
 }
 
 export interface HoldOptions extends Omit<ProbeTarget, 'timeoutMs'> {
-  /** Between an answer and the next question. */
+  /** Pause between an answer and the next request. */
   readonly intervalMs?: number;
-  /** An answer that takes longer counts as missed, and a TCP connection as dead. */
+  /** Time-out after which an answer counts as missed, and a TCP connection as dead. */
   readonly timeoutMs?: number;
 }
 
-/** One connection, or one UDP socket, that is kept and asked again and again. */
+/** State of a held TCP connection or UDP socket, which sends requests repeatedly. */
 export interface HeldState {
-  /** TCP: the connection stands. UDP: the latest question was answered. */
+  /** TCP: whether the connection is established. UDP: whether the latest request was answered. */
   readonly alive: boolean;
   readonly roundTrips: number;
-  /** UDP only: questions without an answer. */
+  /** Requests without an answer, for UDP only. */
   readonly missed: number;
-  /** Who answered last. */
+  /** Server of the last answer. */
   readonly server: string;
   readonly client: ServerAnswer['client'];
-  /** Round trips by server: more than one name when a UDP flow was given another endpoint. */
+  /** Round trips by server; a UDP flow that moved to another endpoint has several. */
   readonly servers: Readonly<Record<string, number>>;
-  /** Why it is not alive. */
+  /** Failure of a dead connection. */
   readonly failure?: ProbeOutcome | undefined;
 }
 
 export interface LoadOptions extends Omit<ProbeTarget, 'timeoutMs' | 'localPort'> {
-  /** How many tries at once, each on a connection of its own. */
+  /** Concurrent attempts, each on a connection of its own. */
   readonly parallel?: number;
   readonly timeoutMs?: number;
-  /** Between the end of a try and the next one of the same row: keeps a load from taking the whole machine. */
+  /** Pause between consecutive attempts, which bounds the load on the machine. */
   readonly pauseMs?: number;
-  /** Absent: until it is stopped. */
+  /** Duration; absent = until it is stopped. */
   readonly seconds?: number;
 }
 
@@ -74,21 +74,21 @@ export interface LoadTotals {
   readonly tries: number;
   readonly answers: number;
   readonly servers: Readonly<Record<string, number>>;
-  /** By kind (and code), as in a Summary. */
+  /** Failures by kind and code, as in a Summary. */
   readonly failures: Readonly<Record<string, number>>;
   readonly running: boolean;
 }
 
-/** Something that goes on in an agent until it is stopped. */
+/** Task that runs in an agent until it is stopped. */
 export interface AgentTask<State> {
   state(): Promise<State>;
-  /** Ends it and says how it stood. */
+  /** Stops the task; returns its last state. */
   stop(): Promise<State>;
 }
 
 type Handle = { readonly id: number };
 
-/** Name → what goes there and what comes back. */
+/** Parameters and results of the calls, by name. */
 export interface AgentCalls {
   readonly serve: { readonly params: ServeOptions; readonly result: Handle & { readonly port: number } };
   readonly hold: { readonly params: HoldOptions; readonly result: Handle };
@@ -106,7 +106,7 @@ export interface AgentRequest<N extends CallName = CallName> {
   readonly params: AgentCalls[N]['params'];
 }
 
-/** Sequence number 0 comes first and unasked: the agent is there. */
+/** Response; sequence number 0 announces that the agent is ready. */
 export type AgentResponse =
   | { readonly sequence: number; readonly result: unknown }
   | { readonly sequence: number; readonly error: string };

@@ -1,4 +1,4 @@
-/** The parent's end of an agent: starts the process in a namespace and turns calls into messages and back. */
+/** Client of an agent: starts its process in a namespace and maps calls to messages. */
 import { execa } from 'execa';
 import type { ProbeOutcome } from '../outcome.ts';
 import { scaled } from '../time-scale.ts';
@@ -22,15 +22,15 @@ const START_DEADLINE_MS = scaled(30_000);
 const CALL_DEADLINE_MS = scaled(10_000);
 
 export interface Agent {
-  /** Answers on a port until it is stopped. Resolves when it listens. */
+  /** Starts a server on a port. Resolves when it listens. */
   serve(options: ServeOptions, signal?: AbortSignal): Promise<AgentTask<ServerState> & { readonly port: number }>;
-  /** Tries, and tells the outcome of each. */
+  /** Runs attempts; returns the outcome of each. */
   probe(options: ProbeOptions, signal?: AbortSignal): Promise<readonly ProbeOutcome[]>;
-  /** Opens one connection (TCP) or flow (UDP) and keeps it in use. Throws when nobody answers. */
+  /** Opens one connection (TCP) or flow (UDP) and keeps it in use. Throws when there is no answer. */
   hold(options: HoldOptions, signal?: AbortSignal): Promise<AgentTask<HeldState>>;
-  /** Tries again and again until it is stopped, and only counts. */
+  /** Starts a load, which runs until it is stopped and keeps counts only. */
   load(options: LoadOptions, signal?: AbortSignal): Promise<AgentTask<LoadTotals>>;
-  /** Ends the process, and with it all that runs in it. */
+  /** Ends the process with all its tasks. */
   close(): Promise<void>;
 }
 
@@ -44,9 +44,9 @@ interface Pending {
   readonly reject: (error: Error) => void;
 }
 
-/** The process behind an agent. Answers come in any order; when the process ends, all open calls fail. */
+/** Process of an agent. Responses may arrive in any order; when the process exits, all open calls fail. */
 class AgentProcess {
-  /** Rejected when the agent does not come up. */
+  /** Resolves when the agent is ready; rejects when it does not start. */
   readonly ready: Promise<unknown>;
   readonly #process;
   readonly #pending = new Map<number, Pending>();
@@ -110,7 +110,7 @@ class AgentProcess {
   }
 }
 
-/** How long the slowest good answer to a probe may take. */
+/** Longest duration of a successful probe. */
 const probeDeadline = ({ tries = 1, parallel, localPort, timeoutMs = DEFAULT_TIMEOUT_MS }: ProbeOptions): number => {
   const atOnce = localPort === undefined ? (parallel ?? DEFAULT_PARALLEL) : 1;
   return CALL_DEADLINE_MS + Math.ceil(tries / atOnce) * timeoutMs;
@@ -123,13 +123,13 @@ const running = <State extends ServerState | HeldState | LoadTotals>(
 ): AgentTask<State> => {
   const options = { deadlineMs: CALL_DEADLINE_MS + timeoutMs };
   return {
-    // the agent answers for an id with the state of what was started under it
+    // the agent returns the state of the task with this id
     state: async () => (await connection.call('state', { id }, options)) as State,
     stop: async () => (await connection.call('stop', { id }, options)) as State,
   };
 };
 
-/** Starts an agent and waits until it listens. The process ends with `close`, or when this one does. */
+/** Starts an agent and waits until it is ready. The process ends with `close`, or with this process. */
 export const startAgent = async (namespace: string, entry: string): Promise<Agent> => {
   const connection = new AgentProcess(namespace, entry);
   try {

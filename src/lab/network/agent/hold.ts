@@ -1,4 +1,4 @@
-/** A line that is kept: the witness for "no connection breaks" and for "this flow was moved to another endpoint". */
+/** Held sockets: they show that no connection breaks, and whether a flow moved to another endpoint. */
 import type { ProbeOutcome, ServerAnswer } from '../outcome.ts';
 import type { AgentTask, HeldState, HoldOptions } from './calls.ts';
 import { DEFAULT_TIMEOUT_MS } from './calls.ts';
@@ -7,7 +7,7 @@ import { openLine, type ProbeSocket } from './probe-socket.ts';
 const INTERVAL_MS = 20;
 
 class HeldSocket implements AgentTask<HeldState> {
-  /** The first thing heard. */
+  /** First outcome. */
   readonly first: Promise<ProbeOutcome>;
   readonly #line: ProbeSocket;
   readonly #intervalMs: number;
@@ -49,7 +49,7 @@ class HeldSocket implements AgentTask<HeldState> {
     return last;
   }
 
-  /** An answer or its absence; either way the next question follows, unless the line is dead. */
+  /** Notes an outcome; schedules the next request unless the socket is dead. */
   #hear(outcome: ProbeOutcome): void {
     if (this.#ended) return;
     clearTimeout(this.#timer);
@@ -89,7 +89,7 @@ class HeldSocket implements AgentTask<HeldState> {
   }
 }
 
-/** Resolves after the first answer; throws when the first thing heard is none. */
+/** Starts a held socket. Resolves after the first answer; throws when the first outcome is none. */
 export const startHold = async (options: HoldOptions): Promise<AgentTask<HeldState>> => {
   const held = new HeldSocket(options);
   const first = await held.first;

@@ -1,7 +1,7 @@
 /**
- * The agent: a process inside one namespace that serves and probes as it is told, over the line to its parent.
+ * Agent: a process in one namespace that serves and probes, by calls of its parent over IPC.
  *
- * Owns what goes on in it until it is stopped; ends with its parent.
+ * Owns its tasks until they are stopped; exits with its parent.
  */
 import { once } from 'node:events';
 import { probe, startLoad } from './attempts.ts';
@@ -51,11 +51,11 @@ const createHandlers = (): Handlers => {
   };
 };
 
-/** Serves requests until the parent hangs up or ends. */
+/** Handles calls until the parent disconnects or exits. */
 export const runAgent = async (): Promise<void> => {
   if (process.send === undefined) throw new Error('an agent talks to the process that started it, and none did');
   const say = (response: AgentResponse): void => {
-    process.send?.(response, () => undefined); // the parent may have gone meanwhile: `disconnect` tells
+    process.send?.(response, () => undefined); // the parent may have exited: `disconnect` reports it
   };
   const handlers = createHandlers();
   const handle = async <N extends CallName>({ sequence, name, params }: AgentRequest<N>): Promise<void> => {
@@ -66,7 +66,7 @@ export const runAgent = async (): Promise<void> => {
     }
   };
   process.on('message', (request) => void handle(request as AgentRequest));
-  // Ctrl-C reaches the whole group: it is for the parent to say when we are no longer needed
+  // Ctrl-C reaches the whole process group: the parent decides when the agent ends
   process.on('SIGINT', () => undefined);
   say({ sequence: 0, result: null });
   await once(process, 'disconnect');

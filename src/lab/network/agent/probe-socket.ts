@@ -1,8 +1,8 @@
 /**
- * A line to a server: what comes over it, good or bad, is heard as outcomes, so that nothing throws later.
+ * Client sockets to a server: answers and errors alike are reported as outcomes, so nothing throws later.
  *
- * A TCP server speaks first and then answers each line feed; a UDP server answers each datagram, the first of which is
- * sent at once. Owns the sockets of a client; knows nothing of how often and how long one asks.
+ * A TCP server sends first and then answers each line feed; a UDP server answers each datagram, the first of which is
+ * sent at once. Owns the sockets; number and timing of requests are the caller's.
  */
 import { createSocket } from 'node:dgram';
 import { connect, type Socket } from 'node:net';
@@ -10,10 +10,10 @@ import { familyOf } from '../../../model/address.ts';
 import { outcomeOf, type ProbeOutcome, type ProbeTarget, type ServerAnswer, type Transport } from '../outcome.ts';
 
 export interface ProbeSocket {
-  /** Sends a question. */
+  /** Sends a request. */
   ask(): void;
   end(): void;
-  /** Whether one failure is the end of it. */
+  /** Whether one failure ends the socket. */
   readonly fragile: boolean;
 }
 
@@ -21,7 +21,7 @@ type Open = (target: ProbeTarget, hear: (outcome: ProbeOutcome) => void) => Prob
 
 const QUESTION = '?\n';
 
-/** Calls `onLine` for each whole line. */
+/** Calls `onLine` for each complete line. */
 export const eachLine = (socket: Socket, onLine: (line: string) => void): void => {
   let rest = '';
   socket.setEncoding('utf8').on('data', (chunk) => {
@@ -40,8 +40,8 @@ const readAnswer = (text: string): ProbeOutcome => {
 };
 
 /**
- * Ends a connection by a reset: an orderly end would leave the port waiting for a minute, and a load would soon run out
- * of ports. While it is not yet made there is nothing to reset.
+ * Closes a connection by a reset: an orderly close would leave the port in TIME_WAIT, and a load would run out of
+ * ports. A connection that is not established yet needs no reset.
  */
 const drop = (socket: Socket): void => {
   if (socket.destroyed) return;
@@ -61,13 +61,13 @@ const openTcp: Open = ({ host, port, localPort, sourceAddress }, hear) => {
   return { ask: () => socket.write(QUESTION), end: () => drop(socket), fragile: true };
 };
 
-/** A connected socket, as only that is told of ICMP errors. */
+/** Opens a connected UDP socket, as only that gets ICMP errors. */
 const openUdp: Open = ({ host, port, localPort = 0, sourceAddress }, hear) => {
   const socket = createSocket(familyOf(host) === 'IPv4' ? 'udp4' : 'udp6');
   const onError = (error?: Error | null): void => {
     if (error) hear(outcomeOf(error));
   };
-  // The sender's own filter says EPERM both when it drops and when it refuses; a refusal follows as an ICMP error.
+  // The sender's own netfilter gives EPERM for drop and for reject; a rejection is followed by an ICMP error.
   const onSent = (error: NodeJS.ErrnoException | null): void => {
     if (error?.code !== 'EPERM') onError(error);
   };
@@ -89,5 +89,5 @@ const openUdp: Open = ({ host, port, localPort = 0, sourceAddress }, hear) => {
 
 const OPENERS: Readonly<Record<Transport, Open>> = { tcp: openTcp, udp: openUdp };
 
-/** Opens a line. `hear` is never called before this has returned. */
+/** Opens a socket; `onOutcome` is not called before this has returned. */
 export const openLine: Open = (target, hear) => OPENERS[target.protocol](target, hear);

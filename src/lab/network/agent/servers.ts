@@ -1,4 +1,4 @@
-/** Servers that tell each client who they are and as whom they see it. */
+/** Servers that answer with their name and the client's source address. */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
@@ -9,7 +9,7 @@ import { eachLine } from './probe-socket.ts';
 
 export type Server = AgentTask<ServerState> & { readonly port: number };
 
-/** One socket serves both families, and sees IPv4 clients as `::ffff:10.0.0.1`. */
+/** Address for both families; IPv4 clients appear as `::ffff:10.0.0.1`. */
 const EVERYWHERE = '::';
 
 const answer = (server: string, address: string | undefined, port: number | undefined): string => {
@@ -17,7 +17,9 @@ const answer = (server: string, address: string | undefined, port: number | unde
   return JSON.stringify(said);
 };
 
-/** Speaks first, so that a client sees who it reached without a word; then answers every line. */
+/**
+ * TCP server: sends its answer first, so that a client learns the server without a request, then answers every line.
+ */
 const serveTcp = async ({ port, host = EVERYWHERE, name }: ServeOptions): Promise<Server> => {
   const open = new Set<Socket>();
   let served = 0;
@@ -25,7 +27,7 @@ const serveTcp = async ({ port, host = EVERYWHERE, name }: ServeOptions): Promis
     served += 1;
     open.add(socket);
     const said = `${answer(name, socket.remoteAddress, socket.remotePort)}\n`;
-    socket.on('error', () => undefined); // clients end by a reset
+    socket.on('error', () => undefined); // clients close by a reset
     socket.on('close', () => open.delete(socket));
     eachLine(socket, () => socket.write(said));
     socket.write(said);
@@ -47,7 +49,7 @@ const serveUdp = async ({ port, host = EVERYWHERE, name }: ServeOptions): Promis
   let served = 0;
   socket.on('message', (_question, client) => {
     served += 1;
-    // a client that has gone, or cannot be reached, is no fault of the server's
+    // an unreachable client is no error of the server
     socket.send(answer(name, client.address, client.port), client.port, client.address, () => undefined);
   });
   socket.bind(port, host);
@@ -66,5 +68,5 @@ const SERVERS: Readonly<Record<Transport, (options: ServeOptions) => Promise<Ser
   udp: serveUdp,
 };
 
-/** Resolves when it listens. */
+/** Starts a server. Resolves when it listens. */
 export const serve = (options: ServeOptions): Promise<Server> => SERVERS[options.protocol](options);
