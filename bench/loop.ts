@@ -5,7 +5,7 @@
 import { rename, writeFile } from 'node:fs/promises';
 import type { NodeProxy } from '../src/lab/cluster.ts';
 import { serviceObjects } from '../src/lab/many.ts';
-import { startAsking } from '../src/lab/probe/answers.ts';
+import { startAnswerTimes } from '../src/lab/probe/answers.ts';
 import { measuredConfiguration } from '../src/lab/probe/configuration.ts';
 import {
   blockedMs,
@@ -90,7 +90,7 @@ const startMeasured = async (bed: TestBed, variant: Variant): Promise<Run> => {
   await configure(variant);
   const socket = `${cluster.folder}/loop-${variant}.sock`;
   const env = probeEnvironment(socket, process.env.LOOP_PROFILES);
-  const asking = startAsking(bed.lab, 'node1', [LIVEZ, METRICS]);
+  const asking = startAnswerTimes(bed.lab, 'node1', [LIVEZ, METRICS]);
   const proxy = cluster.startProxy('node1', [`--config=${file}`, TOOL[variant]], { env, withKubeconfig: false });
   let from = 0;
   let isOver = false;

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { NodeProxy } from '../../src/lab/cluster.ts';
 import { manyServices, serviceObjects } from '../../src/lab/many.ts';
-import { type Asking, startAsking } from '../../src/lab/probe/answers.ts';
+import { type AnswerTimes, startAnswerTimes } from '../../src/lab/probe/answers.ts';
 import { measuredConfiguration } from '../../src/lab/probe/configuration.ts';
 import { longestTurn, ownMs, probeEnvironment, takeReport } from '../../src/lab/probe/report.ts';
 import { type Bench, startBench } from './cluster.ts';
@@ -58,7 +58,7 @@ describeWith(
     describe.each(VARIANTS)('mode $mode, tool $tool', ({ mode, tool, next, edit }) => {
       let socket: string;
       let proxy: NodeProxy;
-      let asking: Asking;
+      let asking: AnswerTimes;
       /** Of the log, at the last situation. */
       let from = 0;
 
@@ -97,7 +97,7 @@ describeWith(
       beforeAll(async () => {
         socket = join(bench.cluster.folder, `loop-${mode}-${tool}.sock`);
         const args = [`--config=${await configure(mode)}`, `--iptables-tool=${tool}`];
-        asking = startAsking(bench.lab, 'node1', [LIVEZ, METRICS]);
+        asking = startAnswerTimes(bench.lab, 'node1', [LIVEZ, METRICS]);
         proxy = bench.cluster.startProxy('node1', args, { env: probeEnvironment(socket), withKubeconfig: false });
         await proxy.said(/pointsman starts/, PATIENCE_MS);
         // loading the program is one turn, and nobody is answered before

@@ -1,9 +1,7 @@
 /** JSON Patch (RFC 6902), the operations test, add, remove and replace; applied as a whole or not at all. */
 import { isDeepStrictEqual } from 'node:util';
-import { isRecord } from '../../model/record.ts';
+import { isRecord, type JsonObject } from './json.ts';
 import { badRequest, invalid } from './status.ts';
-
-type Json = Readonly<Record<string, unknown>>;
 
 interface PatchOperation {
   readonly op: string;
@@ -34,7 +32,7 @@ const change = (value: unknown, [step = '', ...deeper]: readonly string[], opera
   if (inner === undefined) throw missing(operation);
   const changed = change(inner, deeper, operation);
   if (Array.isArray(value)) return value.with(Number(step), changed);
-  return { ...(value as Json), [step]: changed };
+  return { ...(value as JsonObject), [step]: changed };
 };
 
 const inObject = (value: unknown, key: string, operation: PatchOperation): unknown => {

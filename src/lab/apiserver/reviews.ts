@@ -2,7 +2,7 @@
  * Reviews, which are created and not stored: TokenReview gives the user of a token, SubjectAccessReview a permission,
  * as in the real server.
  */
-import { isRecord } from '../../model/record.ts';
+import { isRecord, type JsonObject } from './json.ts';
 import { badRequest, invalid } from './status.ts';
 
 /** User with a token and permissions for non-resource URLs. */
@@ -14,10 +14,9 @@ export interface LabUser {
   readonly may?: readonly { readonly verbs: readonly string[]; readonly nonResourceURLs: readonly string[] }[];
 }
 
-type Json = Readonly<Record<string, unknown>>;
-type Review = (body: Json, users: readonly LabUser[]) => Json;
+type Review = (body: JsonObject, users: readonly LabUser[]) => JsonObject;
 
-const specOf = (body: Json): Json => (isRecord(body.spec) ? body.spec : {});
+const specOf = (body: JsonObject): JsonObject => (isRecord(body.spec) ? body.spec : {});
 
 const AUDIENCES = ['https://kubernetes.default.svc.cluster.local'];
 
@@ -33,7 +32,7 @@ const tokenReview: Review = (body, users) => {
   return { ...body, metadata: {}, status };
 };
 
-const identityOf = ({ name, groups = [] }: LabUser): Json => ({
+const identityOf = ({ name, groups = [] }: LabUser): JsonObject => ({
   username: name,
   uid: `uid-of-${name}`,
   groups: [...groups, 'system:authenticated'],
@@ -61,7 +60,7 @@ const accessReview: Review = (body, users) => {
   };
 };
 
-const isAllowed = (user: LabUser | undefined, { verb, path }: Json): boolean =>
+const isAllowed = (user: LabUser | undefined, { verb, path }: JsonObject): boolean =>
   user?.may?.some(
     ({ verbs, nonResourceURLs }) =>
       verbs.some((one) => one === '*' || one === verb) && nonResourceURLs.some((url) => isMatch(url, String(path))),
@@ -86,7 +85,7 @@ const REVIEWS: ReadonlyMap<string, { readonly resource: string; readonly kind: s
 export const reviewResource = (path: string): string | undefined => REVIEWS.get(path)?.resource;
 
 /** Answers a posted review. Throws StatusError. */
-export const answerReview = (path: string, body: unknown, users: readonly LabUser[]): Json => {
+export const answerReview = (path: string, body: unknown, users: readonly LabUser[]): JsonObject => {
   const found = REVIEWS.get(path);
   if (found === undefined || !isRecord(body) || body.kind !== found.kind) {
     throw badRequest(`the object provided is unrecognized, expected ${found?.kind}`);

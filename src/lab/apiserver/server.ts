@@ -160,7 +160,7 @@ export class ApiServer {
       this.#requests.push(exchange.asked);
       if (this.#requests.length > 2 * LOG_LIMIT) this.#requests = this.#requests.slice(-LOG_LIMIT);
       if (this.token !== undefined && exchange.asked.authorization !== `Bearer ${this.token}`) throw unauthorized();
-      if (await this.#misbehave(exchange)) return;
+      if (await this.#injectFault(exchange)) return;
       if (exchange.asked.verb === 'watch') this.#watch(exchange);
       else if (isReview(exchange)) await this.#review(exchange);
       else await serve(exchange, this.#store, this.#options.random ?? Math.random);
@@ -171,7 +171,7 @@ export class ApiServer {
   }
 
   /** Injects the pending fault of a request; returns true when it needs no further answer. */
-  async #misbehave({ asked, request }: Exchange): Promise<boolean> {
+  async #injectFault({ asked, request }: Exchange): Promise<boolean> {
     const fault = this.#faults.take(['answer', 'hang', 'drop', 'delay'], asked.resource, asked.verb);
     switch (fault?.fault) {
       case 'answer':

@@ -86,7 +86,7 @@ export class WatchStream {
       return;
     }
     if (!this.#open) return;
-    this.#unsubscribe = store.subscribe((change) => this.#see(change));
+    this.#unsubscribe = store.subscribe((change) => this.#sendChange(change));
     const seconds = Number(query.timeoutSeconds ?? 0) || DEFAULT_TIMEOUT_SECONDS;
     this.#timers.push(setTimeout(() => this.end(), seconds * 1000));
     if (this.#wantsBookmarks) this.#timers.push(setInterval(() => this.#bookmark(), bookmarkEveryMs));
@@ -128,7 +128,7 @@ export class WatchStream {
 
   #begin(store: Store): void {
     if (this.#initial === 'none') {
-      for (const change of store.since(this.type, this.#version)) this.#see(change);
+      for (const change of store.since(this.type, this.#version)) this.#sendChange(change);
       return;
     }
     for (const [, object] of store.at(this.type, this.#version)) {
@@ -138,7 +138,7 @@ export class WatchStream {
   }
 
   /** Sends a change by the selection: ADDED when the object starts to match, DELETED when it ceases to. */
-  #see(change: StoredChange): void {
+  #sendChange(change: StoredChange): void {
     if (change.type !== this.type || change.version <= this.#version) return;
     this.#version = change.version;
     const before = change.previous !== undefined && this.#selects(change.previous) ? change.previous : undefined;

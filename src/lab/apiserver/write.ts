@@ -2,15 +2,11 @@
 import { isDeepStrictEqual } from 'node:util';
 import { isRecord } from '../../model/record.ts';
 import { checkChangedEvent, checkNewEvent } from './event-rules.ts';
+import { isRecord } from './json.ts';
 import { jsonPatch } from './json-patch.ts';
 import { apiVersionOf, keyOf, type ResourcePath, type ResourceType } from './resources.ts';
 import { alreadyExists, badRequest, conflict, notFound, StatusError } from './status.ts';
 import type { ObjectInput, Store, StoredMetadata, StoredObject } from './store.ts';
-
-type Json = Readonly<Record<string, unknown>>;
-
-const isRecord = (value: unknown): value is Json =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Parses a body as an object of the URL's type and namespace. */
 const readObject = (target: ResourcePath, body: unknown): ObjectInput & { metadata: Partial<StoredMetadata> } => {

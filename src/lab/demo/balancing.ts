@@ -32,16 +32,16 @@ interface Round {
   readonly called: readonly Called[];
 }
 
-const callBy = async (stage: Stage, service: DemoService, family: IPFamily, way: CallPath): Promise<Called> => {
+const callByPath = async (stage: Stage, service: DemoService, family: IPFamily, way: CallPath): Promise<Called> => {
   const agent = await stage.lab.agent(way.from);
   const options = { tries: TRIES, parallel: PARALLEL, timeoutMs: TIMEOUT_MS };
   const outcomes = await agent.probe({ ...targetOf(stage, service, way.by, family), ...options }, stage.signal);
   return { way, summary: summarize(outcomes) };
 };
 
-const callByAll = async (stage: Stage, service: DemoService, family: IPFamily): Promise<Round> => ({
+const callByAllPaths = async (stage: Stage, service: DemoService, family: IPFamily): Promise<Round> => ({
   title: `${service.name.padEnd(4)}  ${service.protocol} over ${family}`,
-  called: await Promise.all(CALL_PATHS.map((way) => callBy(stage, service, family, way))),
+  called: await Promise.all(CALL_PATHS.map((way) => callByPath(stage, service, family, way))),
 });
 
 const requestsIn = ({ called }: Round): Requests => sum(called.map(({ summary }) => requestsOf(summary)));
@@ -57,7 +57,7 @@ const describeClients = (owners: ReadonlyMap<string, HostName>, clients: readonl
 };
 
 /** Shows one round with a row for each path. */
-const showWays = (stage: Stage, { called }: Round): void => {
+const showPaths = (stage: Stage, { called }: Round): void => {
   const owners = ownersOf(stage);
   const rows = called.map(({ way: { from, by }, summary: { servers, clients, tries, answers } }) => [
     from,
@@ -117,8 +117,8 @@ export const showBalancing = async (stage: Stage): Promise<Findings> => {
   const { page } = stage;
   page.section('Balancing: who answered how often, and whom they saw');
   page.say(`Service web, TCP over IPv4, ${TRIES} connections a row:`, '');
-  const first = await callByAll(stage, WEB, 'IPv4');
-  showWays(stage, first);
+  const first = await callByAllPaths(stage, WEB, 'IPv4');
+  showPaths(stage, first);
   page.note(
     '',
     'A pod that calls a ClusterIP is seen under its own address. Whoever comes from outside the pods,',
@@ -127,9 +127,9 @@ export const showBalancing = async (stage: Stage): Promise<Findings> => {
     '',
   );
   const others = [
-    await callByAll(stage, WEB, 'IPv6'),
-    await callByAll(stage, ECHO, 'IPv4'),
-    await callByAll(stage, ECHO, 'IPv6'),
+    await callByAllPaths(stage, WEB, 'IPv6'),
+    await callByAllPaths(stage, ECHO, 'IPv4'),
+    await callByAllPaths(stage, ECHO, 'IPv6'),
   ];
   showRounds(stage, others);
   const rounds = [first, ...others];

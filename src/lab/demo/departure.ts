@@ -16,22 +16,22 @@ const CALL_PATHS: readonly CallPath[] = [
 
 const ACT_MS = 1_200;
 const DRAIN_MS = 800;
-const LOOK_MS = 4;
+const POLL_MS = 4;
 /** Attempts to reach one of four pods. The chance to miss it is about one in 10^7. */
-const MOST_HOLDS = 60;
+const MAX_HOLDS = 60;
 
 const putEndpoints = ({ lab, cluster }: Stage, endpoints: readonly DemoEndpoint[]): Promise<void> =>
   cluster.put([WEB, ECHO].flatMap((service) => sliceObjects(lab, service, endpoints)));
 
 /** Opens connections to the ClusterIP until one reaches this pod. */
-const holdOn = async (stage: Stage, pod: HostName): Promise<AgentTask<HeldState>> => {
+const holdConnectionTo = async (stage: Stage, pod: HostName): Promise<AgentTask<HeldState>> => {
   const agent = await stage.lab.agent(CALLING_POD);
-  for (let i = 0; i < MOST_HOLDS; i += 1) {
+  for (let i = 0; i < MAX_HOLDS; i += 1) {
     const held = await agent.hold(targetOf(stage, WEB, 'ClusterIP', 'IPv4'), stage.signal);
     if ((await held.state()).server === pod) return held;
     await held.stop();
   }
-  throw new Error(`${MOST_HOLDS} connections, and none was given ${pod}`);
+  throw new Error(`${MAX_HOLDS} connections, and none was given ${pod}`);
 };
 
 /** Observes a server for a while; returns the milliseconds until its last new connection. */
@@ -40,7 +40,7 @@ const lastConnection = async (server: AgentTask<ServerState>, { signal }: Stage)
   let last = 0;
   let { served } = await server.state();
   while (performance.now() - began < DRAIN_MS) {
-    await sleep(LOOK_MS, undefined, { signal });
+    await sleep(POLL_MS, undefined, { signal });
     const state = await server.state();
     if (state.served > served) last = performance.now() - began;
     served = state.served;
@@ -61,7 +61,7 @@ const takeSteps = async (
 ): Promise<DepartureFindings> => {
   const { signal } = stage;
   const staying = FIRST_PODS.filter((pod) => pod !== LEAVING_POD);
-  const line = await holdOn(stage, LEAVING_POD);
+  const line = await holdConnectionTo(stage, LEAVING_POD);
   await act('all four ready', () => sleep(ACT_MS, undefined, { signal }));
   let lastConnectionMs = 0;
   await act(`${LEAVING_POD} terminating`, async () => {

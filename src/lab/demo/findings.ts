@@ -15,7 +15,7 @@ export interface Findings {
   readonly claims: readonly DemoClaim[];
 }
 
-const MOST_PROBLEMS = 3;
+const MAX_PROBLEMS = 3;
 
 export const NO_REQUESTS: Requests = { made: 0, failed: 0 };
 
@@ -38,8 +38,8 @@ export const formatRequests = ({ made, failed }: Requests): string =>
 /** Claim that holds when there are no problems; otherwise its text names the first ones. */
 export const claimUnless = (problems: readonly string[], text: string): DemoClaim => {
   if (problems.length === 0) return { text, isKept: true };
-  const more = problems.length > MOST_PROBLEMS ? [`${problems.length - MOST_PROBLEMS} more`] : [];
-  return { text: `${text}: not so: ${[...problems.slice(0, MOST_PROBLEMS), ...more].join('; ')}`, isKept: false };
+  const more = problems.length > MAX_PROBLEMS ? [`${problems.length - MAX_PROBLEMS} more`] : [];
+  return { text: `${text}: not so: ${[...problems.slice(0, MAX_PROBLEMS), ...more].join('; ')}`, isKept: false };
 };
 
 export const merge = (parts: readonly Findings[]): Findings => ({

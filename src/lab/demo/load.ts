@@ -47,7 +47,7 @@ const addCounts = (parts: readonly Readonly<Record<string, number>>[]): Readonly
 };
 
 /** Sum of the counts of all loads. */
-const tallyOf = async (loads: readonly Load[]): Promise<ActCounts> => {
+const countsOf = async (loads: readonly Load[]): Promise<ActCounts> => {
   const states = await Promise.all(loads.map((load) => load.state()));
   return { servers: addCounts(states.map(({ servers }) => servers)), failed: sum(states.map(requestsOf)).failed };
 };
@@ -80,9 +80,9 @@ export const underLoad = async <T>(
   const loads = await Promise.all(ways.map((way) => startLoad(stage, service, way)));
   const acts: Act[] = [];
   const result = await play(async (title, run) => {
-    const before = await tallyOf(loads);
+    const before = await countsOf(loads);
     await run();
-    acts.push({ title, ...difference(await tallyOf(loads), before) });
+    acts.push({ title, ...difference(await countsOf(loads), before) });
   });
   const totals = await Promise.all(loads.map((load) => load.stop()));
   const requests = sum(totals.map(requestsOf));

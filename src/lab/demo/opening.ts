@@ -67,7 +67,7 @@ export const startProxies = async (stage: Stage): Promise<NodeProxy> => {
 };
 
 const DEADLINE_MS = 20_000;
-const FIRST_PATIENCE_MS = 20;
+const FIRST_TIMEOUT_MS = 20;
 const PAUSE_MS = 2;
 /** First source port, below the kernel's ephemeral range. */
 const FIRST_PORT = 20_000;
@@ -89,7 +89,7 @@ const firstAnswer = async (
     const elapsed = performance.now() - began;
     if (elapsed > DEADLINE_MS) throw new Error(`${service.name} does not answer ${from} over ${family}`);
     // short at first for precision, then longer for slow machines
-    const timeoutMs = Math.round(FIRST_PATIENCE_MS + elapsed / 10);
+    const timeoutMs = Math.round(FIRST_TIMEOUT_MS + elapsed / 10);
     const [outcome] = await agent.probe({ ...target, localPort, timeoutMs }, stage.signal);
     if (outcome?.kind === 'answer') return performance.now() - began;
     await sleep(PAUSE_MS, undefined, { signal: stage.signal });

@@ -9,7 +9,7 @@ import { showRules } from './rules.ts';
 import type { Stage } from './stage.ts';
 
 /** Prints the claims of a scene; returns its findings. */
-const tell = ({ page }: Stage, findings: Findings): Findings => {
+const report = ({ page }: Stage, findings: Findings): Findings => {
   page.say('');
   for (const claim of findings.claims) page.verdict(claim);
   return findings;
@@ -20,9 +20,9 @@ export const play = async (stage: Stage): Promise<Findings> => {
   const proxy = await startProxies(stage);
   const leavingServer = await createServices(stage);
   return merge([
-    tell(stage, await showBalancing(stage)),
-    tell(stage, await showDeparture(stage, leavingServer)),
-    tell(stage, await showRestart(stage, proxy)),
-    tell(stage, await showRules(stage)),
+    report(stage, await showBalancing(stage)),
+    report(stage, await showDeparture(stage, leavingServer)),
+    report(stage, await showRestart(stage, proxy)),
+    report(stage, await showRules(stage)),
   ]);
 };

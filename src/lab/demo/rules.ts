@@ -35,7 +35,7 @@ interface ServiceRule {
   readonly target: string;
 }
 
-const toRule = (text: string): ServiceRule => ({
+const toServiceRule = (text: string): ServiceRule => ({
   text,
   chain: /^-A (\S+)/.exec(text)?.[1] ?? '',
   target: / -[jg] (\S+)/.exec(text)?.[1] ?? '',
@@ -61,7 +61,9 @@ export const showRules = async (stage: Stage): Promise<Findings> => {
   page.section(`The rules of Service ${WEB.name} over IPv4, as they stand in the kernel of ${NODE}`);
   page.say(`${NODE}$ iptables-save -t nat`);
   const lines = await readLines(stage, NODE, 'IPv4');
-  const rules = rulesOfService(lines.filter(({ packets }) => packets !== undefined).map(({ text }) => toRule(text)));
+  const rules = rulesOfService(
+    lines.filter(({ packets }) => packets !== undefined).map(({ text }) => toServiceRule(text)),
+  );
   for (const { chain, caption } of CAPTIONED_CHAINS) {
     page.note('', caption);
     page.quote(...rules.filter((rule) => chain.test(rule.chain)).map(({ text }) => text));

@@ -4,13 +4,13 @@ import { packageFile } from '../network/entry.ts';
 import type { Lab } from '../network/lab.ts';
 import type { NodeName } from '../network/plan.ts';
 
-export interface Asking {
+export interface AnswerTimes {
   /** Longest answer time since the last call in milliseconds, by URL; without URLs that refuse connections. */
   answers(): Promise<Readonly<Record<string, number>>>;
   stop(): void;
 }
 
-export const startAsking = (lab: Lab, node: NodeName, urls: readonly string[]): Asking => {
+export const startAnswerTimes = (lab: Lab, node: NodeName, urls: readonly string[]): AnswerTimes => {
   const child = lab.spawn(node, process.execPath, [packageFile('dist/lab/asking.js'), ...urls], {
     stdin: 'pipe',
     stdout: 'pipe',

@@ -6,7 +6,7 @@ import type { ProbeOutcome, ProbeTarget } from '../outcome.ts';
 import { failureName } from '../summary.ts';
 import type { AgentTask, LoadOptions, LoadTotals, ProbeOptions } from './calls.ts';
 import { DEFAULT_PARALLEL, DEFAULT_TIMEOUT_MS } from './calls.ts';
-import { openLine } from './probe-socket.ts';
+import { openProbeSocket } from './probe-socket.ts';
 
 /** One attempt; its first event is its outcome. */
 const attempt = (target: ProbeTarget): Promise<ProbeOutcome> =>
@@ -16,10 +16,10 @@ const attempt = (target: ProbeTarget): Promise<ProbeOutcome> =>
       if (settled) return;
       settled = true;
       clearTimeout(timer);
-      line.end();
+      socket.end();
       resolve(outcome);
     };
-    const line = openLine(target, settle);
+    const socket = openProbeSocket(target, settle);
     const timer = setTimeout(() => settle({ kind: 'timeout' }), target.timeoutMs);
   });
 
@@ -47,11 +47,11 @@ interface AttemptCounts {
 }
 
 const count = (counts: AttemptCounts, outcome: ProbeOutcome): void => {
-  const [tallies, name] =
+  const [counters, name] =
     outcome.kind === 'answer' ? [counts.servers, outcome.server] : [counts.failures, failureName(outcome)];
   counts.tries += 1;
   counts.answers += outcome.kind === 'answer' ? 1 : 0;
-  tallies[name] = (tallies[name] ?? 0) + 1;
+  counters[name] = (counters[name] ?? 0) + 1;
 };
 
 export const startLoad = (options: LoadOptions): AgentTask<LoadTotals> => {

@@ -117,43 +117,43 @@ const probeDeadline = ({ tries = 1, parallel, localPort, timeoutMs = DEFAULT_TIM
 };
 
 const running = <State extends ServerState | HeldState | LoadTotals>(
-  connection: AgentProcess,
+  agentProcess: AgentProcess,
   id: number,
   timeoutMs: number,
 ): AgentTask<State> => {
   const options = { deadlineMs: CALL_DEADLINE_MS + timeoutMs };
   return {
     // the agent returns the state of the task with this id
-    state: async () => (await connection.call('state', { id }, options)) as State,
-    stop: async () => (await connection.call('stop', { id }, options)) as State,
+    state: async () => (await agentProcess.call('state', { id }, options)) as State,
+    stop: async () => (await agentProcess.call('stop', { id }, options)) as State,
   };
 };
 
 /** Starts an agent and waits until it is ready. The process ends with `close`, or with this process. */
 export const startAgent = async (namespace: string, entry: string): Promise<Agent> => {
-  const connection = new AgentProcess(namespace, entry);
+  const agentProcess = new AgentProcess(namespace, entry);
   try {
-    await connection.ready;
+    await agentProcess.ready;
   } catch (error) {
-    await connection.close();
+    await agentProcess.close();
     throw error;
   }
   return {
     serve: async (options, signal) => {
-      const { id, port } = await connection.call('serve', options, { signal });
-      return { ...running<ServerState>(connection, id, 0), port };
+      const { id, port } = await agentProcess.call('serve', options, { signal });
+      return { ...running<ServerState>(agentProcess, id, 0), port };
     },
-    probe: (options, signal) => connection.call('probe', options, { signal, deadlineMs: probeDeadline(options) }),
+    probe: (options, signal) => agentProcess.call('probe', options, { signal, deadlineMs: probeDeadline(options) }),
     hold: async (options, signal) => {
       const { timeoutMs = DEFAULT_TIMEOUT_MS } = options;
-      const { id } = await connection.call('hold', options, { signal, deadlineMs: CALL_DEADLINE_MS + timeoutMs });
-      return running<HeldState>(connection, id, 0);
+      const { id } = await agentProcess.call('hold', options, { signal, deadlineMs: CALL_DEADLINE_MS + timeoutMs });
+      return running<HeldState>(agentProcess, id, 0);
     },
     load: async (options, signal) => {
       const { timeoutMs = DEFAULT_TIMEOUT_MS, pauseMs = 0 } = options;
-      const { id } = await connection.call('load', options, { signal });
-      return running<LoadTotals>(connection, id, timeoutMs + pauseMs);
+      const { id } = await agentProcess.call('load', options, { signal });
+      return running<LoadTotals>(agentProcess, id, timeoutMs + pauseMs);
     },
-    close: () => connection.close(),
+    close: () => agentProcess.close(),
   };
 };

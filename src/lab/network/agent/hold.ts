@@ -2,18 +2,18 @@
 import type { ProbeOutcome, ServerAnswer } from '../outcome.ts';
 import type { AgentTask, HeldState, HoldOptions } from './calls.ts';
 import { DEFAULT_TIMEOUT_MS } from './calls.ts';
-import { openLine, type ProbeSocket } from './probe-socket.ts';
+import { openProbeSocket, type ProbeSocket } from './probe-socket.ts';
 
 const INTERVAL_MS = 20;
 
 class HeldSocket implements AgentTask<HeldState> {
   /** First outcome. */
   readonly first: Promise<ProbeOutcome>;
-  readonly #line: ProbeSocket;
+  readonly #socket: ProbeSocket;
   readonly #intervalMs: number;
   readonly #timeoutMs: number;
   readonly #servers: Record<string, number> = {};
-  #listen: (first: ProbeOutcome) => void = () => undefined;
+  #resolveFirst: (first: ProbeOutcome) => void = () => undefined;
   #timer: NodeJS.Timeout | undefined;
   #ended = false;
   #roundTrips = 0;
@@ -25,9 +25,9 @@ class HeldSocket implements AgentTask<HeldState> {
     this.#intervalMs = intervalMs;
     this.#timeoutMs = timeoutMs;
     this.first = new Promise((resolve) => {
-      this.#listen = resolve;
+      this.#resolveFirst = resolve;
     });
-    this.#line = openLine({ timeoutMs, ...target }, (outcome) => this.#hear(outcome));
+    this.#socket = openProbeSocket({ timeoutMs, ...target }, (outcome) => this.#onOutcome(outcome));
     this.#await();
   }
 
@@ -50,13 +50,13 @@ class HeldSocket implements AgentTask<HeldState> {
   }
 
   /** Notes an outcome; schedules the next request unless the socket is dead. */
-  #hear(outcome: ProbeOutcome): void {
+  #onOutcome(outcome: ProbeOutcome): void {
     if (this.#ended) return;
     clearTimeout(this.#timer);
     if (outcome.kind === 'answer') this.#count(outcome);
     else this.#miss(outcome);
-    this.#listen(outcome);
-    if (!this.#ended) this.#timer = setTimeout(() => this.#ask(), this.#intervalMs);
+    this.#resolveFirst(outcome);
+    if (!this.#ended) this.#timer = setTimeout(() => this.#sendRequest(), this.#intervalMs);
   }
 
   #count({ server, client }: ServerAnswer): void {
@@ -69,23 +69,23 @@ class HeldSocket implements AgentTask<HeldState> {
   #miss(outcome: ProbeOutcome): void {
     this.#failure = outcome;
     this.#missed += 1;
-    if (this.#line.fragile) this.#end();
+    if (this.#socket.endsOnFailure) this.#end();
   }
 
-  #ask(): void {
+  #sendRequest(): void {
     this.#await();
-    this.#line.ask();
+    this.#socket.sendRequest();
   }
 
   #await(): void {
-    this.#timer = setTimeout(() => this.#hear({ kind: 'timeout' }), this.#timeoutMs);
+    this.#timer = setTimeout(() => this.#onOutcome({ kind: 'timeout' }), this.#timeoutMs);
   }
 
   #end(): void {
     if (this.#ended) return;
     this.#ended = true;
     clearTimeout(this.#timer);
-    this.#line.end();
+    this.#socket.end();
   }
 }
 

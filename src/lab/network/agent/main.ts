@@ -54,21 +54,21 @@ const createHandlers = (): Handlers => {
 /** Handles calls until the parent disconnects or exits. */
 export const runAgent = async (): Promise<void> => {
   if (process.send === undefined) throw new Error('an agent talks to the process that started it, and none did');
-  const say = (response: AgentResponse): void => {
+  const respond = (response: AgentResponse): void => {
     process.send?.(response, () => undefined); // the parent may have exited: `disconnect` reports it
   };
   const handlers = createHandlers();
   const handle = async <N extends CallName>({ sequence, name, params }: AgentRequest<N>): Promise<void> => {
     try {
-      say({ sequence, result: await handlers[name](params) });
+      respond({ sequence, result: await handlers[name](params) });
     } catch (error) {
-      say({ sequence, error: error instanceof Error ? error.message : String(error) });
+      respond({ sequence, error: error instanceof Error ? error.message : String(error) });
     }
   };
   process.on('message', (request) => void handle(request as AgentRequest));
   // Ctrl-C reaches the whole process group: the parent decides when the agent ends
   process.on('SIGINT', () => undefined);
-  say({ sequence: 0, result: null });
+  respond({ sequence: 0, result: null });
   await once(process, 'disconnect');
   process.exit(0);
 };

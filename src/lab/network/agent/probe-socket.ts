@@ -11,15 +11,15 @@ import { outcomeOf, type ProbeOutcome, type ProbeTarget, type ServerAnswer, type
 
 export interface ProbeSocket {
   /** Sends a request. */
-  ask(): void;
+  sendRequest(): void;
   end(): void;
   /** Whether one failure ends the socket. */
-  readonly fragile: boolean;
+  readonly endsOnFailure: boolean;
 }
 
-type Open = (target: ProbeTarget, hear: (outcome: ProbeOutcome) => void) => ProbeSocket;
+type Open = (target: ProbeTarget, onOutcome: (outcome: ProbeOutcome) => void) => ProbeSocket;
 
-const QUESTION = '?\n';
+const REQUEST_LINE = '?\n';
 
 /** Calls `onLine` for each complete line. */
 export const eachLine = (socket: Socket, onLine: (line: string) => void): void => {
@@ -49,45 +49,45 @@ const drop = (socket: Socket): void => {
   else socket.resetAndDestroy();
 };
 
-const openTcp: Open = ({ host, port, localPort, sourceAddress }, hear) => {
+const openTcp: Open = ({ host, port, localPort, sourceAddress }, onOutcome) => {
   const from = {
     ...(localPort === undefined ? {} : { localPort }),
     ...(sourceAddress === undefined ? {} : { localAddress: sourceAddress }),
   };
   const socket = connect({ host, port, ...from, noDelay: true });
-  eachLine(socket, (line) => hear(readAnswer(line)));
-  socket.on('error', (error) => hear(outcomeOf(error)));
-  socket.on('close', () => hear({ kind: 'error', code: 'closed' }));
-  return { ask: () => socket.write(QUESTION), end: () => drop(socket), fragile: true };
+  eachLine(socket, (line) => onOutcome(readAnswer(line)));
+  socket.on('error', (error) => onOutcome(outcomeOf(error)));
+  socket.on('close', () => onOutcome({ kind: 'error', code: 'closed' }));
+  return { sendRequest: () => socket.write(REQUEST_LINE), end: () => drop(socket), endsOnFailure: true };
 };
 
 /** Opens a connected UDP socket, as only that gets ICMP errors. */
-const openUdp: Open = ({ host, port, localPort = 0, sourceAddress }, hear) => {
+const openUdp: Open = ({ host, port, localPort = 0, sourceAddress }, onOutcome) => {
   const socket = createSocket(familyOf(host) === 'IPv4' ? 'udp4' : 'udp6');
   const onError = (error?: Error | null): void => {
-    if (error) hear(outcomeOf(error));
+    if (error) onOutcome(outcomeOf(error));
   };
   // The sender's own netfilter gives EPERM for drop and for reject; a rejection is followed by an ICMP error.
   const onSent = (error: NodeJS.ErrnoException | null): void => {
     if (error?.code !== 'EPERM') onError(error);
   };
   let connected = false;
-  const ask = (): void => {
-    if (connected) socket.send(QUESTION, onSent);
+  const sendRequest = (): void => {
+    if (connected) socket.send(REQUEST_LINE, onSent);
   };
   const onConnect = (error?: Error): void => {
     connected = error === undefined;
     onError(error);
-    ask();
+    sendRequest();
   };
   socket.on('error', onError);
-  socket.on('message', (message) => hear(readAnswer(message.toString())));
+  socket.on('message', (message) => onOutcome(readAnswer(message.toString())));
   const from = sourceAddress === undefined ? {} : { address: sourceAddress };
   socket.bind({ port: localPort, ...from }, () => socket.connect(port, host, onConnect));
-  return { ask, end: () => socket.close(), fragile: false };
+  return { sendRequest, end: () => socket.close(), endsOnFailure: false };
 };
 
 const OPENERS: Readonly<Record<Transport, Open>> = { tcp: openTcp, udp: openUdp };
 
 /** Opens a socket; `onOutcome` is not called before this has returned. */
-export const openLine: Open = (target, hear) => OPENERS[target.protocol](target, hear);
+export const openProbeSocket: Open = (target, onOutcome) => OPENERS[target.protocol](target, onOutcome);
