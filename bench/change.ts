@@ -1,6 +1,6 @@
 /**
- * How long from the write of one endpoint's change at the API server to the first packet that reaches the new endpoint?
- * And what does a stream of changes cost?
+ * Time from the write of one endpoint's change at the API server to the first packet that reaches the new endpoint, and
+ * the cost of a stream of changes.
  */
 import { serviceObjects } from '../src/lab/many.ts';
 import { cleanUp } from './start.ts';
@@ -9,16 +9,16 @@ import { cpuSeconds, quantile, show, sleep, startProxy, type TestBed, type Varia
 export const PROBED = { number: 99_000, port: 80 } as const;
 const ROUNDS = 21;
 const CHANGES_PER_SECOND = 50;
-/** Longer than a sync period: a look at the whole kernel is part of it. */
+/** Duration of the stream: longer than a sync period, so that it includes a full sync. */
 const CHURN_SECONDS = 40;
-/** After a change, for as long as the proxy rests; so that each change finds it idle. */
+/** Pause after a change, so that the next one finds the proxy idle. */
 const PAUSE_MS = 1_500;
 const GIVE_UP_MS = 60_000;
 
-/** A Service whose one endpoint is a pod that answers. */
+/** Service with a real pod as its single endpoint. */
 export const probed = (ip: string) => {
   const [service, slice] = serviceObjects(PROBED.number, 1, ip);
-  // no other Service's: those are in 10.96.0.0/16
+  // not used by another Service: those are in 10.96.0.0/16
   const clusterIP = '10.97.0.1';
   return { clusterIP, service: { ...service, spec: { ...service.spec, clusterIP, clusterIPs: [clusterIP] } }, slice };
 };
@@ -54,7 +54,7 @@ export const oneChange = async (bed: TestBed, variant: Variant, services: number
   await cleanUp(bed, variant);
 };
 
-/** CPU that a steady stream of endpoint changes costs, tools included. */
+/** CPU cost of a steady stream of endpoint changes, tools included. */
 const churn = async (
   bed: TestBed,
   pid: number,

@@ -1,6 +1,6 @@
 /**
- * How long is a Service unserved when somebody flushes the ruleset, while endpoints keep changing? Mode nftables alone: the
- * others look once a sync period.
+ * Time for which a Service is unserved after a flush of the ruleset, while endpoints keep changing. Mode nftables only:
+ * the others check once a sync period.
  */
 
 import { serviceObjects } from '../src/lab/many.ts';

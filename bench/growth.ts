@@ -1,6 +1,6 @@
 /**
- * What does one endpoint's change cost when there is a hundred times as much of something that is somebody else's? In
- * operations, as test/growth counts them: runs of functions and blocks, elements walked, messages and bytes for the kernel.
+ * Cost of one endpoint's change at a hundred times as many unrelated objects, in operations as test/growth counts them:
+ * runs of functions and blocks, elements walked, messages and bytes for the kernel.
  */
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -25,8 +25,8 @@ interface Row {
 }
 
 const MORE_SHOWN = 3;
-/** Without it the rest is noise. */
-const MUCH = 200;
+/** Difference above which a function is shown. */
+const MIN_DIFFERENCE = 200;
 
 export const growth = async (): Promise<void> => {
   const folder = await mkdtemp(join(tmpdir(), 'growth-'));
@@ -34,15 +34,15 @@ export const growth = async (): Promise<void> => {
     const table = join(folder, 'table');
     const vitest = packageFile('node_modules/vitest/vitest.mjs');
     const args = [vitest, 'run', '--project=unit', 'test/growth'];
-    // what grows fails there, and is a row here
+    // a test that grows fails, and is a row here
     await execa(process.execPath, args, { env: { GROWTH_TABLE: table }, cwd: packageFile('.'), reject: false });
-    for (const line of (await readFile(table, 'utf8')).trim().split('\n')) tell(JSON.parse(line) as Row);
+    for (const line of (await readFile(table, 'utf8')).trim().split('\n')) showRow(JSON.parse(line) as Row);
   } finally {
     await rm(folder, { recursive: true });
   }
 };
 
-const tell = ({ mode, dimension, figures: [few, many], more }: Row): void => {
+const showRow = ({ mode, dimension, figures: [few, many], more }: Row): void => {
   const of = (name: keyof Figures): string => `${few[name]} → ${many[name]}`;
   show(`${mode}, 100 × ${dimension}`, {
     runs: of('runs'),
@@ -50,6 +50,6 @@ const tell = ({ mode, dimension, figures: [few, many], more }: Row): void => {
     messages: of('messages'),
     bytes: of('bytes'),
   });
-  const grown = more.filter(({ runs }) => runs > MUCH).slice(0, MORE_SHOWN);
+  const grown = more.filter(({ runs }) => runs > MIN_DIFFERENCE).slice(0, MORE_SHOWN);
   for (const { name, runs } of grown) console.log(`    ${runs} more of ${name}`);
 };

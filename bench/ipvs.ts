@@ -1,6 +1,6 @@
 /**
- * What does mode ipvs cost: sends, messages and processes of a start and of a change, beside the tools that one would use
- * by hand? Runs in User Mode Linux, as most machines that measure have no IPVS.
+ * Cost of mode ipvs: sends, messages and processes of a start and of a change, beside the tools for manual use. Runs in
+ * User Mode Linux, as most machines for measurements lack IPVS.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,4 @@
-/** Whose the long turns were: a profiler's samples, by function of the sources. */
+/** Causes of long turns: a profiler's samples, by function of the sources. */
 import { readFile } from 'node:fs/promises';
 import { SourceMap } from 'node:module';
 import { fileURLToPath } from 'node:url';
@@ -19,11 +19,11 @@ interface Node {
 
 interface Profile {
   readonly nodes: readonly Node[];
-  /** Microseconds. */
+  /** Start time in microseconds. */
   readonly startTime: number;
   readonly samples: readonly number[];
   readonly timeDeltas: readonly number[];
-  /** Where the process's own clock begins. */
+  /** Start of the process's own clock. */
   readonly zero: number;
 }
 

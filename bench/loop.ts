@@ -1,6 +1,6 @@
 /**
- * How long does the process ever stand still? The longest turn of its event loop, measured inside, and the longest answer of
- * /livez and /metrics, asked from outside all the while; in each situation in which everything is looked at or written.
+ * Longest turn of the process's event loop, measured inside, and longest answer of /livez and /metrics, measured
+ * outside, in each situation in which everything is checked or written.
  */
 import { rename, writeFile } from 'node:fs/promises';
 import type { NodeProxy } from '../src/lab/cluster.ts';
@@ -20,7 +20,7 @@ import { cleanUp } from './start.ts';
 import { show, sleep, type TestBed, type Variant } from './test-bed.ts';
 
 const PATIENCE_MS = 600_000;
-/** After a situation, for what follows from it. */
+/** Time after a situation for its consequences. */
 const REST_MS = 3_000;
 const SYNC_PERIOD = '25s';
 const LIVEZ = 'http://127.0.0.1:10256/livez';
@@ -64,16 +64,16 @@ interface Run {
   readonly variant: Variant;
   readonly proxy: NodeProxy;
   readonly socket: string;
-  /** Waits for a line of the log that came after the last mark. */
+  /** Waits for a log line after the last mark. */
   said(pattern: RegExp): Promise<void>;
   mark(): void;
   configure(variant: Variant): Promise<void>;
-  /** The longest since the last call, by address. */
+  /** Longest answer times since the last call, by URL. */
   answers(): Promise<Readonly<Record<string, number>>>;
   stop(): Promise<void>;
 }
 
-/** Whatever the mode: it may change. */
+/** Tool flags for every mode, as the mode may change. */
 const TOOL: Readonly<Record<Variant, string>> = {
   'iptables-nft': '--iptables-tool=nft',
   'iptables-legacy': '--iptables-tool=legacy',
@@ -97,7 +97,7 @@ const startMeasured = async (bed: TestBed, variant: Variant): Promise<Run> => {
   void proxy.ended.then(() => {
     isOver = true;
   });
-  // loading the program is one turn, and nobody is answered before
+  // loading the program is one turn, without answers
   while (!isOver && !(LIVEZ in (await asking.answers()))) await sleep(50);
   await takeReport(socket);
   return {
@@ -141,14 +141,14 @@ const fullSync = async ({ said }: Run): Promise<void> => {
   for (const family of ['IPv4', 'IPv6']) await said(new RegExp(`"ipFamily":"${family}","fullSync":true.*\n`));
 };
 
-/** One endpoint of one Service is another. */
+/** Replaces one endpoint of one Service. */
 const marker = async ({ bed }: Run, endpoints: number, ip: string): Promise<void> => {
   const [, slice] = serviceObjects(7, endpoints, ip);
   await bed.cluster.put([slice]);
 };
 
-/** What somebody does who takes a rule of ours away. */
-const VANDAL: Readonly<Record<Variant, readonly [string, ...string[]]>> = {
+/** Command that removes rules of the proxy. */
+const RULE_REMOVAL: Readonly<Record<Variant, readonly [string, ...string[]]>> = {
   'iptables-nft': ['iptables-nft', '-t', 'filter', '-F', 'KUBE-FORWARD'],
   'iptables-legacy': ['iptables-legacy', '-t', 'filter', '-F', 'KUBE-FORWARD'],
   nftables: [
@@ -180,7 +180,7 @@ const SITUATIONS: readonly Situation[] = [
   {
     name: 'audit',
     cause: async ({ bed, variant }) => {
-      const [command, ...args] = VANDAL[variant];
+      const [command, ...args] = RULE_REMOVAL[variant];
       await bed.lab.run('node1', command, args, { timeoutMs: PATIENCE_MS });
     },
     isOver: ({ said }) => said(/drift found and repaired/),

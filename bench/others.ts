@@ -1,4 +1,4 @@
-/** What does one change cost in mode nftables while a Service that has nothing to do with it has many clients, or many time-outs do? */
+/** Cost of one change in mode nftables while an unrelated Service has many clients, or many time-outs. */
 import { packageFile } from '../src/lab/network/entry.ts';
 import { createNetwork } from '../src/lab/network/lab.ts';
 

@@ -1,6 +1,6 @@
 /**
- * What do clients cost that ask for /metrics and do not read it? Memory of the proxy before, under 128 of them and after; what
- * became of them, and of one who asks as he should meanwhile.
+ * Cost of clients that request /metrics and do not read it: memory of the proxy before, with 128 of them, and after;
+ * their fate, and that of a normal client.
  */
 import { packageFile } from '../src/lab/network/entry.ts';
 import { cleanUp } from './start.ts';
@@ -8,12 +8,12 @@ import { memory, show, sleep, type TestBed, VARIANTS, type Variant } from './tes
 
 const METRICS = 'http://127.0.0.1:10249/metrics';
 const MB = 2 ** 20;
-const LOOK_MS = 200;
-/** Clients that stall are cut off meanwhile. */
-const LOOK_FOR_MS = 20_000;
+const POLL_MS = 200;
+/** Observation time, in which stalled clients are disconnected. */
+const OBSERVATION_MS = 20_000;
 const READY_MS = 300_000;
-/** How many, and how many bytes a second each reads. */
-const CROWDS = [
+/** Number of clients, and bytes a second that each reads. */
+const READERS = [
   [0, 0],
   [128, 0],
   [128, 65_536],
@@ -31,7 +31,7 @@ export const slowReaders = async (
     await proxy.said(/"ipFamily":"IPv4","fullSync":true.*\n/, READY_MS);
     for (let i = 0; i < 3; i += 1) await scrape(bed);
     const { bytes } = await scrape(bed);
-    for (const [readers, perSecond] of CROWDS) {
+    for (const [readers, perSecond] of READERS) {
       show(`${readers} slow readers, ${perSecond} B/s, ${variant} ${services}×${endpoints}`, {
         'page MB': (bytes / MB).toFixed(1),
         ...(await underReaders(bed, proxy.pid, readers, perSecond)),
@@ -60,13 +60,13 @@ const underReaders = async (bed: TestBed, pid: number, count: number, perSecond:
   });
   let most = 0;
   const scrapes: Awaited<ReturnType<typeof scrape>>[] = [];
-  for (const until = performance.now() + LOOK_FOR_MS; performance.now() < until; await sleep(LOOK_MS)) {
+  for (const until = performance.now() + OBSERVATION_MS; performance.now() < until; await sleep(POLL_MS)) {
     most = Math.max(most, (await memory(pid)).now);
     scrapes.push(await scrape(bed));
   }
   readers.stdin?.end('\n');
   const told = JSON.parse(String((await readers).stdout)) as Readonly<Record<string, number>>;
-  await sleep(LOOK_MS);
+  await sleep(POLL_MS);
   return {
     'RSS MB before': before,
     most,

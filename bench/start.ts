@@ -1,6 +1,6 @@
 /**
- * How long does a node take from the start of the program to the last rule, and what does it cost? Beside it, in the
- * same run: one load of the same rules by the tool, which is how one would do it by hand.
+ * Time from the start of the program to the last rule, and its cost, beside one load of the same rules by the tool, as
+ * done by hand.
  */
 import { packageFile } from '../src/lab/network/entry.ts';
 import { cpuSeconds, memory, show, startProxy, type TestBed, VARIANTS, type Variant } from './test-bed.ts';
@@ -29,7 +29,7 @@ export const start = async (bed: TestBed, variant: Variant, services: number, en
   await cleanUp(bed, variant);
 };
 
-/** What of the kernel's grows with what. */
+/** Kernel objects by number of Services and endpoints. */
 const countObjects = async (bed: TestBed, services: number, endpoints: number): Promise<void> => {
   const program = packageFile('dist/bench/inside/count.js');
   const { stdout } = await bed.lab.run('node1', process.execPath, [program], { timeoutMs: 60_000 });

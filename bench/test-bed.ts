@@ -1,11 +1,11 @@
-/** What the measurements share: a cluster in a lab, many Services in it, a proxy on node1, and its cost. */
+/** Test bed of the measurements: a cluster in a lab, many Services, a proxy on node1, and its cost. */
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Cluster, type NodeProxy, startCluster } from '../src/lab/cluster.ts';
 import { manyServices } from '../src/lab/many.ts';
 import { createNetwork, type Lab } from '../src/lab/network/lab.ts';
 
-/** What carries the rules out. */
+/** Implementation of the rules. */
 export type Variant = 'iptables-nft' | 'iptables-legacy' | 'nftables';
 
 export const VARIANTS: Readonly<Record<Variant, readonly string[]>> = {
@@ -46,7 +46,7 @@ export const putServices = async ({ cluster }: TestBed, count: number, endpoints
   }
 };
 
-/** The proxy as it would run, when what it found at start is in the kernel. */
+/** Starts the proxy with its default flags and waits for its first full sync. */
 export const startProxy = async ({ cluster }: TestBed, variant: Variant): Promise<NodeProxy> => {
   const proxy = cluster.startProxy('node1', ['--cluster-cidr=10.200.0.0/16', ...VARIANTS[variant]]);
   await proxy.said(/"ipFamily":"IPv4","fullSync":true.*\n/, READY_MS);
@@ -55,7 +55,7 @@ export const startProxy = async ({ cluster }: TestBed, variant: Variant): Promis
 
 const TICKS_PER_SECOND = 100;
 
-/** CPU seconds of a process and of the children it has waited for (proc(5), fields 14 to 17). */
+/** CPU seconds of a process and of its children that have exited (proc(5), fields 14 to 17). */
 export const cpuSeconds = async (pid: number): Promise<number> => {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');

@@ -1,4 +1,4 @@
-/** What does one change cost in mode nftables once it is known: from the resolved Service to the end of the transaction? */
+/** Cost of one change in mode nftables, from the resolved Service to the end of the transaction. */
 import { packageFile } from '../src/lab/network/entry.ts';
 import { createNetwork } from '../src/lab/network/lab.ts';
 

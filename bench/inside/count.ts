@@ -1,4 +1,4 @@
-/** Counts what the table holds in this network namespace: prints JSON. */
+/** Counts the contents of the table in this network namespace; prints JSON. */
 import { TABLE } from '../../src/backends/nftables/names.ts';
 import { Nftables } from '../../src/nftables-json/nftables.ts';
 

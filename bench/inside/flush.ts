@@ -1,4 +1,4 @@
-/** What `nft flush ruleset` does to the proxy's tables in this network namespace. */
+/** Flushes the proxy's tables in this network namespace, like `nft flush ruleset`. */
 import { TABLE } from '../../src/backends/nftables/names.ts';
 import { Nftables } from '../../src/nftables-json/nftables.ts';
 

@@ -1,6 +1,6 @@
 /**
- * What mode ipvs costs, counted where there is IPVS: sends, messages, processes, CPU seconds. Run by `npm run bench ipvs`
- * inside User Mode Linux, whose seconds are many times longer than a real machine's: they are for comparing.
+ * Cost of mode ipvs on a kernel with IPVS: sends, messages, processes, CPU seconds. Run by `npm run bench ipvs` inside
+ * User Mode Linux, whose seconds are many times longer than a real machine's and serve comparison only.
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -25,8 +25,8 @@ const settings = {
 };
 const opened: { readonly sent: { readonly sends: number; readonly messages: number } }[] = [];
 
-/** Remembers the ends that are opened, for what was sent by them. */
-const noted =
+/** Wraps an opener so that what its sockets send is counted. */
+const counted =
   <E extends (typeof opened)[number]>(open: () => E): (() => E) =>
   () => {
     const end = open();
@@ -36,9 +36,9 @@ const noted =
 
 const { handles, ...others } = await openKernel(await findTools('auto'), settings);
 const open = {
-  ipvs: noted(handles.open.ipvs),
-  sets: noted(handles.open.sets),
-  links: noted(handles.open.links),
+  ipvs: counted(handles.open.ipvs),
+  sets: counted(handles.open.sets),
+  links: counted(handles.open.links),
 };
 const kernel = { ...others, handles: { ...handles, open } };
 const { signal } = new AbortController();
@@ -48,7 +48,7 @@ interface Cost {
   readonly cpu: number;
   readonly sends: number;
   readonly messages: number;
-  /** Processes and threads that were started, by anybody, the kernel's loading of modules too: nobody else is here. */
+  /** Number of started processes and threads, the kernel's module loading included: nothing else runs here. */
   readonly started: number;
 }
 
@@ -63,7 +63,7 @@ const sentSoFar = (): { readonly sends: number; readonly messages: number } => {
 
 const TICKS_PER_SECOND = 100;
 
-/** Of this process and of those that it has waited for (proc(5)). */
+/** CPU seconds of this process and its exited children (proc(5)). */
 const cpuSoFar = (): number => {
   const stat = readFileSync('/proc/self/stat', 'utf8');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
@@ -128,7 +128,7 @@ const leave = async (): Promise<void> => {
   await removeAll(backend, signal);
 };
 
-/** A start, and beside it the tools that one would use by hand for the same content, in a namespace of their own. */
+/** Measures a start, and the tools for manual use with the same content in a namespace of their own. */
 const start = async (services: number, endpoints: number): Promise<void> => {
   const tracker = trackerWith(services, endpoints);
   const work = tracker.take('IPv4');
@@ -186,8 +186,8 @@ const change = async (services: number, endpoints: number): Promise<void> => {
 };
 
 /**
- * What kube-proxy does whenever anything changed, without its own computing: a listing of each set by a process, the rules
- * written anew, the addresses listed, and each virtual server asked for with its real servers.
+ * Resync as in kube-proxy, without its own computing: each set listed by a process, the rules rewritten, the addresses
+ * listed, each virtual server requested with its real servers.
  */
 const resyncAsKubeProxy = async (): Promise<void> => {
   const sets = spawnSync('ipset', ['list', '-n'], { encoding: 'utf8' })

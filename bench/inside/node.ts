@@ -1,4 +1,4 @@
-/** The node of measurements without a cluster. */
+/** Node for measurements without a cluster. */
 import { parseCIDR } from '../../src/model/address.ts';
 import { Tracker } from '../../src/model/tracker.ts';
 

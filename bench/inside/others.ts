@@ -1,5 +1,7 @@
-/** One endpoint of one Service replaced, in this network namespace, beside clients that another remembers and beside time-outs. */
-
+/**
+ * Replaces one endpoint of one Service, in this network namespace, while another Service has many affinity entries, or
+ * many time-outs are in use.
+ */
 import { nftablesBackend } from '../../src/backends/nftables/index.ts';
 import { openKernelSockets } from '../../src/backends/nftables/kernel-sockets.ts';
 import { AFFINITY, declarations, TABLE } from '../../src/backends/nftables/names.ts';
@@ -17,7 +19,7 @@ const FAMILY = 'ip';
 
 const sockets = openKernelSockets();
 
-/** A Service that remembers its clients for so many seconds. */
+/** Service with session affinity and this time-out in seconds. */
 const sticky = (number: number, seconds: number): readonly { readonly kind: string }[] => {
   const [service, slice] = serviceObjects(number, ENDPOINTS);
   const sessionAffinityConfig = { clientIP: { timeoutSeconds: seconds } };
@@ -30,7 +32,7 @@ const sticky = (number: number, seconds: number): readonly { readonly kind: stri
 const quantile = (values: readonly number[], q: number): string =>
   ([...values].sort((a, b) => a - b)[Math.floor(q * values.length)] ?? Number.NaN).toFixed(2);
 
-/** So many clients, remembered with the first endpoint that the first Service's frontend has. */
+/** Adds affinity entries for this many clients, to the first endpoint of the first Service's frontend. */
 const remember = (count: number, address: string, endpoint: string): void => {
   for (let from = 0; from < count; from += CHUNK) {
     const elem = Array.from({ length: Math.min(CHUNK, count - from) }, (_, i) => {
@@ -66,7 +68,7 @@ const measure = async (what: string, timeouts: number, clients: number): Promise
     const startedAt = performance.now();
     await reconciler.sync(tracker.take('IPv4'));
     times.push(performance.now() - startedAt);
-    // as events come: what is forgotten beside has its turn
+    // changes come at the pace of events, so that expiry runs in between
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   const startedAt = performance.now();

@@ -1,19 +1,19 @@
 /**
- * Asks one address over many connections and reads nothing of the answers, or little of them: arguments are the URL, how many
- * connections, and how many bytes each reads a second. Prints how many were answered and refused, for each line on stdin.
+ * Requests one URL over many connections and reads the answers slowly or not at all. Arguments: the URL, the number of
+ * connections, bytes a second for each. For each line on stdin prints how many were answered and refused.
  */
 import { connect, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 
 const [url = '', count = '128', perSecond = '0'] = process.argv.slice(2);
 const { hostname, port, pathname, host } = new URL(url);
-/** Long enough for the connections to come one after another. */
+/** Interval of connections, so that they arrive one after another. */
 const APART_MS = 10;
 const STATUS = /^HTTP\/1\.1 (\d+)/;
 
 const told = { answered: 0, refused: 0 };
 
-/** The head is read as it comes, and the rest as slowly as is asked for. */
+/** Reads the head at once, and the rest at the given rate. */
 const read = (socket: Socket): void => {
   socket.once('data', (chunk: Buffer) => {
     socket.pause();

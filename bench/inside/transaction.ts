@@ -1,6 +1,6 @@
 /**
- * One change in mode nftables, in this network namespace: compiled, compared and written by the engine, over the kernel that
- * holds so many Services. The time inside send(2) is the kernel's.
+ * One change in mode nftables, in this network namespace: compiled, compared and written by the engine, with many
+ * Services in the kernel. The time inside send(2) is the kernel's.
  */
 
 import { nftablesBackend } from '../../src/backends/nftables/index.ts';
@@ -18,7 +18,7 @@ const ENDPOINTS = 5;
 const ROUNDS = 200;
 let inKernel = 0;
 
-/** A socket whose sends are timed. */
+/** Socket whose sends are timed. */
 const timed = (socket: Socket): Socket => ({
   ...socket,
   send: (datagram) => {
