@@ -17,8 +17,8 @@ import { AddressTable, SERVICE_LINK } from './address-table.ts';
 
 /** Two sockets: one for notifications, one for dumps. */
 export interface RouteSockets {
-  readonly news: Socket;
-  readonly lists: Socket;
+  readonly notifications: Socket;
+  readonly dumps: Socket;
 }
 
 export interface NodeAddressesOptions {
@@ -43,11 +43,11 @@ const MAX_DATAGRAMS = 1_000;
 const FAMILIES = ['IPv4', 'IPv6'] as const;
 
 const openRouteSockets = (): RouteSockets => {
-  const news = openSocket(PROTOCOL.ROUTE, { group: ROUTE_GROUPS });
+  const notifications = openSocket(PROTOCOL.ROUTE, { group: ROUTE_GROUPS });
   try {
-    return { news, lists: openSocket(PROTOCOL.ROUTE) };
+    return { notifications, dumps: openSocket(PROTOCOL.ROUTE) };
   } catch (error) {
-    news.close();
+    notifications.close();
     throw error;
   }
 };
@@ -149,7 +149,7 @@ export class NodeAddresses {
 
   #receive(): Buffer | undefined {
     try {
-      return this.#sockets?.news.receive(0);
+      return this.#sockets?.notifications.receive(0);
     } catch (error) {
       if (!(error instanceof NetlinkError) || error.errno !== ERRNO.ENOBUFS) throw error;
       this.check();
@@ -159,13 +159,13 @@ export class NodeAddresses {
 
   #apply(datagram: Buffer): void {
     for (const message of decodeMessages(datagram)) {
-      const news = routeChangeOf(message, (index) => this.#table.isServiceLink(index));
-      if (news === undefined) continue;
-      if (news.of === 'address') {
-        if (news.isGone) this.#table.remove(news.index, news.address, this.#now());
-        else this.#table.add(news.index, news.address);
-      } else if (news.isGone) this.#table.linkGone(news.index, this.#now());
-      else if (this.#table.linkNamed(news.index, news.name, this.#now())) this.check();
+      const change = routeChangeOf(message, (index) => this.#table.isServiceLink(index));
+      if (change === undefined) continue;
+      if (change.of === 'address') {
+        if (change.isGone) this.#table.remove(change.index, change.address, this.#now());
+        else this.#table.add(change.index, change.address);
+      } else if (change.isGone) this.#table.linkGone(change.index, this.#now());
+      else if (this.#table.linkNamed(change.index, change.name, this.#now())) this.check();
     }
   }
 
@@ -178,7 +178,7 @@ export class NodeAddresses {
       this.#failed(error);
       return;
     }
-    this.#listing = this.#list(this.#sockets.lists)
+    this.#listing = this.#list(this.#sockets.dumps)
       .catch((error: unknown) => this.#failed(error))
       .finally(() => {
         this.#listing = undefined;
@@ -219,8 +219,8 @@ export class NodeAddresses {
   }
 
   #closeSockets(): void {
-    this.#sockets?.news.close();
-    this.#sockets?.lists.close();
+    this.#sockets?.notifications.close();
+    this.#sockets?.dumps.close();
     this.#sockets = undefined;
   }
 }

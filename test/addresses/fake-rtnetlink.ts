@@ -59,10 +59,10 @@ export class FakeRtnetlink {
       this.counts.heard += 1;
       return next;
     };
-    const news = { send: () => undefined, receive, close, port: 0 };
+    const notifications = { send: () => undefined, receive, close, port: 0 };
     return {
-      news,
-      lists: { ...fakeSocket((messages) => messages.flatMap((message) => this.#answer(message))), close },
+      notifications,
+      dumps: { ...fakeSocket((messages) => messages.flatMap((message) => this.#answer(message))), close },
     };
   };
 

@@ -1,4 +1,4 @@
-/** When the janitor looks, what it tells those who look on, and what becomes of a look that fails; the rest is seen with real flows. */
+/** When StaleFlowCleaner runs a pass, what it reports, and what follows a failed pass; the deletions are tested with real flows in test/kernel. */
 import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
 import { StaleFlowCleaner } from '../../src/conntrack/stale-flow-cleaner.ts';
 import type { NetlinkConnection } from '../../src/netlink/connection.ts';

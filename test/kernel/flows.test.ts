@@ -1,4 +1,4 @@
-/** The janitor on a real kernel: flows made and listed by conntrack(8), which knows nothing of us. */
+/** StaleFlowCleaner on a real kernel; flows are created and listed by conntrack(8), as an independent witness. */
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { openConntrack, StaleFlowCleaner } from '../../src/conntrack/stale-flow-cleaner.ts';
 import type { ServiceEndpoints } from '../../src/model/topology.ts';

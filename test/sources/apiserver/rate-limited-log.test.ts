@@ -4,7 +4,7 @@ import { createRateLimitedLog } from '../../../src/sources/apiserver/rate-limite
 import { describeError } from '../../../src/sources/source.ts';
 import { collectLog } from '../support.ts';
 
-it('an announcer repeats itself once in a while only, and counts what it left out', () => {
+it('a rate-limited log repeats a message once per interval, with the count of those left out', () => {
   let now = 0;
   const log = collectLog();
   const limitedLog = createRateLimitedLog(log, 30_000, () => now);
