@@ -65,7 +65,7 @@ interface Run {
   readonly proxy: NodeProxy;
   readonly socket: string;
   /** Waits for a log line after the last mark. */
-  said(pattern: RegExp): Promise<void>;
+  waitForLog(pattern: RegExp): Promise<void>;
   mark(): void;
   configure(variant: Variant): Promise<void>;
   /** Longest answer times since the last call, by URL. */
@@ -105,7 +105,7 @@ const startMeasured = async (bed: TestBed, variant: Variant): Promise<Run> => {
     variant,
     proxy,
     socket,
-    said: async (pattern) => {
+    waitForLog: async (pattern) => {
       for (const deadline = Date.now() + PATIENCE_MS; !pattern.test(proxy.log().slice(from)); await sleep(50)) {
         if (isOver || Date.now() > deadline) throw new Error(`not said: ${pattern}\n${proxy.log().slice(from)}`);
       }
@@ -137,8 +137,8 @@ interface Situation {
   readonly isOver: (run: Run, services: number) => Promise<void>;
 }
 
-const fullSync = async ({ said }: Run): Promise<void> => {
-  for (const family of ['IPv4', 'IPv6']) await said(new RegExp(`"ipFamily":"${family}","fullSync":true.*\n`));
+const fullSync = async ({ waitForLog }: Run): Promise<void> => {
+  for (const family of ['IPv4', 'IPv6']) await waitForLog(new RegExp(`"ipFamily":"${family}","fullSync":true.*\n`));
 };
 
 /** Replaces one endpoint of one Service. */
@@ -175,7 +175,7 @@ const SITUATIONS: readonly Situation[] = [
       await cluster.inject({ fault: 'end-watches', abrupt: true });
       await marker(run, endpoints, '10.99.0.1');
     },
-    isOver: ({ said }) => said(/"ipFamily":"IPv4","fullSync":false.*"replaced":[1-9].*\n/),
+    isOver: ({ waitForLog }) => waitForLog(/"ipFamily":"IPv4","fullSync":false.*"replaced":[1-9].*\n/),
   },
   {
     name: 'audit',
@@ -183,7 +183,7 @@ const SITUATIONS: readonly Situation[] = [
       const [command, ...args] = RULE_REMOVAL[variant];
       await bed.lab.run('node1', command, args, { timeoutMs: PATIENCE_MS });
     },
-    isOver: ({ said }) => said(/drift found and repaired/),
+    isOver: ({ waitForLog }) => waitForLog(/drift found and repaired/),
   },
   {
     name: 'node change',
@@ -195,16 +195,16 @@ const SITUATIONS: readonly Situation[] = [
           metadata: { name: 'node1', labels: { 'topology.kubernetes.io/zone': `z${performance.now()}` } },
         },
       ]),
-    isOver: ({ said }, services) =>
-      said(new RegExp(`"ipFamily":"IPv4","fullSync":false,"servicePorts":${services}\\D`)),
+    isOver: ({ waitForLog }, services) =>
+      waitForLog(new RegExp(`"ipFamily":"IPv4","fullSync":false,"servicePorts":${services}\\D`)),
   },
   {
     name: 'mode change',
     cause: ({ configure, variant }) => configure(otherThan(variant)),
     isOver: async (run) => {
-      await run.said(/pointsman starts/);
+      await run.waitForLog(/pointsman starts/);
       await fullSync(run);
-      await run.said(/rules of another mode removed {"ipFamily":"IPv6"/);
+      await run.waitForLog(/rules of another mode removed {"ipFamily":"IPv6"/);
     },
   },
 ];

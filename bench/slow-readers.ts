@@ -28,7 +28,7 @@ export const slowReaders = async (
   const args = ['--cluster-cidr=10.200.0.0/16', `--service-metrics=${services}`, ...VARIANTS[variant]];
   const proxy = bed.cluster.startProxy('node1', args);
   try {
-    await proxy.said(/"ipFamily":"IPv4","fullSync":true.*\n/, READY_MS);
+    await proxy.waitForLog(/"ipFamily":"IPv4","fullSync":true.*\n/, READY_MS);
     for (let i = 0; i < 3; i += 1) await scrape(bed);
     const { bytes } = await scrape(bed);
     for (const [readers, perSecond] of READERS) {

@@ -49,7 +49,7 @@ export const putServices = async ({ cluster }: TestBed, count: number, endpoints
 /** Starts the proxy with its default flags and waits for its first full sync. */
 export const startProxy = async ({ cluster }: TestBed, variant: Variant): Promise<NodeProxy> => {
   const proxy = cluster.startProxy('node1', ['--cluster-cidr=10.200.0.0/16', ...VARIANTS[variant]]);
-  await proxy.said(/"ipFamily":"IPv4","fullSync":true.*\n/, READY_MS);
+  await proxy.waitForLog(/"ipFamily":"IPv4","fullSync":true.*\n/, READY_MS);
   return proxy;
 };
 

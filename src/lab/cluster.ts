@@ -25,7 +25,7 @@ export interface NodeProxy {
   /** Output so far. */
   log(): string;
   /** Resolves when the log has a matching line. Throws when the process ends without one. */
-  said(pattern: RegExp, timeoutMs?: number): Promise<void>;
+  waitForLog(pattern: RegExp, timeoutMs?: number): Promise<void>;
   /** Sends a signal and waits for the exit; returns the exit code, -1 for an exit by a signal. */
   stop(signal?: 'SIGTERM' | 'SIGKILL' | 'SIGINT'): Promise<number>;
   readonly pid: number;
@@ -167,7 +167,7 @@ const startProxy = (
   return {
     pid: child.pid ?? 0,
     log: () => log,
-    said: (pattern, timeoutMs = READY_MS) =>
+    waitForLog: (pattern, timeoutMs = READY_MS) =>
       new Promise((resolve, reject) => {
         const done = (problem?: string): void => {
           clearTimeout(timer);

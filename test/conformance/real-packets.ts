@@ -195,8 +195,8 @@ export const conformanceTests = (mode: Mode, get: () => Bench, nextNumber: () =>
       const args = Object.entries({ ...mode.flags, ...flags }).map(([flag, value]) => `--${flag}=${value}`);
       await cluster.put([nodeIn(zone)]);
       proxy = cluster.startProxy('node1', [...args, ...mode.args]);
-      await proxy.said(/"ipFamily":"IPv6","fullSync":true/, kernelMs);
-      await proxy.said(/"ipFamily":"IPv4","fullSync":true/, kernelMs);
+      await proxy.waitForLog(/"ipFamily":"IPv6","fullSync":true/, kernelMs);
+      await proxy.waitForLog(/"ipFamily":"IPv4","fullSync":true/, kernelMs);
       await cluster.put(cases.flatMap((one) => objectsAt(one, 0)));
       await passBarrier(get(), 0, kernelMs);
     });

@@ -19,7 +19,7 @@ interface Demo {
   stdout(): string;
   stderr(): string;
   /** Resolves when it has said this. */
-  said(text: string): Promise<void>;
+  waitForLog(text: string): Promise<void>;
   readonly ended: Promise<number | null>;
 }
 
@@ -45,7 +45,7 @@ const startDemo = (command: readonly string[] = []): Demo => {
     mark,
     stdout: () => said.stdout,
     stderr: () => said.stderr,
-    said: async (text) => {
+    waitForLog: async (text) => {
       while (!said.stdout.includes(text)) {
         if (child.exitCode !== null) throw new Error(`it has ended without "${text}":\n${said.stdout}${said.stderr}`);
         await sleep(5);
@@ -122,7 +122,7 @@ describeWith([...LAB_NEEDS, program('iptables'), program('ip6tables')], 'the dem
     'is killed and started again',
   ])('leaves nothing when Ctrl-C comes after "%s"', async (text) => {
     const demo = startDemo();
-    await demo.said(text);
+    await demo.waitForLog(text);
     process.kill(-(demo.child.pid ?? 0), 'SIGINT'); // as a terminal does: to all of the group
     expect(await demo.ended).toBe(130);
     expect(demo.stdout()).toMatch(/Stopped by SIGINT\. All that was made is removed\.\n$/);
@@ -132,7 +132,7 @@ describeWith([...LAB_NEEDS, program('iptables'), program('ip6tables')], 'the dem
 
   test('leaves nothing when Ctrl-C comes again and again', async () => {
     const demo = startDemo();
-    await demo.said('Balancing');
+    await demo.waitForLog('Balancing');
     for (let i = 0; i < 3; i += 1) {
       process.kill(-(demo.child.pid ?? 0), 'SIGINT');
       await sleep(2); // so that the later ones come while it cleans up
@@ -144,7 +144,7 @@ describeWith([...LAB_NEEDS, program('iptables'), program('ip6tables')], 'the dem
 
   test('leaves nothing on SIGTERM', async () => {
     const demo = startDemo();
-    await demo.said('Balancing');
+    await demo.waitForLog('Balancing');
     demo.child.kill('SIGTERM');
     expect(await demo.ended).toBe(143);
     expectNothingLeft(demo);
@@ -152,7 +152,7 @@ describeWith([...LAB_NEEDS, program('iptables'), program('ip6tables')], 'the dem
 
   test('leaves nothing when its reader has seen enough', async () => {
     const demo = startDemo();
-    await demo.said('Balancing');
+    await demo.waitForLog('Balancing');
     demo.child.stdout?.destroy();
     expect(await demo.ended).toBe(141);
     expect(demo.stderr()).toBe('');
@@ -161,7 +161,7 @@ describeWith([...LAB_NEEDS, program('iptables'), program('ip6tables')], 'the dem
 
   test('says which claim is not kept, ends with 1, and leaves nothing', async () => {
     const demo = startDemo();
-    await demo.said('Load on web');
+    await demo.waitForLog('Load on web');
     const [node] = namesOf(demo, listNamespaces()).filter((name) => name.endsWith('-node1'));
     const flow = ['-s', '10.250.0.9', '-d', '10.200.0.11', '-p', 'tcp'];
     const refuse = ['-w', '-I', 'FORWARD', ...flow, '-j', 'REJECT', '--reject-with', 'tcp-reset'];

@@ -58,8 +58,8 @@ describeWith(
 
     const runOnce = async (args: readonly string[]): Promise<void> => {
       const proxy = bench.cluster.startProxy('node1', [...FLAGS, '-v=2', ...args]);
-      await proxy.said(/"ipFamily":"IPv6","fullSync":true.*\n/);
-      await proxy.said(/"ipFamily":"IPv4","fullSync":true.*\n/);
+      await proxy.waitForLog(/"ipFamily":"IPv6","fullSync":true.*\n/);
+      await proxy.waitForLog(/"ipFamily":"IPv4","fullSync":true.*\n/);
       await proxy.stop();
     };
 

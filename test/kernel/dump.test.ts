@@ -67,8 +67,8 @@ describeWith([...LAB_NEEDS, program('iptables-nft'), program('iptables-legacy')]
 
     it(`${variant}: equals what the tool shows after a run`, async () => {
       const proxy = bench.cluster.startProxy('node1', [...FLAGS, `--iptables-tool=${variant}`]);
-      await proxy.said(/"ipFamily":"IPv6","fullSync":true/);
-      await proxy.said(/"ipFamily":"IPv4","fullSync":true/);
+      await proxy.waitForLog(/"ipFamily":"IPv6","fullSync":true/);
+      await proxy.waitForLog(/"ipFamily":"IPv4","fullSync":true/);
       await proxy.stop();
       for (const { family, tool } of FAMILIES) {
         const dumped = chainsOf(await dump([`--kubeconfig=${bench.cluster.kubeconfig}`, `--ip-family=${family}`]));

@@ -52,7 +52,7 @@ export const startEdited = async (
   await cluster.put(EDITED_OBJECTS);
   const proxy = cluster.startProxy('node1', [...flags, '--cluster-cidr=10.200.0.0/16,fd20::/48', '-v=2']);
   for (const family of ['IPv4', 'IPv6'])
-    await proxy.said(new RegExp(`"ipFamily":"${family}","fullSync":true`), withinMs);
+    await proxy.waitForLog(new RegExp(`"ipFamily":"${family}","fullSync":true`), withinMs);
   await untilAnswered(lab, 'pod3', TARGET, withinMs);
   return { proxy, written: await countWritten(lab) };
 };

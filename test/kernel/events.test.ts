@@ -107,7 +107,7 @@ describeWith([...LAB_NEEDS, program('iptables-nft')], 'what the cluster is told'
   });
 
   it('what ended the program is told before it ends', async () => {
-    await start(...NFTABLES).said(/"fullSync":true/);
+    await start(...NFTABLES).waitForLog(/"fullSync":true/);
     const second = bench.cluster.startProxy('node1', [...NFTABLES, '--bind-address-hard-fail', '--metrics-port=0']);
     expect(await second.ended).toBe(1);
     const note = expect.stringMatching(/^the health server cannot listen on 0\.0\.0\.0:10256: .*EADDRINUSE/);
@@ -119,7 +119,7 @@ describeWith([...LAB_NEEDS, program('iptables-nft')], 'what the cluster is told'
     await bench.cluster.inject({ fault: 'delay', ms: 3_000, resource: 'endpointslices' });
     const startedAt = Date.now();
     const started = start(...NFTABLES, `--startup-taint=${KEY}`);
-    await started.said(/pointsman starts/);
+    await started.waitForLog(/pointsman starts/);
     while (Date.now() - startedAt < 2_500) {
       expect(await taints()).toEqual([TAINT]);
       expect(await answers(40)).toBe(false);
@@ -130,7 +130,7 @@ describeWith([...LAB_NEEDS, program('iptables-nft')], 'what the cluster is told'
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
     expect(await answers(40)).toBe(true); // at once: no pod comes to a node without Services
-    await started.said(/the start-up taint is removed/);
+    await started.waitForLog(/the start-up taint is removed/);
     await soon({ reason: 'StartupTaintRemoved' });
     await bench.cluster.put([NODE_OBJECT]);
   });
@@ -141,11 +141,11 @@ describeWith([...LAB_NEEDS, program('iptables-nft')], 'what the cluster is told'
     await bench.cluster.inject({ fault: 'answer', status: 403, resource: 'nodes', verb: 'get' });
     const before = await asked();
     const started = start(...IPTABLES, `--startup-taint=${KEY}`);
-    await started.said(/lets us write no Events/);
-    await started.said(/the start-up taint cannot be removed yet/);
+    await started.waitForLog(/lets us write no Events/);
+    await started.waitForLog(/the start-up taint cannot be removed yet/);
     await untilAnswered(bench.lab, 'pod3', at(40));
     await bench.lab.run('node1', 'iptables-nft', ['-t', 'nat', '-F', 'KUBE-SERVICES']);
-    await started.said(/drift found and repaired/);
+    await started.waitForLog(/drift found and repaired/);
     await bench.cluster.put(OTHER);
     await untilAnswered(bench.lab, 'pod3', at(41));
     expect((await asked()) - before).toBe(1);

@@ -65,7 +65,7 @@ describeWith([...LAB_NEEDS, program('iptables-nft'), program('iptables-legacy')]
     ['nftables', ['--proxy-mode=nftables']],
   ])('is told by the proxy just as explained beforehand: %s', async (_, mode) => {
     proxy = bench.cluster.startProxy('node1', [...FLAGS, '-v=2', '--metrics-bind-address=0.0.0.0:10249', ...mode]);
-    await proxy.said(/"ipFamily":"IPv4","fullSync":true.*\n/);
+    await proxy.waitForLog(/"ipFamily":"IPv4","fullSync":true.*\n/);
     const explained = await explain(SERVICE, '-o', 'json', ...mode);
     expect(explained).toMatchObject({ exitCode: 0, stderr: '' });
     const { families } = JSON.parse(explained.stdout) as {
@@ -92,7 +92,7 @@ describeWith([...LAB_NEEDS, program('iptables-nft'), program('iptables-legacy')]
 
   it('is told to nobody who is not on the node, or says that he is elsewhere', async () => {
     proxy = bench.cluster.startProxy('node1', [...FLAGS, '-v=2', '--metrics-bind-address=0.0.0.0:10249']);
-    await proxy.said(/"ipFamily":"IPv4","fullSync":true.*\n/);
+    await proxy.waitForLog(/"ipFamily":"IPv4","fullSync":true.*\n/);
     expect(await ask('node1', `${rulesAt('localhost')}&format=text`)).toMatch(
       /^200 IPv4 conformance\/web:p\/TCP: Done/,
     );

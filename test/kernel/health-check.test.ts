@@ -53,7 +53,7 @@ describeWith([...LAB_NEEDS, program('iptables-nft')], 'the health-check port', (
     let proxy: NodeProxy;
     beforeAll(async () => {
       proxy = bench.cluster.startProxy('node1', ['--cluster-cidr=10.200.0.0/16,fd20::/48', ...flags]);
-      await proxy.said(/"ipFamily":"IPv4","fullSync":true/);
+      await proxy.waitForLog(/"ipFamily":"IPv4","fullSync":true/);
     });
     afterAll(async () => {
       await bench.cluster.delete(objectsOf('checked', { endpoints: [] }, SERVICE));

@@ -55,7 +55,8 @@ describeWith([...LAB_NEEDS, program('iptables-nft')], 'a change of mode', () => 
   const start = async (mode: Mode): Promise<NodeProxy> => {
     const started = bench.cluster.startProxy('node1', [...FLAGS, ...MODES[mode]]);
     proxy = started;
-    for (const family of ['IPv4', 'IPv6']) await started.said(new RegExp(`"ipFamily":"${family}","fullSync":true`));
+    for (const family of ['IPv4', 'IPv6'])
+      await started.waitForLog(new RegExp(`"ipFamily":"${family}","fullSync":true`));
     return started;
   };
 
@@ -81,7 +82,7 @@ describeWith([...LAB_NEEDS, program('iptables-nft')], 'a change of mode', () => 
     );
     expect(await proxy?.stop()).toBe(0);
     const later = await start(to);
-    await later.said(new RegExp(`"ipFamily":"IPv6","mode":"${from}","removed":\\d+,"left":0.*`));
+    await later.waitForLog(new RegExp(`"ipFamily":"IPv6","mode":"${from}","removed":\\d+,"left":0.*`));
     await new Promise((resolve) => setTimeout(resolve, 300));
     for (const load of loads) {
       const { tries, answers, failures } = await load.stop();
@@ -126,7 +127,7 @@ describeWith([...LAB_NEEDS, program('iptables-nft')], 'a change of mode', () => 
   const removed =
     (mode: Mode) =>
     async (started: NodeProxy): Promise<void> => {
-      await started.said(new RegExp(`"ipFamily":"IPv4","mode":"${mode}","removed":\\d+,"left":0`));
+      await started.waitForLog(new RegExp(`"ipFamily":"IPv4","mode":"${mode}","removed":\\d+,"left":0`));
     };
 
   const RULES = `sed 's/-m nfacct --nfacct-name  [a-z_]* //' '${new URL('iptables-save.txt', RECORDED).pathname}' | iptables-nft-restore --noflush`;

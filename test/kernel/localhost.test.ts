@@ -62,8 +62,8 @@ describeWith([...LAB_NEEDS, program('iptables-nft'), program('iptables-legacy')]
   const setting = async (): Promise<string> => (await bench.lab.run('node1', 'sysctl', ['-n', SETTING])).stdout;
 
   const untilSynced = async (started: NodeProxy): Promise<NodeProxy> => {
-    await started.said(/"ipFamily":"IPv6","fullSync":true.*\n/);
-    await started.said(/"ipFamily":"IPv4","fullSync":true.*\n/);
+    await started.waitForLog(/"ipFamily":"IPv6","fullSync":true.*\n/);
+    await started.waitForLog(/"ipFamily":"IPv4","fullSync":true.*\n/);
     return started;
   };
 
@@ -103,7 +103,7 @@ describeWith([...LAB_NEEDS, program('iptables-nft'), program('iptables-legacy')]
       const before = await saved(bench.lab, tool);
       await proxy?.stop('SIGKILL');
       const again = await start();
-      await again.said(/"ipFamily":"IPv4","fullSync":true,.*"added":0,"replaced":0,"removed":0/);
+      await again.waitForLog(/"ipFamily":"IPv4","fullSync":true,.*"added":0,"replaced":0,"removed":0/);
       expect(await saved(bench.lab, tool)).toBe(before);
       await serves();
     });

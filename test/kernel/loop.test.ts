@@ -69,14 +69,15 @@ describeWith(
         return file;
       };
 
-      const said = async (pattern: RegExp): Promise<void> => {
+      const waitForLog = async (pattern: RegExp): Promise<void> => {
         for (const deadline = Date.now() + PATIENCE_MS; !pattern.test(proxy.log().slice(from)); await sleep(20)) {
           if (Date.now() > deadline) throw new Error(`not said: ${pattern}\n${proxy.log().slice(from)}`);
         }
       };
 
       const isSynced = async (): Promise<void> => {
-        for (const family of ['IPv4', 'IPv6']) await said(new RegExp(`"ipFamily":"${family}","fullSync":true.*\n`));
+        for (const family of ['IPv4', 'IPv6'])
+          await waitForLog(new RegExp(`"ipFamily":"${family}","fullSync":true.*\n`));
       };
 
       /** Since the last situation. */
@@ -99,7 +100,7 @@ describeWith(
         const args = [`--config=${await configure(mode)}`, `--iptables-tool=${tool}`];
         asking = startAnswerTimes(bench.lab, 'node1', [LIVEZ, METRICS]);
         proxy = bench.cluster.startProxy('node1', args, { env: probeEnvironment(socket), withKubeconfig: false });
-        await proxy.said(/pointsman starts/, PATIENCE_MS);
+        await proxy.waitForLog(/pointsman starts/, PATIENCE_MS);
         // loading the program is one turn, and nobody is answered before
         for (const deadline = Date.now() + PATIENCE_MS; !(LIVEZ in (await asking.answers())); await sleep(20)) {
           if (Date.now() > deadline) throw new Error(`${LIVEZ} does not answer\n${proxy.log()}`);
@@ -124,29 +125,29 @@ describeWith(
         await cluster.put([
           serviceObjects(7, ENDPOINTS, `10.99.${VARIANTS.findIndex((one) => one.edit === edit)}.1`)[1],
         ]);
-        await said(/"ipFamily":"IPv4","fullSync":false.*"replaced":[1-9].*\n/);
+        await waitForLog(/"ipFamily":"IPv4","fullSync":false.*"replaced":[1-9].*\n/);
         await expectAnswers();
       });
 
       it('when the whole kernel is looked at', async () => {
         const [command, ...args] = edit;
         await bench.lab.run('node1', command, args, { timeoutMs: PATIENCE_MS });
-        await said(/drift found and repaired/);
+        await waitForLog(/drift found and repaired/);
         await expectAnswers();
       });
 
       it('when the node changes, and everything is compiled anew', async () => {
         const labels = { 'topology.kubernetes.io/zone': `${mode}-${tool}` };
         await bench.cluster.put([{ apiVersion: 'v1', kind: 'Node', metadata: { name: 'node1', labels } }]);
-        await said(new RegExp(`"ipFamily":"IPv4","fullSync":false,"servicePorts":${SERVICES}\\D`));
+        await waitForLog(new RegExp(`"ipFamily":"IPv4","fullSync":false,"servicePorts":${SERVICES}\\D`));
         await expectAnswers();
       });
 
       it('when another mode comes, and the rules of this one go', async () => {
         await configure(next);
-        await said(/pointsman starts/);
+        await waitForLog(/pointsman starts/);
         await isSynced();
-        await said(/rules of another mode removed {"ipFamily":"IPv6"/);
+        await waitForLog(/rules of another mode removed {"ipFamily":"IPv6"/);
         await expectAnswers();
       });
     });

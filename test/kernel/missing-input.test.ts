@@ -54,7 +54,7 @@ describeWith([...LAB_NEEDS, program('iptables-nft')], 'a cluster that withholds 
     await bench.cluster.inject({ fault: 'answer', status: 404, resource: 'servicecidrs' });
     const proxy = started(['--proxy-mode=nftables']);
     await untilAnswered(bench.lab, 'pod3', CLUSTER_IP, SOON_MS);
-    await proxy.said(/this cluster lacks the resource/);
+    await proxy.waitForLog(/this cluster lacks the resource/);
     await new Promise((resolve) => setTimeout(resolve, 6_000)); // by then it would be told
     expect(await missing()).toEqual({ shown: ['ServiceCIDRs'], told: [] });
     expect(proxy.log()).not.toMatch(/WARN.*something is missing/);

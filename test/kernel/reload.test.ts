@@ -229,9 +229,9 @@ ${choices.more ?? ''}
     await writeFile(file, text({}, kubeconfig));
     const args = [`--config=${file}`, '--iptables-tool=nft'];
     proxy = bench.cluster.startProxy('node1', args, { withKubeconfig: false });
-    await proxy.said(/ECONNREFUSED/);
+    await proxy.waitForLog(/ECONNREFUSED/);
     await writeFile(kubeconfig, '{}');
-    await proxy.said(/cannot be used, the one in force stays.*current-context is missing/s);
+    await proxy.waitForLog(/cannot be used, the one in force stays.*current-context is missing/s);
     await writeFile(kubeconfig, leadingTo(bench.cluster.url));
     await synced(proxy, 0);
     await untilAnswered(bench.lab, 'pod3', target(1));

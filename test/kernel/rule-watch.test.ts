@@ -18,7 +18,7 @@ describeWith([...LAB_NEEDS, program('iptables-nft')], 'somebody else writes to o
     bench = await startBench();
     await bench.cluster.put(objectsOf('watched', { endpoints: [{ on: 'pod1' }, { on: 'remote1' }] }, VARIANT));
     proxy = bench.cluster.startProxy('node1', FLAGS);
-    for (const family of ['IPv4', 'IPv6']) await proxy.said(new RegExp(`"ipFamily":"${family}","fullSync":true`));
+    for (const family of ['IPv4', 'IPv6']) await proxy.waitForLog(new RegExp(`"ipFamily":"${family}","fullSync":true`));
     await untilAnswered(bench.lab, 'pod3', TARGET);
   });
   afterAll(async () => {

@@ -46,8 +46,8 @@ describeWith([...LAB_NEEDS, program('setpriv')], 'mode nftables on a real node',
   const start = async (): Promise<NodeProxy> => {
     const started = bench.cluster.startProxy('node1', FLAGS);
     proxy = started;
-    await started.said(/"ipFamily":"IPv6","fullSync":true.*\n/);
-    await started.said(/"ipFamily":"IPv4","fullSync":true.*\n/);
+    await started.waitForLog(/"ipFamily":"IPv6","fullSync":true.*\n/);
+    await started.waitForLog(/"ipFamily":"IPv4","fullSync":true.*\n/);
     return started;
   };
 
@@ -79,8 +79,8 @@ describeWith([...LAB_NEEDS, program('setpriv')], 'mode nftables on a real node',
       await proxy.stop('SIGKILL');
       await sleep(100);
       proxy = await start();
-      await proxy.said(/"ipFamily":"IPv4","fullSync":true,.*"added":0,"replaced":0,"removed":0/);
-      await proxy.said(/"ipFamily":"IPv6","fullSync":true,.*"added":0,"replaced":0,"removed":0/);
+      await proxy.waitForLog(/"ipFamily":"IPv4","fullSync":true,.*"added":0,"replaced":0,"removed":0/);
+      await proxy.waitForLog(/"ipFamily":"IPv6","fullSync":true,.*"added":0,"replaced":0,"removed":0/);
     }
     expect(await listed()).toEqual(before);
     for (const load of loads) {
@@ -144,8 +144,8 @@ describeWith([...LAB_NEEDS, program('setpriv')], 'mode nftables on a real node',
       // what `nft flush ruleset` does
       for (const family of ['ip', 'ip6'] as const) nftables.run([{ delete: { table: { family, name: TABLE.name } } }]);
       await untilAnswered(bench.lab, 'pod3', target(4), 1_000);
-      await proxy.said(/drift found and repaired.*"ipFamily":"IPv4",.*"sinceStart":\d{2,}/);
-      await proxy.said(/drift found and repaired.*"ipFamily":"IPv6",.*"sinceStart":\d{2,}/);
+      await proxy.waitForLog(/drift found and repaired.*"ipFamily":"IPv4",.*"sinceStart":\d{2,}/);
+      await proxy.waitForLog(/drift found and repaired.*"ipFamily":"IPv6",.*"sinceStart":\d{2,}/);
       isOver = true;
       await stream;
       await sleep(300);
@@ -175,7 +175,7 @@ describeWith([...LAB_NEEDS, program('setpriv')], 'mode nftables on a real node',
       ],
       { sets: sets() },
     );
-    await proxy.said(/"missing":0,"changed":2,"foreign":1,"sinceStart":3,/);
+    await proxy.waitForLog(/"missing":0,"changed":2,"foreign":1,"sinceStart":3,/);
     await untilAnswered(bench.lab, 'pod3', target(6), 1_000);
     expect(await listed()).toEqual(before);
   });

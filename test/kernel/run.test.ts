@@ -52,8 +52,8 @@ describeWith([...LAB_NEEDS, program('iptables-nft'), program('iptables-legacy')]
   const startSynced = async (args: readonly string[]): Promise<NodeProxy> => {
     const started = bench.cluster.startProxy('node1', args);
     proxy = started;
-    await started.said(/"ipFamily":"IPv6","fullSync":true.*\n/);
-    await started.said(/"ipFamily":"IPv4","fullSync":true.*\n/);
+    await started.waitForLog(/"ipFamily":"IPv6","fullSync":true.*\n/);
+    await started.waitForLog(/"ipFamily":"IPv4","fullSync":true.*\n/);
     return started;
   };
 
@@ -88,8 +88,8 @@ describeWith([...LAB_NEEDS, program('iptables-nft'), program('iptables-legacy')]
         await proxy.stop('SIGKILL');
         await sleep(100);
         proxy = await start();
-        await proxy.said(/"ipFamily":"IPv4","fullSync":true,.*"added":0,"replaced":0,"removed":0/);
-        await proxy.said(/"ipFamily":"IPv6","fullSync":true,.*"added":0,"replaced":0,"removed":0/);
+        await proxy.waitForLog(/"ipFamily":"IPv4","fullSync":true,.*"added":0,"replaced":0,"removed":0/);
+        await proxy.waitForLog(/"ipFamily":"IPv6","fullSync":true,.*"added":0,"replaced":0,"removed":0/);
       }
       expect(await saved(bench.lab, tool)).toBe(before);
       for (const load of loads) {
@@ -114,7 +114,7 @@ describeWith([...LAB_NEEDS, program('iptables-nft'), program('iptables-legacy')]
       await bench.lab.run('node1', tool, ['-t', 'nat', '-F', 'KUBE-SERVICES']);
       await bench.lab.run('node1', tool, ['-t', 'nat', '-D', 'PREROUTING', '-j', 'KUBE-SERVICES']);
       await bench.lab.run('node1', tool, ['-t', 'filter', '-A', 'KUBE-FORWARD', '-j', 'DROP']);
-      await proxy.said(/drift found and repaired/, 10_000);
+      await proxy.waitForLog(/drift found and repaired/, 10_000);
       await untilAnswered(bench.lab, 'pod3', target(3));
       // the jump that was deleted is put back on top, where others' rules may have been before it
       const sorted = (text: string): readonly string[] => text.split('\n').sort();
@@ -129,7 +129,7 @@ describeWith([...LAB_NEEDS, program('iptables-nft'), program('iptables-legacy')]
         await bench.lab.run('node1', tool, ['-t', table, '-F']);
         await bench.lab.run('node1', tool, ['-t', table, '-X']);
       }
-      await proxy.said(/drift found and repaired/, 10_000);
+      await proxy.waitForLog(/drift found and repaired/, 10_000);
       await untilAnswered(bench.lab, 'pod3', target(4));
     });
 
@@ -162,7 +162,7 @@ describeWith([...LAB_NEEDS, program('iptables-nft'), program('iptables-legacy')]
       await bench.cluster.put([...refused, ...objectsOf('good', { endpoints }, v4(7))]);
       proxy = await start();
       await untilAnswered(bench.lab, 'pod3', target(7));
-      await proxy.said(/refused by the kernel, set aside.*conformance\/refused:p\/TCP/);
+      await proxy.waitForLog(/refused by the kernel, set aside.*conformance\/refused:p\/TCP/);
       await bench.cluster.put(objectsOf('refused', { endpoints }, v4(6)));
       await untilAnswered(bench.lab, 'pod3', target(6));
       await bench.cluster.delete([...refused, ...objectsOf('good', { endpoints }, v4(7))]);
@@ -174,7 +174,7 @@ describeWith([...LAB_NEEDS, program('iptables-nft'), program('iptables-legacy')]
       for (const { variant: former } of VARIANTS) await cleanUp(former);
       await bench.lab.run('node1', `iptables-${variant}`, ['-t', 'mangle', '-N', 'KUBE-IPTABLES-HINT']);
       proxy = bench.cluster.startProxy('node1', FLAGS);
-      await proxy.said(new RegExp(`"tool":"iptables-${variant} `));
+      await proxy.waitForLog(new RegExp(`"tool":"iptables-${variant} `));
       await proxy.stop();
       await bench.lab.run('node1', `iptables-${variant}`, ['-t', 'mangle', '-X', 'KUBE-IPTABLES-HINT']);
     }
@@ -197,8 +197,8 @@ describeWith([...LAB_NEEDS, program('iptables-nft'), program('iptables-legacy')]
     await bench.cluster.stopApiServer();
     const before = await saved(bench.lab, 'iptables-nft');
     proxy = bench.cluster.startProxy('node1', [...FLAGS, '--iptables-tool=nft']);
-    await proxy.said(/ECONNREFUSED/);
-    await proxy.said(/no rule is changed yet: waiting for the first list/, 10_000);
+    await proxy.waitForLog(/ECONNREFUSED/);
+    await proxy.waitForLog(/no rule is changed yet: waiting for the first list/, 10_000);
     expect(await saved(bench.lab, 'iptables-nft')).toBe(before);
     await bench.cluster.startApiServer();
     await bench.cluster.put(objectsOf('late', { endpoints }, v4(10)));
@@ -215,7 +215,7 @@ describeWith([...LAB_NEEDS, program('iptables-nft'), program('iptables-legacy')]
     proxy = bench.cluster.startProxy('node1', [...FLAGS, '--iptables-tool=nft'], {
       env: { PATH: `${bin}:${process.env.PATH}` },
     });
-    await proxy.said(/iptables-nft-restore: exit status 3: iptables-restore: no memory of a ghost/);
+    await proxy.waitForLog(/iptables-nft-restore: exit status 3: iptables-restore: no memory of a ghost/);
     await writeFile(wrapper, '#!/bin/sh\nexec /usr/sbin/iptables-nft-restore "$@"\n', { mode: 0o755 });
     await untilAnswered(bench.lab, 'pod3', target(11), 15_000);
   });
@@ -228,7 +228,7 @@ describeWith([...LAB_NEEDS, program('iptables-nft'), program('iptables-legacy')]
     const holder = bench.lab.spawn('node1', 'flock', ['/run/xtables.lock', 'sleep', '7']);
     await sleep(300);
     await bench.cluster.put(objectsOf('locked', { endpoints: [{ on: 'pod1' }] }, v4(13)));
-    await proxy.said(/holding the xtables lock.*the lock is held by pid \d+ \(.*(flock|sleep)/s, 15_000);
+    await proxy.waitForLog(/holding the xtables lock.*the lock is held by pid \d+ \(.*(flock|sleep)/s, 15_000);
     await holder;
     await untilAnswered(bench.lab, 'pod3', target(13), 20_000);
   });
@@ -244,7 +244,7 @@ describeWith([...LAB_NEEDS, program('iptables-nft'), program('iptables-legacy')]
     const many = Array.from({ length: 150 }, (_, i) => objectsOf(`many-${i}`, { endpoints }, v4(50 + i))).flat();
     await bench.cluster.put(many);
     proxy = bench.cluster.startProxy('node1', [...FLAGS, '--iptables-tool=nft']);
-    await proxy.said(/pointsman starts/);
+    await proxy.waitForLog(/pointsman starts/);
     expect(await proxy.stop('SIGTERM')).toBe(0);
     expect(proxy.log()).toContain('pointsman stops, rules stay');
     proxy = bench.cluster.startProxy('node1', [...FLAGS, '--iptables-tool=nft']);

@@ -38,7 +38,7 @@ describeWith([...LAB_NEEDS, program('iptables-nft')], 'at 5,000 Services × 5 en
     const wrapper = `#!/bin/sh\nf=${inputs}/$(date +%s%N).$$\ncat >"$f"\nexec /usr/sbin/iptables-nft-restore "$@" <"$f"\n`;
     await writeFile(join(bin, 'iptables-nft-restore'), wrapper, { mode: 0o755 });
     proxy = bench.cluster.startProxy('node1', FLAGS, { env: { PATH: `${bin}:${process.env.PATH}` } });
-    await proxy.said(/"ipFamily":"IPv4","fullSync":true/);
+    await proxy.waitForLog(/"ipFamily":"IPv4","fullSync":true/);
   });
   afterAll(async () => {
     await proxy?.stop('SIGKILL');

@@ -29,7 +29,8 @@ describeWith([...LAB_NEEDS, program('iptables-nft'), program('iptables-legacy')]
   const start = async (flags: readonly string[]): Promise<NodeProxy> => {
     const started = bench.cluster.startProxy('node1', flags);
     proxy = started;
-    for (const family of ['IPv4', 'IPv6']) await started.said(new RegExp(`"ipFamily":"${family}","fullSync":true`));
+    for (const family of ['IPv4', 'IPv6'])
+      await started.waitForLog(new RegExp(`"ipFamily":"${family}","fullSync":true`));
     return started;
   };
 
@@ -104,7 +105,7 @@ describeWith([...LAB_NEEDS, program('iptables-nft'), program('iptables-legacy')]
       await expect.poll(connections, { timeout: 5_000 }).toBeGreaterThanOrEqual(9);
       await proxy?.stop('SIGKILL');
       const restarted = await startCounting();
-      await restarted.said(/"ipFamily":"IPv4","fullSync":true,.*"added":0,"replaced":0,"removed":0/);
+      await restarted.waitForLog(/"ipFamily":"IPv4","fullSync":true,.*"added":0,"replaced":0,"removed":0/);
       expect(await connections()).toBe(0);
       await agent.probe({ ...target, tries: 3 });
       await expect.poll(connections, { timeout: 5_000 }).toBe(3);

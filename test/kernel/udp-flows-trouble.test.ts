@@ -40,7 +40,7 @@ describeWith(
 
     const start = async (flags: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<void> => {
       proxy = bench.cluster.startProxy('node1', [CIDR, ...flags], { env });
-      await proxy.said(/"ipFamily":"IPv4","fullSync":true/);
+      await proxy.waitForLog(/"ipFamily":"IPv4","fullSync":true/);
     };
     const put = (number: number, endpoints: readonly EndpointSpec[]): Promise<void> =>
       bench.cluster.put(objectsOf(`trouble${number}`, { nodePort: true, endpoints }, variantOf(number)));

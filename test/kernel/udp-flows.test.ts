@@ -31,7 +31,7 @@ describeWith(NEEDS, 'flows and clients', () => {
       let proxy: NodeProxy | undefined;
       beforeAll(async () => {
         proxy = bench.cluster.startProxy('node1', ['--cluster-cidr=10.200.0.0/16,fd20::/48', ...flags]);
-        await proxy.said(/"ipFamily":"IPv4","fullSync":true/);
+        await proxy.waitForLog(/"ipFamily":"IPv4","fullSync":true/);
       });
       afterAll(async () => {
         await proxy?.stop();

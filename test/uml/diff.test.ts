@@ -69,7 +69,7 @@ it('mode ipvs: says nothing after a run, and just what somebody changed', async 
 
   const proxy = bench.cluster.startProxy('node1', [...FLAGS, '-v=2']);
   for (const family of ['IPv6', 'IPv4']) {
-    await proxy.said(new RegExp(`"ipFamily":"${family}","fullSync":true.*\n`), ANSWER_MS);
+    await proxy.waitForLog(new RegExp(`"ipFamily":"${family}","fullSync":true.*\n`), ANSWER_MS);
   }
   await proxy.stop();
   const after = await listing();

@@ -30,7 +30,7 @@ const start = async (...more: readonly string[]): Promise<NodeProxy> => {
   const started = bench.cluster.startProxy('node1', [...FLAGS, ...more]);
   proxy = started;
   for (const family of ['IPv6', 'IPv4']) {
-    await started.said(new RegExp(`"ipFamily":"${family}","fullSync":true.*\n`), ANSWER_MS);
+    await started.waitForLog(new RegExp(`"ipFamily":"${family}","fullSync":true.*\n`), ANSWER_MS);
   }
   return started;
 };
@@ -115,8 +115,8 @@ describe('a restart', () => {
     const load = await agent.load({ ...target(4), parallel: 2, pauseMs: 20, timeoutMs: 10_000 });
     await first.stop('SIGKILL');
     const again = await start();
-    await again.said(/"ipFamily":"IPv4","fullSync":true,.*"added":0,"replaced":0,"removed":0/, ANSWER_MS);
-    await again.said(/"ipFamily":"IPv6","fullSync":true,.*"added":0,"replaced":0,"removed":0/, ANSWER_MS);
+    await again.waitForLog(/"ipFamily":"IPv4","fullSync":true,.*"added":0,"replaced":0,"removed":0/, ANSWER_MS);
+    await again.waitForLog(/"ipFamily":"IPv6","fullSync":true,.*"added":0,"replaced":0,"removed":0/, ANSWER_MS);
     const { tries, answers, failures } = await load.stop();
     expect(failures).toEqual({});
     expect(answers).toBe(tries);
@@ -138,7 +138,7 @@ describe('an endpoint that leaves', () => {
 
     await first.stop('SIGKILL');
     const again = await start();
-    await again.said(/"ipFamily":"IPv4","fullSync":true,.*"added":0,"replaced":0,"removed":0/, ANSWER_MS);
+    await again.waitForLog(/"ipFamily":"IPv4","fullSync":true,.*"added":0,"replaced":0,"removed":0/, ANSWER_MS);
     expect(await servers()).toMatch(/-t 10\.96\.1\.5:80 -r 10\.200\.0\.11:8080 -m -w 0/);
     expect(await answering(5)).toEqual(['remote1']);
     expect(await held.state()).toMatchObject({ alive: true, server: 'pod1' });
@@ -171,7 +171,7 @@ describe('others', () => {
     const running = await start();
     await untilAnswered(bench.lab, 'pod3', target(7), ANSWER_MS);
     await on('ipvsadm', '-C');
-    await running.said(/drift found and repaired/, ANSWER_MS);
+    await running.waitForLog(/drift found and repaired/, ANSWER_MS);
     expect(await answering(7)).toEqual(['pod1', 'remote1']);
     await on('ip', 'link', 'delete', 'kube-ipvs0');
     await untilListed(() => on('ip', '-o', 'address'), /kube-ipvs0 +inet 10\.96\.1\.7\/32/);

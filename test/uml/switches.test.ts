@@ -38,7 +38,7 @@ const start = async (mode: Mode, ...flags: readonly string[]): Promise<NodeProxy
   const started = bench.cluster.startProxy('node1', ['-v=2', `--proxy-mode=${mode}`, ...flags]);
   proxy = started;
   for (const family of ['IPv6', 'IPv4']) {
-    await started.said(new RegExp(`"ipFamily":"${family}","fullSync":true.*\n`), ANSWER_MS);
+    await started.waitForLog(new RegExp(`"ipFamily":"${family}","fullSync":true.*\n`), ANSWER_MS);
   }
   return started;
 };
@@ -85,10 +85,10 @@ it('from ipvs to iptables: connections go on until they end, over a restart too'
   await sleep(1_000);
   await first.stop();
   const second = await start('iptables');
-  await second.said(/as its connections end {"mode":"ipvs","connections":[1-9]/, ANSWER_MS);
+  await second.waitForLog(/as its connections end {"mode":"ipvs","connections":[1-9]/, ANSWER_MS);
   await second.stop();
   const third = await start('iptables');
-  await third.said(/as its connections end {"mode":"ipvs","connections":[1-9]/, ANSWER_MS);
+  await third.waitForLog(/as its connections end {"mode":"ipvs","connections":[1-9]/, ANSWER_MS);
   // what nobody is connected to goes, what stays takes no one more, and still guards the node
   let left = await servers();
   for (const until = Date.now() + ANSWER_MS; left.includes('-t 198.19.1.200:80 ') && Date.now() < until; ) {
@@ -101,7 +101,7 @@ it('from ipvs to iptables: connections go on until they end, over a restart too'
   expect(left).not.toContain('-t 198.19.1.200:80 ');
   expect(await rules()).toContain('-A INPUT -j KUBE-IPVS-FILTER');
   await traffic.endHeld();
-  await third.said(OVER, ANSWER_MS);
+  await third.waitForLog(OVER, ANSWER_MS);
   expect(await leftOfIpvs()).toEqual([]);
   await traffic.expectAnswered();
   expect(third.log()).not.toMatch(/WARN|ERROR|drift/);
@@ -169,7 +169,7 @@ describe('what kube-proxy left in mode ipvs', () => {
     const started = await start(mode, PODS);
     await sleep(1_000);
     await traffic.endHeld();
-    if (mode === 'iptables') await started.said(OVER, ANSWER_MS);
+    if (mode === 'iptables') await started.waitForLog(OVER, ANSWER_MS);
     await traffic.expectAnswered();
     expect(await rules()).not.toMatch(/KUBE-IPVS-OUT-FILTER/);
     await leave();

@@ -20,7 +20,7 @@ beforeAll(async () => {
   bench = await startBench();
   proxy = bench.cluster.startProxy('node1', FLAGS);
   for (const family of ['IPv4', 'IPv6']) {
-    await proxy.said(new RegExp(`"ipFamily":"${family}","fullSync":true`), PATIENCE_MS);
+    await proxy.waitForLog(new RegExp(`"ipFamily":"${family}","fullSync":true`), PATIENCE_MS);
   }
 });
 afterAll(async () => {

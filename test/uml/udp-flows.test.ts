@@ -16,7 +16,7 @@ beforeAll(async () => {
   bench = await startBench();
   await addClients(bench);
   proxy = bench.cluster.startProxy('node1', ['--proxy-mode=ipvs', '--cluster-cidr=10.200.0.0/16,fd20::/48']);
-  await proxy.said(/"ipFamily":"IPv4","fullSync":true/, START_MS);
+  await proxy.waitForLog(/"ipFamily":"IPv4","fullSync":true/, START_MS);
 });
 afterAll(async () => {
   await proxy?.stop();

@@ -33,7 +33,7 @@ const start = async (mode: Mode): Promise<NodeProxy> => {
   const started = bench.cluster.startProxy('node1', [...FLAGS, `--proxy-mode=${mode}`]);
   proxy = started;
   for (const family of ['IPv4', 'IPv6']) {
-    await started.said(new RegExp(`"ipFamily":"${family}","fullSync":true`), ANSWER_MS);
+    await started.waitForLog(new RegExp(`"ipFamily":"${family}","fullSync":true`), ANSWER_MS);
   }
   return started;
 };
@@ -58,7 +58,7 @@ it('from nftables to ipvs', async () => {
   const load = await (await bench.lab.agent('pod3')).load({ ...TARGET, parallel: 2, pauseMs: 100, timeoutMs: 30_000 });
   await proxy?.stop();
   const second = await start('ipvs');
-  await second.said(/"ipFamily":"IPv6","mode":"nftables","removed":\d+,"left":0.*/, ANSWER_MS);
+  await second.waitForLog(/"ipFamily":"IPv6","mode":"nftables","removed":\d+,"left":0.*/, ANSWER_MS);
   const { tries, answers, failures } = await load.stop();
   expect(failures).toEqual({});
   expect(answers).toBe(tries);
@@ -75,10 +75,10 @@ it('from ipvs to nftables: connections go on until they end, and nothing is left
     await pause(1_000);
     await proxy?.stop();
     const second = await start('nftables');
-    await second.said(/as its connections end {"mode":"ipvs","connections":[1-9]/, ANSWER_MS);
+    await second.waitForLog(/as its connections end {"mode":"ipvs","connections":[1-9]/, ANSWER_MS);
     await pause(2_000);
     await traffic.endHeld();
-    await second.said(/nothing is left of another mode {"mode":"ipvs"/, ANSWER_MS);
+    await second.waitForLog(/nothing is left of another mode {"mode":"ipvs"/, ANSWER_MS);
     await traffic.expectAnswered();
     const all = 'ipvsadm -Sn; ipset list -n; ip -o link show type dummy; iptables-save; ip6tables-save';
     const { stdout } = await bench.lab.run('node1', 'sh', ['-c', all]);

@@ -67,7 +67,9 @@ export const serveOn = async ({ lab, signal }: Stage, pod: HostName): Promise<Ag
 /** Starts the proxy of a node, and waits for its first full syncs. */
 export const startProxyOn = async ({ cluster }: Stage, node: NodeName): Promise<NodeProxy> => {
   const proxy = cluster.startProxy(node, PROXY_FLAGS);
-  await Promise.all(FAMILIES.map((family) => proxy.said(new RegExp(`"ipFamily":"${family}","fullSync":true.*\n`))));
+  await Promise.all(
+    FAMILIES.map((family) => proxy.waitForLog(new RegExp(`"ipFamily":"${family}","fullSync":true.*\n`))),
+  );
   return proxy;
 };
 
