@@ -1,7 +1,7 @@
 /**
  * `npm run bench [-- start|restore|change|flush|loop|slow-readers|growth|others|transaction|ipvs …]`: the measurements of bench/README.md, on this machine's kernel, as root.
  * `start`, `restore`, `change`, `flush`, `loop` and `slow-readers` take --services=5000 --endpoints=5 --variant=iptables-nft|iptables-legacy|nftables;
- * with LOOP_PROFILES=FOLDER `loop` says whose the long turns were; `others` and `transaction` are mode nftables alone, without a cluster; `growth` needs
+ * with LOOP_PROFILES=FOLDER `loop` names the causes of long turns; `others` and `transaction` are mode nftables alone, without a cluster; `growth` needs
  * neither root nor a kernel; `ipvs` runs in User Mode Linux.
  */
 import { parseArgs } from 'node:util';

@@ -12,7 +12,7 @@
  *     ipvs.execute([setDestination(web, { address: '10.244.1.7', port: 8080 }, { ...MASQUERADE, weight: 0 })]);
  *     ipvs.close();
  *
- * Flushing is left out: it takes away what others made.
+ * There is no flush, as it would delete virtual servers of other programs.
  */
 import type { Attribute } from '../netlink/attributes.ts';
 import { NetlinkConnection, type RequestFailure } from '../netlink/connection.ts';

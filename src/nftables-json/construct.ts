@@ -40,7 +40,7 @@ export const ct = (key: Conntrack['ct']['key'], dir?: 'original' | 'reply'): Con
 
 export const fibType = (of: 'saddr' | 'daddr'): Fib => ({ fib: { result: 'type', flags: [of] } });
 
-/** A random number from 0 to `mod - 1`. */
+/** Random number from 0 to `mod - 1`. */
 export const numgen = (mod: number): Numgen => ({ numgen: { mode: 'random', mod, offset: 0 } });
 
 export const prefix = (addr: string, len: number): Prefix => ({ prefix: { addr, len } });

@@ -39,7 +39,7 @@ const LOG_LIMIT = 10_000;
 export class ApiServer {
   /** May be changed while running; the next request must have the new one. */
   token: string | undefined;
-  /** May be changed while running. */
+  /** Users; may be changed while running. */
   users: readonly LabUser[];
   readonly #listener: ApiListener;
   readonly #store: Store;

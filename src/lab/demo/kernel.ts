@@ -14,7 +14,7 @@ const COUNTED = /^\[(\d+):\d+\] (.*)$/;
 const toListedRule = (listed: string): ListedRule => {
   const [, packets, text] = COUNTED.exec(listed) ?? [];
   if (packets !== undefined && text !== undefined) return { text, packets: Number(packets) };
-  return { text: listed.replace(/ \[\d+:\d+\]$/, ''), packets: undefined }; // a chain counts only its policy
+  return { text: listed.replace(/ \[\d+:\d+\]$/, ''), packets: undefined }; // counters of a chain are those of its policy
 };
 
 const TOOLS = { IPv4: 'iptables-save', IPv6: 'ip6tables-save' } as const;

@@ -28,7 +28,7 @@ export interface RecorderTiming {
 
 export interface RecorderOptions {
   readonly connection: ApiConnection;
-  /** The node that tells. */
+  /** Name of the reporting node. */
   readonly instance: string;
   readonly log: Log;
   readonly timing?: Partial<RecorderTiming>;
