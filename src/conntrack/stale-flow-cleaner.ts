@@ -34,7 +34,7 @@ export interface FlowWork {
 }
 
 /**
- * Number of entrances up to which the kernel filters the dump; it walks all flows for each filter, so more entrances
+ * Number of frontends up to which the kernel filters the dump; it walks all flows for each filter, so more entrances
  * are matched in one unfiltered dump.
  */
 const MAX_FILTERED_DUMPS = 4;
@@ -52,7 +52,7 @@ export class StaleFlowCleaner {
   readonly #options: StaleFlowCleanerOptions;
   readonly #frontends = new UdpFrontends();
   #due = new Set<FrontendKey>();
-  /** All frontends are to be looked at. */
+  /** Whether the next pass checks all frontends. */
   #isAllDue = false;
   /** Frontends that the previous process served, not yet added to a pass. */
   #previous: Iterator<AddressPort> | undefined;
@@ -90,13 +90,13 @@ export class StaleFlowCleaner {
     this.#previous = places[Symbol.iterator]();
   }
 
-  /** Schedules a pass over the entrances that a sync changed. */
+  /** Schedules a pass over the frontends that a sync changed. */
   synced(services: readonly ServiceEndpoints[], gone: readonly string[]): void {
     for (const frontend of this.#frontends.update(services, gone)) this.#due.add(frontend);
     this.#start();
   }
 
-  /** Schedules a pass over all entrances after drift was repaired: flows that began meanwhile may bypass the rules. */
+  /** Schedules a pass over all frontends after drift was repaired: flows that began meanwhile may bypass the rules. */
   repaired(): void {
     this.#isAllDue = true;
     this.#start();
