@@ -6,16 +6,6 @@ import type { WatchStats } from '../model/watch-stats.ts';
 
 export type Log = Pick<BaseLogger, 'info' | 'warn' | 'error' | 'debug'>;
 
-/** Counters of watching one kind. */
-export interface WatchStats {
-  /** Number of times the whole contents were handed over, the first included. */
-  readonly relists: number;
-  /** Number of watch requests after the first. */
-  readonly watchRestarts: number;
-  /** Time of the last event or bookmark, on performance.now(); 0 = never. */
-  readonly lastEventAt: number;
-}
-
 export interface ObjectSource {
   /** Live counters; undefined for a source without watches. */
   readonly stats?: Readonly<Record<ObjectKind, WatchStats>>;

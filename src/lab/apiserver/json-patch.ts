@@ -1,6 +1,8 @@
 /** JSON Patch (RFC 6902), the operations test, add, remove and replace; applied as a whole or not at all. */
+
 import { isDeepStrictEqual } from 'node:util';
-import { isRecord, type JsonObject } from './json.ts';
+import { isRecord } from '../../model/record.ts';
+import type { JsonObject } from './json.ts';
 import { badRequest, invalid } from './status.ts';
 
 interface PatchOperation {

@@ -2,7 +2,8 @@
  * Reviews, which are created and not stored: TokenReview gives the user of a token, SubjectAccessReview a permission,
  * as in the real server.
  */
-import { isRecord, type JsonObject } from './json.ts';
+import { isRecord } from '../../model/record.ts';
+import type { JsonObject } from './json.ts';
 import { badRequest, invalid } from './status.ts';
 
 /** User with a token and permissions for non-resource URLs. */

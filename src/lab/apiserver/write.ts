@@ -2,7 +2,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { isRecord } from '../../model/record.ts';
 import { checkChangedEvent, checkNewEvent } from './event-rules.ts';
-import { isRecord } from './json.ts';
 import { jsonPatch } from './json-patch.ts';
 import { apiVersionOf, keyOf, type ResourcePath, type ResourceType } from './resources.ts';
 import { alreadyExists, badRequest, conflict, notFound, StatusError } from './status.ts';

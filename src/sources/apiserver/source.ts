@@ -1,4 +1,5 @@
 /** API server as a source: one reflector for each resource, over one connection. */
+import { pause as realPause } from '../../dataplane/pause.ts';
 import type { ObjectKind, ObjectSink } from '../../model/kubernetes.ts';
 import type { Missing } from '../../model/missing.ts';
 import { type Requirement, type Resource, resourcesFor } from '../resources.ts';
