@@ -1,7 +1,8 @@
 /** Configuration of a proxy on node1 that is measured while its configuration changes. JSON, which is YAML. */
 export interface MeasuredConfiguration {
   readonly kubeconfig: string;
-  readonly mode: 'iptables' | 'nftables';
+  /** Mode whose settings have a group of its name. */
+  readonly mode: string;
   /** Duration such as `30s`. */
   readonly syncPeriod: string;
 }
