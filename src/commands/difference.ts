@@ -3,7 +3,7 @@ import type { Backend, Change, KernelObject } from '../dataplane/contract.ts';
 import { diff } from '../dataplane/desired.ts';
 import { compareOwners, headingOf } from '../dataplane/report.ts';
 import type { KernelState } from '../dataplane/state.ts';
-import { compareText } from '../model/endpoint.ts';
+import { compareText } from '../model/order.ts';
 
 /** Objects that would be added, replaced or removed, under whose they are. */
 export interface Difference {

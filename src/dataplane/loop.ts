@@ -5,8 +5,9 @@
  */
 import type { BaseLogger } from 'pino';
 import type { Work } from '../model/family-work.ts';
+import { type Clock, systemClock } from './clock.ts';
 import type { KernelObject } from './contract.ts';
-import { type Clock, Pacer, systemClock } from './pacer.ts';
+import { Pacer } from './pacer.ts';
 import type { Reconciler } from './reconciler.ts';
 import { type Drift, isDrift, type SyncReport } from './status.ts';
 

@@ -6,22 +6,12 @@
  * and the node keeps most of its processor.
  */
 
+import { type Clock, systemClock } from './clock.ts';
+
 /** Rest per work, while requests keep coming. */
 const REST_PER_WORK = 2;
 /** Longest wait of a change after a long run, such as a first sync. */
 const MAX_REST_MS = 1_000;
-
-export interface Clock {
-  now(): number;
-  setTimeout(run: () => void, ms: number): unknown;
-  clearTimeout(timer: unknown): void;
-}
-
-export const systemClock: Clock = {
-  now: () => performance.now(),
-  setTimeout: (run, ms) => setTimeout(run, ms),
-  clearTimeout: (timer) => clearTimeout(timer as NodeJS.Timeout),
-};
 
 export class Pacer {
   readonly #run: () => Promise<number | undefined>;

@@ -1,6 +1,7 @@
 /** Desired state without a kernel, for dumps: by owner, in an order that depends on the objects alone. */
-import { compareText } from '../model/endpoint.ts';
+
 import type { Work } from '../model/family-work.ts';
+import { compareText } from '../model/order.ts';
 import { ownerOf } from '../model/service.ts';
 import type { Backend, KernelObject, Section } from './contract.ts';
 import { KernelState } from './state.ts';

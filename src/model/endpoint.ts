@@ -17,6 +17,7 @@ import {
   readString,
   textAt,
 } from './kubernetes.ts';
+import { compareText } from './order.ts';
 
 export interface Endpoint {
   readonly ip: string;
@@ -152,6 +153,3 @@ export const mergeSlices = (
 };
 
 const rank = (endpoint: Endpoint): number => (endpoint.terminating ? 0 : 2) + (endpoint.ready ? 1 : 0);
-
-/** Compares by code unit: unlike localeCompare, the same on every machine. */
-export const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);

@@ -1,9 +1,9 @@
 /** ServiceCIDRs (networking.k8s.io/v1, KEP-1880): the networks of ClusterIPs. */
 
 import { type Cidr, type IPFamily, parseCIDR } from './address.ts';
-import { compareText } from './endpoint.ts';
 import { excerpt } from './excerpt.ts';
 import { Malformed, readArray, readMeta } from './kubernetes.ts';
+import { compareText } from './order.ts';
 
 /** Reads a ServiceCIDR object. Throws Malformed naming the field. */
 export const readServiceCIDR = (raw: unknown): readonly Cidr[] => {

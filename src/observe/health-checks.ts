@@ -8,7 +8,7 @@
  * Addresses that cannot be listened on are reported and tried again; all others go on.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { type Clock, systemClock } from '../dataplane/pacer.ts';
+import { type Clock, systemClock } from '../dataplane/clock.ts';
 import type { IPFamily } from '../model/address.ts';
 import type { HealthCheck, HealthCheckChanges } from '../model/health-checks.ts';
 import type { NodePortAddresses } from '../model/node.ts';

@@ -4,7 +4,7 @@
  * Any client that reaches the node may connect, so requests and connections are bounded in time, size and number.
  */
 import { createServer, type Server } from 'node:http';
-import type { Clock } from '../dataplane/pacer.ts';
+import type { Clock } from '../dataplane/clock.ts';
 import type { Connections } from './connections.ts';
 import type { Answer } from './http.ts';
 import { ConnectionMutex } from './mutex.ts';

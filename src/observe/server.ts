@@ -7,7 +7,7 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { BaseLogger } from 'pino';
-import { type Clock, systemClock } from '../dataplane/pacer.ts';
+import { type Clock, systemClock } from '../dataplane/clock.ts';
 import { joinHostPort } from '../model/address.ts';
 import { Connections } from './connections.ts';
 import { Held } from './held.ts';

@@ -1,6 +1,6 @@
 /** Objects of this backend: data, constructors and their listing form. */
 import type { KernelObject } from '../../dataplane/contract.ts';
-import { compareText } from '../../model/endpoint.ts';
+import { compareText } from '../../model/order.ts';
 import { concat } from '../../nftables-json/construct.ts';
 import type { Chain, Command, Concat, Element, SetDeclaration, Statement, Table } from '../../nftables-json/schema.ts';
 import {

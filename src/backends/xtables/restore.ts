@@ -1,7 +1,7 @@
 /** Formats changes as one iptables-restore input. Pure. */
 import type { Change } from '../../dataplane/contract.ts';
 import { atAStretch, type Steps, sorting } from '../../dataplane/turn.ts';
-import { compareText } from '../../model/endpoint.ts';
+import { compareText } from '../../model/order.ts';
 import { TABLES, type TableName } from './names.ts';
 import type { Jump, SharedChain, XtablesChain } from './objects.ts';
 

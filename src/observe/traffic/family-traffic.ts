@@ -3,8 +3,8 @@
  * PATIENCE_MS; a longer read is shown at the next scrape. A read that fails leaves the numbers as they were.
  */
 import type { BaseLogger } from 'pino';
+import { type Clock, systemClock } from '../../dataplane/clock.ts';
 import type { ObjectTraffic } from '../../dataplane/contract.ts';
-import { type Clock, systemClock } from '../../dataplane/pacer.ts';
 import type { SyncReport } from '../../dataplane/status.ts';
 import type { IPFamily } from '../../model/address.ts';
 import type { ServicePortName } from '../../model/service.ts';
