@@ -3,7 +3,7 @@
  * policies, source ranges, masquerade, refuse and drop are decided here, for every backend and for all that explains them.
  * Pure.
  *
- * Packets of the node to itself are masqueraded at every frontend.
+ * Connections that the node opens itself are masqueraded besides, by a rule of each backend.
  */
 import { type Cidr, cidrContains } from './address.ts';
 import type { Endpoint } from './endpoint.ts';

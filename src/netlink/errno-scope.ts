@@ -1,6 +1,6 @@
 /**
- * Scope of an errno(3): whether the content of a request or the environment caused its refusal. Decided here and
- * nowhere else.
+ * Scope of an errno(3): whether the content of a request or the environment caused its refusal. Decided for all
+ * backends here.
  *
  * `content`: the kernel refuses what it was given, so a smaller request may succeed. `environment`: no request could
  * have been written at this moment. An errno that is not in the table counts as content: one Service that the kernel
