@@ -132,6 +132,8 @@ export interface Backend<O extends KernelObject, B> {
   check?(): void;
   /** Objects of ours in the kernel by id, in listing form. Throws KernelError. */
   read(signal: AbortSignal): Promise<ReadonlyMap<string, O>>;
+  /** Milliseconds that the last read took, for a backend whose reads may wait for others' first. */
+  readMs?(): number;
   /** Objects, of those read, that another proxy made under the same names, where the two can be told apart. Pure. */
   madeByOther?(found: readonly O[]): readonly O[];
   /** Frontends at which an object, as it was read, sends packets elsewhere; each may come more than once. Pure. */

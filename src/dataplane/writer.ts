@@ -60,7 +60,7 @@ export class Writer<O extends KernelObject, B> {
 
   /** Milliseconds that the last read took. */
   get readMs(): number {
-    return this.#readMs;
+    return this.#backend.readMs?.() ?? this.#readMs;
   }
 
   /** Takes the drift that was found in reads after refusals since the last call. */

@@ -45,7 +45,7 @@ describe('an audit', () => {
     expect(log).toHaveLength(lines);
   });
 
-  it('takes no more than a tenth of the time, as a change may have to wait for its end', async () => {
+  it('unasked takes no more than a tenth of the time, as a change may have to wait for its end', async () => {
     const kernel = new FakeKernel();
     const read = kernel.read.bind(kernel);
     kernel.read = async () => {

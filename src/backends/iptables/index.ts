@@ -82,6 +82,7 @@ export const iptablesBackend = ({
   const variant = tools?.variant ?? 'nft';
   // route_localnet is a setting of IPv4
   const settings = sysctls === undefined || family === 'IPv6' ? undefined : new LoopbackSettings(sysctls, warn);
+  let readMs = 0;
   return {
     mode: 'iptables',
     groupSize: GROUP_SIZE[variant],
@@ -94,11 +95,16 @@ export const iptablesBackend = ({
     print: (sections) => [{ tool: 'iptables', text: printSettings(sections) + printRules(sections, jumpRank) }],
     read: async () => {
       const listing = new IptablesListing(family);
-      await inTurn(() => listRules(tool, (line) => listing.push(line)));
+      await inTurn(async () => {
+        const startedAt = performance.now();
+        await listRules(tool, (line) => listing.push(line));
+        readMs = performance.now() - startedAt;
+      });
       const found = await byId<IptablesObject>(listing.objects());
       for (const setting of (await settings?.read()) ?? []) found.set(setting.id, setting);
       return found;
     },
+    readMs: () => readMs,
     traffic: async () => {
       const connections = new ConnectionCounts();
       await inTurn(() => listCounters(tool, 'nat', (line) => connections.push(line)));

@@ -1,5 +1,6 @@
 /** The backend over its tools: what it gives them, what it reads, and what it makes of their failures. */
 import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { iptablesBackend } from '../../../src/backends/iptables/index.ts';
 import { type DesiredIptablesObject, dispatchChain, frontendLines } from '../../../src/backends/iptables/objects.ts';
@@ -7,6 +8,7 @@ import type { IptablesPayload } from '../../../src/backends/iptables/plan.ts';
 import { chain, jump } from '../../../src/backends/xtables/objects.ts';
 import type { RestoreInput } from '../../../src/backends/xtables/restore.ts';
 import type { Backend, Batch, Change, KernelError } from '../../../src/dataplane/contract.ts';
+import type { Mutex } from '../../../src/dataplane/mutex.ts';
 import type { IptablesVariant } from '../../../src/kernel/iptables.ts';
 import { makeScripts, print, type Scripts } from '../../host/scripts.ts';
 
@@ -47,6 +49,20 @@ describe('the driver', () => {
     );
     const objects = await backendWith('reads').read(signal);
     expect([...objects.keys()]).toEqual(['nat OUTPUT -> KUBE-SERVICES', 'nat KUBE-SERVICES']);
+  });
+
+  it('times its own listing, not the wait for those of others', async () => {
+    await scripts.add('waits-save', print('*nat\n:KUBE-SERVICES - [0:0]\nCOMMIT'));
+    const tools = { variant: 'nft', IPv4: scripts.path('waits'), IPv6: '' } as const;
+    const inTurn: Mutex = async (run) => {
+      await sleep(2_000);
+      return run();
+    };
+    const backend = iptablesBackend({ family: 'IPv4', tools, inTurn });
+    await backend.read(signal);
+    const own = backend.readMs?.() ?? 0;
+    expect(own).toBeGreaterThan(0);
+    expect(own).toBeLessThan(2_000);
   });
 
   it('fails to read for reasons of the host only, and never gives half a table', async () => {
