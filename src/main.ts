@@ -13,7 +13,7 @@ import { addFlags, flagProblem, readFlags, versionAsked } from './config/flags.t
 import { toYaml } from './config/write.ts';
 import { LogOutputs } from './observe/log-output.ts';
 
-/** What diff(1) ends with when it cannot tell. */
+/** Exit status of diff(1) for trouble. */
 const TROUBLE = 2;
 const FAMILIES = { ipv4: 'IPv4', ipv6: 'IPv6' } as const;
 

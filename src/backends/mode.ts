@@ -37,7 +37,7 @@ export interface Opened {
   readonly backends: ReadonlyMap<IPFamily, AnyBackend>;
   /** IP families that this host cannot serve, and why. */
   readonly unusable: ReadonlyMap<IPFamily, string>;
-  /** What writes the rules, for the log. */
+  /** Name of the program or interface that writes the rules, for the log. */
   readonly description: string;
   /** Closes sockets and programs. Kernel objects stay. */
   close(): void;

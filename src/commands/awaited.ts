@@ -1,5 +1,5 @@
 /**
- * What has not come, and how long it is waited for: said in the log, and as Events what everything goes on without.
+ * Awaited lists and facts: the log says for how long, and Events name those that the proxy goes on without.
  */
 import type { Missing } from '../model/missing.ts';
 import type { Tracker } from '../model/tracker.ts';
@@ -12,7 +12,7 @@ export interface AwaitedTiming {
   readonly firstSayMs: number;
   /** So long is waited for what rules can be made without. */
   readonly patienceMs: number;
-  /** What is missing for so long is told. */
+  /** Wait before a missing part is reported. */
   readonly graceMs: number;
   readonly lookMs: number;
 }
@@ -79,7 +79,7 @@ class Waiting {
 class Lacking {
   readonly #parts: AwaitedParts;
   readonly #timing: AwaitedTiming;
-  /** What is missing -> since when, and whether it was told. */
+  /** By missing part: since when, and whether it was reported. */
   readonly #known = new Map<string, { readonly since: number; isTold: boolean }>();
 
   constructor(parts: AwaitedParts, timing: AwaitedTiming) {

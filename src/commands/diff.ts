@@ -1,6 +1,6 @@
 /**
- * What `run` would change: the kernel as it is read, and what the cluster asks of this node. Writes nothing anywhere but to
- * stdout. What another mode left here is not looked at.
+ * Changes that `run` would make: the kernel as it is read, against what the cluster asks of this node. Writes to stdout alone.
+ * Leftovers of another mode are not compared.
  */
 import { readNodeAddresses } from '../addresses/node-addresses.ts';
 import { openBackends } from '../backends/index.ts';

@@ -1,4 +1,4 @@
-/** What differs between the kernel and what is wanted, for people and for machines. Pure. */
+/** Differences between the kernel and the wanted objects, for people and for machines. Pure. */
 import type { Backend, Change, KernelObject } from '../dataplane/contract.ts';
 import { diff } from '../dataplane/desired.ts';
 import { compareOwners, headingOf } from '../dataplane/report.ts';

@@ -1,7 +1,6 @@
 /**
- * What people are told of this node where they look first: Kubernetes Events, on the Node or on the Service concerned.
- *
- * The words of each; how they get there, and how many of them, the recorder knows. Reasons are kube-proxy's where it has them.
+ * Kubernetes Events, on the Node or on the Service concerned: the text of each. Delivery and limits are the recorder's. Reasons
+ * are kube-proxy's where it has them.
  */
 import type { ProxyMode } from '../config/config.ts';
 import type { Drift } from '../dataplane/status.ts';
@@ -25,7 +24,7 @@ const START = 'StartKubeProxy';
 /** An Event of a drift names so many objects and counts the rest. */
 const NAMED = 5;
 
-/** Who takes Events to where they are seen. */
+/** Recorder that sends Events to the API server. */
 export type Teller = Pick<EventRecorder, 'record' | 'counts' | 'stop'>;
 
 /** Without an API server on the other side nobody is told. */
@@ -56,7 +55,7 @@ export class NodeEvents {
     this.#tell('Normal', 'Starting', START, `pointsman ${VERSION} starts in mode ${this.#mode}`);
   }
 
-  /** What another mode had left is gone. */
+  /** Leftovers of another mode are removed. */
   modeChanged(former: string, family: IPFamily, objects: number): void {
     const note = `mode ${this.#mode} serves, ${objects} objects that mode ${former} had left were removed (${family})`;
     this.#tell('Normal', 'ProxyModeChanged', 'RemoveRules', note);
@@ -106,7 +105,7 @@ export class NodeEvents {
     this.#tell('Normal', 'StartupTaintRemoved', 'RemoveTaint', `rules are in place: the taint ${key} was removed`);
   }
 
-  /** What is still to be told has two seconds. */
+  /** Queued Events have two seconds. */
   async stop(): Promise<void> {
     await this.#recorder?.stop();
   }

@@ -1,5 +1,5 @@
 /**
- * What another mode left on this node, ours or kube-proxy's: taken away once this mode serves, so that nothing is unserved in
+ * Leftovers of another mode on this node, ours or kube-proxy's: removed once this mode serves, so that no Service is unserved in
  * between. A connection that is tracked goes on as it was translated, whoever's rules did it; one that runs through objects
  * of a mode that drains is waited for.
  *

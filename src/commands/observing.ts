@@ -107,17 +107,17 @@ export class Observing {
     await Promise.all(this.#servers.map((server) => server.stop()));
   }
 
-  /** What everything goes on without. */
+  /** Objects and facts that the proxy goes on without. */
   missing(): readonly Missing[] {
     return [...this.#lacking, ...(this.#source.missing?.() ?? []), ...(this.#tracker?.missing() ?? [])];
   }
 
-  /** What this host lacks, until the next start. */
+  /** Parts that this host lacks, until the next start. */
   lacks(lacking: readonly Missing[]): void {
     this.#lacking = lacking;
   }
 
-  /** What a source is to tell in place of the tracker. */
+  /** Sink for a source, in front of the tracker. */
   listenIn(tracker: Tracker): ObjectSink {
     this.#tracker = tracker;
     this.#sink = new ListeningSink({

@@ -17,7 +17,7 @@ export interface PostSyncParts {
   readonly family: IPFamily;
   readonly tracker: Tracker;
   readonly record: FamilyRecord;
-  /** Of all families. */
+  /** State of all families together. */
   readonly health: HealthState;
   readonly interfaceAddresses: () => readonly string[];
   readonly events: NodeEvents;
@@ -44,7 +44,7 @@ export const openPostSync = ({ log }: Setup, parts: PostSyncParts, isServed: (ow
     log,
     onCleaned: (seconds, deleted) => record.flowsCleaned(seconds, deleted),
   });
-  const news = new PendingHealthChecks((service) => tracker.healthCheck(service, family));
+  const pendingChecks = new PendingHealthChecks((service) => tracker.healthCheck(service, family));
   const healthChecks = new HealthCheckServers(family, {
     // a node that cannot write rules must get no traffic; as in kube-proxy one family's failure counts for all
     isHealthy: () => health.isHealthy(),
@@ -56,7 +56,7 @@ export const openPostSync = ({ log }: Setup, parts: PostSyncParts, isServed: (ow
   });
   return {
     note: async (work) => {
-      news.note(work);
+      pendingChecks.note(work);
       flowCleaner.note({ ...work, services: [] });
       await inParts(work.services, (services) => flowCleaner.note({ ...work, services, gone: [] }));
     },
@@ -66,7 +66,7 @@ export const openPostSync = ({ log }: Setup, parts: PostSyncParts, isServed: (ow
       await inParts(services, (part) => flowCleaner.synced(part, []));
       // a full sync comes at the start and after a failure: rules may have been otherwise for an unknown time
       if (full) flowCleaner.repaired();
-      const { changes, addresses } = news.take();
+      const { changes, addresses } = pendingChecks.take();
       healthChecks.update(changes, addresses);
     },
     repaired: () => flowCleaner.repaired(),

@@ -2,8 +2,8 @@
  * Runs with the configuration that the files hold, and when they hold another one runs anew with that, in the same process.
  * The rules stay in between, and are adopted as at any start.
  *
- * What cannot be read or is not valid changes nothing, and what turns out not to work is given up for the configuration
- * before it: a typing error in a ConfigMap must not take the Services of all nodes away.
+ * A configuration that cannot be read or is not valid changes nothing, and one that turns out not to work is given up for the
+ * one before it: a typing error in a ConfigMap must not take the Services of all nodes away.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { changesBetween } from '../config/changes.ts';

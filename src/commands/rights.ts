@@ -1,4 +1,4 @@
-/** What the process must be allowed to do, asked before anything is tried: what fails later says less about why. */
+/** Capabilities of the process, checked before the first write: a later failure says less about its reason. */
 import { missingCapabilities } from '../kernel/capabilities.ts';
 import type { Setup } from './setup.ts';
 

@@ -1,4 +1,4 @@
-/** What commands that look at the cluster have in common: configuration, node name, source. */
+/** Configuration, node name and source, for all commands that read the cluster. */
 import { hostname } from 'node:os';
 import type { Command } from 'commander';
 import type { Logger } from 'pino';

@@ -10,7 +10,7 @@ import type { NodeEvents } from './events.ts';
 import type { Setup } from './setup.ts';
 
 export interface StartupTaint {
-  /** What a source is to tell in place of this sink. */
+  /** Sink for a source, in front of this one. */
   listenIn(sink: ObjectSink): ObjectSink;
   /** The first sync of every family is in the kernel. */
   ready(): void;

@@ -1,5 +1,5 @@
 /**
- * What must hold between settings; what must hold for one alone is in its kind.
+ * Checks between settings; checks of a single setting are in its kind.
  *
  * The rules of kube-proxy's validation. They hold whatever the mode, where kube-proxy looks at the active mode only: a
  * mistake in the settings of another mode would show on the day of the switch.
@@ -12,7 +12,7 @@ import { nameOf, type Problem, type Settings, settingAt } from './settings.ts';
 interface Check {
   /** The settings it looks at: it says nothing when one of them could not be read. */
   readonly of: readonly FieldPath[];
-  /** What is wrong, if anything is. */
+  /** Text of the problem; undefined where there is none. */
   readonly find: (settings: Settings) => string | undefined;
 }
 

@@ -150,7 +150,7 @@ export interface RunConfig {
   readonly configFile: string | undefined;
   /** The record of the mode that runs. */
   readonly profile: Profile;
-  /** What kube-proxy has no word for. */
+  /** Settings that kube-proxy does not have. */
   readonly pointsman: {
     readonly source: Source;
     readonly iptablesTool: IptablesTool;
@@ -159,7 +159,7 @@ export interface RunConfig {
     /** Bits of packet marks that are mode ipvs' own; the masquerade bit counts for none. */
     readonly ipvsMarkMask: number;
     readonly dryRun: boolean;
-    /** Who may ask the metrics server for what not everybody may see. */
+    /** Clients that the metrics server shows its guarded pages. */
     readonly metricsAuthorization: MetricsAuthorization;
     /** Key of the taint that goes once rules are in place; undefined = none. */
     readonly startupTaint: string | undefined;

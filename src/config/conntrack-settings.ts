@@ -29,7 +29,7 @@ export const CONNTRACK_PATHS: readonly string[] = [
   ),
 ];
 
-/** What has to be written, in this order. `present` = what the kernel has now, by path. */
+/** Kernel settings to write, in this order. `present`: values of the kernel, by path. */
 export const conntrackSettings = (
   config: ConntrackConfig,
   cpus: number,

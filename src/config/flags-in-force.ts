@@ -1,5 +1,5 @@
 /**
- * What every flag would have to be for the settings in force: what a configuration file says counts as if a flag had.
+ * Flags that would give the settings in force: a value of the configuration file is listed as if a flag had given it.
  */
 import type { Config } from './config.ts';
 import { fallbackAt } from './fields.ts';

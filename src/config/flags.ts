@@ -12,7 +12,7 @@ import { ConfigError, nearest } from './problem.ts';
 /** Each flag that was given, by its name without dashes: its texts, in the order in which they were given. */
 export type FlagValues = ReadonlyMap<string, readonly string[]>;
 
-/** What commander keeps for a flag: a bare one arrives as `true`. */
+/** Value that commander keeps for a flag: a bare one arrives as `true`. */
 type Kept = readonly string[] | true | undefined;
 
 const textsOf = (kept: Kept): readonly string[] => (kept === true ? ['true'] : (kept ?? []));
@@ -51,7 +51,7 @@ export const readFlags = (command: Command): FlagValues => {
   );
 };
 
-/** What `--version` asks for; undefined when it was not given. */
+/** Form that `--version` asks for; undefined when it was not given. */
 export const versionAsked = (flags: FlagValues): 'plain' | 'raw' | undefined => {
   const asked = flags.get('version')?.at(-1);
   if (asked === 'raw') return 'raw';
@@ -73,7 +73,7 @@ const unknownFlag = (message: string): string => {
 };
 
 /**
- * What to tell the operator about an error thrown while flags were parsed or the configuration was loaded. Undefined
+ * Text for the operator about an error thrown while flags were parsed or the configuration was loaded. Undefined
  * when nothing is wrong (help was printed) and when the error is none of ours.
  */
 export const flagProblem = (error: unknown): string | undefined => {

@@ -19,7 +19,7 @@ export interface Kind<T> {
   fromData(data: unknown): T | undefined;
   /** For the help. */
   format(value: T): string;
-  /** What a repeated flag means; without it the last one counts. */
+  /** Meaning of a repeated flag; without it the last one counts. */
   join?(earlier: T, later: T): T;
 }
 

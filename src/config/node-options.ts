@@ -1,5 +1,5 @@
 /**
- * What of the configuration shapes rules, in the model's words.
+ * Options of the configuration that shape rules, in the model's words.
  *
  * Pure. Does not find out the node's name.
  */

@@ -1,5 +1,5 @@
 /**
- * What is wrong with a configuration, said to the operator.
+ * Problems of a configuration, as the operator reads them.
  *
  * All problems of one load go into one error, so that a file is not repaired one line and one restart at a time. Knows no
  * flag and no key.

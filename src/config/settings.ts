@@ -1,5 +1,5 @@
 /**
- * What the operator set, and under which name: the state between reading and the finished configuration.
+ * Settings that the operator gave, and under which name: the state between reading and the finished configuration.
  *
  * A setting that was not given is not in here, so that defaults, precedence and "was it set at all" stay questions of
  * their own. Reads single values; knows neither files nor flags.
@@ -15,7 +15,7 @@ export interface Given {
 
 export type Settings = ReadonlyMap<FieldPath, Given>;
 
-/** What is wrong, and with which setting, if that is known. */
+/** A problem, and its setting where that is known. */
 export interface Problem {
   readonly text: string;
   readonly path?: FieldPath;

@@ -51,7 +51,7 @@ const FIRST_RETRY_MS = 200;
 const AUDIT_INTERVAL_MS = 250;
 /**
  * Rest after an audit, as a multiple of its read's length. Where tools run one at a time, a change waits for the end of a
- * listing: iptables-nft-save (1.8.9) takes 50 s for 150,000 endpoints.
+ * listing, which iptables-nft-save (1.8.9) makes long on large tables (`npm run bench -- loop`).
  */
 const AUDIT_RESTS = 9;
 /** Objects that a drift's log line names; it counts the others. */

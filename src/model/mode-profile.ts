@@ -25,7 +25,7 @@ export interface ModeNeeds {
   readonly serviceCIDRs: boolean;
 }
 
-/** What of a mode is left in the kernel once another one serves, and how it goes. */
+/** Objects of a mode that are left in the kernel once another mode serves, and how they are removed. */
 export interface ModeLeaving {
   /** Where the rules stand. Of two modes with the same place each removes the other's rules by its own first sync. */
   readonly place: string;
@@ -48,9 +48,9 @@ export type ModeSeries =
 
 export interface ModeMetrics {
   readonly series: readonly ModeSeries[];
-  /** What counts once in sync_proxy_rules_no_local_endpoints_total. */
+  /** Unit of sync_proxy_rules_no_local_endpoints_total. */
   readonly noLocalEndpoints: 'port' | 'service';
-  /** What the kernel counts of a Service's traffic. */
+  /** Counters of a Service's traffic that the kernel keeps. */
   readonly traffic: readonly ('connections' | 'packets' | 'bytes')[];
 }
 

@@ -1,7 +1,7 @@
 /**
  * The kernel's expressions to statements, as nft lists a rule: the contents of each register are followed.
  *
- * What `linearize` writes is read back as the same statement. Other rules are read as far as they are known, with `xt`
+ * Statements that `linearize` writes are read back as the same. Other rules are read as far as they are known, with `xt`
  * for an expression without a statement here.
  */
 

@@ -48,7 +48,7 @@ const MODULES: readonly string[] = [
   ...['ip', 'ip6'].flatMap((family) => ['nat', 'filter', 'mangle'].map((table) => `${family}table_${table}`)),
 ];
 
-/** What this machine lacks to start a guest, besides QEMU; undefined when nothing is missing. */
+/** Name of a part that this machine lacks to start a guest, besides QEMU; undefined when nothing is missing. */
 export const missingForVm = (): string | undefined => {
   try {
     packageFile(`${GUEST}/vmlinuz`);
